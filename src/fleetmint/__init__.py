@@ -1,0 +1,1 @@
+"""Fleetmint: an identity for every device of a small fleet."""

@@ -1,0 +1,1 @@
+"""The certificate authority: keys, names, profiles, issuing and revoking."""

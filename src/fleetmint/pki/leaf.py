@@ -1,0 +1,136 @@
+"""Certificates that live in files of the site's state: issued when missing, and again when they no longer serve."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleetmint import files
+from fleetmint.errors import StateError
+from fleetmint.pki import compat, keys
+from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
+from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.profiles import profile
+from fleetmint.pki.request import read_host_request
+from fleetmint.plan import Plan
+
+CA_OF = {"server": "server", "operator": "operator", "station": "operator"}
+
+
+def renewal_reasons(
+    found: x509.Certificate,
+    *,
+    profile_name: str,
+    public_key: ec.EllipticCurvePublicKey,
+    common_name: str,
+    sans: Sequence[str],
+    issuer: x509.Certificate,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Why `found` no longer serves as what is described; empty when it does."""
+    reasons = []
+    if public_key_bytes(found) != keys.spki(public_key):
+        reasons.append("the key is another one")
+    if found.issuer != issuer.subject or _key_id(found) != _key_id_of_issuer(issuer):
+        reasons.append("issued by another CA")
+    if common_name not in [attribute.value for attribute in found.subject]:
+        reasons.append(f"it does not name {common_name}")
+    if sorted(_sans(found)) != sorted(set(sans)):
+        reasons.append("the alternative names differ")
+    if compat.not_after(found) - now < profile(profile_name).renew_before:
+        reasons.append(f"it ends on {compat.not_after(found):%Y-%m-%d}")
+    return tuple(reasons)
+
+
+def plan_host_certificate(
+    hierarchy: Hierarchy, request: Path, certificate: Path, common_name: str, sans: Sequence[str], now: datetime
+) -> Plan:
+    """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA."""
+    key = read_host_request(files.read(request, "certificate request"))
+    return _plan(hierarchy, "server", key, certificate, common_name, sans, now)
+
+
+def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime) -> Plan:
+    """Plan key and certificate of an operator or a station: `<name>.key` and `<name>.crt` in `directory`.
+
+    The key is made once; a certificate near its end is issued again for the same key.
+    """
+    key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
+    if key_path.exists():
+        key = keys.load_key(files.read(key_path, "key"), None, str(key_path))
+        return _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
+    key = keys.new_key()
+
+    def make() -> None:
+        files.make_private_dir(directory)
+        # Certificate first: a certificate without a key is made anew, a key without one would look finished.
+        _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now).apply()
+        files.write_atomically(key_path, keys.plain_pem(key))
+
+    return Plan((f"make key and certificate of {name}",), make, after=f"{name}\n")
+
+
+def _plan(
+    hierarchy: Hierarchy,
+    profile_name: str,
+    public_key: ec.EllipticCurvePublicKey,
+    path: Path,
+    common_name: str,
+    sans: Sequence[str],
+    now: datetime,
+) -> Plan:
+    ca = CA_OF[profile_name]
+    issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)
+    reasons: tuple[str, ...] = (f"there is no {path.name} yet",)
+    before = ""
+    if path.exists():
+        found = _first_certificate(path)
+        before = _summary(common_name, sans, compat.not_after(found))
+        reasons = renewal_reasons(
+            found,
+            profile_name=profile_name,
+            public_key=public_key,
+            common_name=common_name,
+            sans=sans,
+            issuer=issuer,
+            now=now,
+        )
+    if not reasons:
+        return Plan(before=before, after=before)
+
+    def issue() -> None:
+        leaf = hierarchy.authority(ca).issue(profile_name, public_key, common_name, now=now, sans=tuple(set(sans)))
+        files.make_private_dir(path.parent)
+        files.write_atomically(path, pem(leaf, issuer), files.PUBLIC_FILE)
+
+    end = min(now + profile(profile_name).lifetime, compat.not_after(issuer))
+    return Plan(tuple(f"{path.name}: {reason}" for reason in reasons), issue, before, _summary(common_name, sans, end))
+
+
+def _first_certificate(path: Path) -> x509.Certificate:
+    try:
+        return load_certificate(path)
+    except StateError as error:
+        raise StateError(f"{path} is damaged: remove it, and it is issued again") from error
+
+
+def _summary(common_name: str, sans: Sequence[str], end: datetime) -> str:
+    return f"name {common_name}\nalternative names {' '.join(sorted(sans)) or '-'}\nends {end:%Y-%m-%d}\n"
+
+
+def _sans(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names]
+
+
+def _key_id(certificate: x509.Certificate) -> bytes | None:
+    return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+
+
+def _key_id_of_issuer(issuer: x509.Certificate) -> bytes:
+    return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

@@ -1,0 +1,148 @@
+"""Certificate revocation lists (RFC 5280, section 5): built, checked against the one before, and kept on disk."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleetmint import files
+from fleetmint.errors import StateError
+from fleetmint.pki import compat
+from fleetmint.pki.authority import Authority, digest_for
+from fleetmint.pki.profiles import BACKDATE
+from fleetmint.plan import Plan
+
+CRL = "crl.pem"
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """One revoked certificate. `reason` is a name of x509.ReasonFlags in snake case, such as `key_compromise`."""
+
+    serial: int
+    at: datetime
+    reason: str = "unspecified"
+
+
+def build_crl(
+    authority: Authority, revoked: Sequence[Revoked], *, number: int, now: datetime, lifetime: timedelta
+) -> x509.CertificateRevocationList:
+    """Sign the complete CRL of `authority`. `number` has to be higher than that of any CRL it signed before."""
+    now = now.replace(microsecond=0)
+    end = min(now + lifetime, compat.not_after(authority.certificate))
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(authority.certificate.subject)
+        .last_update(now - BACKDATE)
+        .next_update(end)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
+                authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+            ),
+            critical=False,
+        )
+    )
+    for entry in sorted(revoked, key=lambda entry: entry.serial):
+        builder = builder.add_revoked_certificate(_row(entry))
+    return builder.sign(authority.key, digest_for(authority.key))
+
+
+def load_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
+    """Read a PEM CRL; raise StateError naming `what` when it is not one."""
+    try:
+        return x509.load_pem_x509_crl(data)
+    except ValueError as error:
+        raise StateError(f"{what} is no CRL: sign it again, or restore it from a backup") from error
+
+
+def crl_pem(crl: x509.CertificateRevocationList) -> bytes:
+    """Return `crl` as PEM."""
+    return crl.public_bytes(serialization.Encoding.PEM)
+
+
+def crl_number(crl: x509.CertificateRevocationList) -> int:
+    """Return the CRL number, by which an older list is told from a newer one."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def serial_number(text: str) -> int:
+    """Return the serial number written as hexadecimal in `text`; raise StateError when it is none."""
+    try:
+        return int(text, 16)
+    except ValueError as error:
+        raise StateError(f"{text!r} is no serial number: write it in hexadecimal, as openssl prints it") from error
+
+
+def signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` signed `crl`."""
+    key = issuer.public_key()
+    return isinstance(key, ec.EllipticCurvePublicKey) and crl.issuer == issuer.subject and crl.is_signature_valid(key)
+
+
+def entries(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
+    """Return what a CRL revokes."""
+    return tuple(Revoked(row.serial_number, compat.revoked_at(row), _reason(row)) for row in crl)
+
+
+def plan_crl(
+    path: Path,
+    issuer: x509.Certificate,
+    open_authority: Callable[[], Authority],
+    revoke: Iterable[Revoked],
+    *,
+    lifetime: timedelta,
+    now: datetime,
+) -> Plan:
+    """Plan the CRL file of one CA.
+
+    The file is the record of what that CA revoked, and only grows. It is signed again when it is missing, when
+    `revoke` adds to it, or when a quarter of its life has passed. `open_authority` is called only to sign.
+    """
+    known: dict[int, Revoked] = {}
+    number, before, reasons = 1, "", []
+    if path.exists():
+        old = load_crl(files.read(path, "CRL"), str(path))
+        if not signed_by(old, issuer):
+            raise StateError(f"{path} is not signed by the CA beside it: restore both from one backup")
+        known = {entry.serial: entry for entry in entries(old)}
+        number = crl_number(old) + 1
+        before = _summary(crl_number(old), compat.next_update(old), known)
+        if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
+            reasons.append(f"a quarter of the life of {path} has passed")
+    else:
+        reasons.append(f"there is no {path} yet")
+    added = {entry.serial: entry for entry in revoke if entry.serial not in known}
+    reasons += [f"revoke {serial:x}" for serial in added]
+    if not reasons:
+        return Plan(before=before, after=before)
+    wanted = {**known, **added}
+
+    def sign() -> None:
+        crl = build_crl(open_authority(), list(wanted.values()), number=number, now=now, lifetime=lifetime)
+        files.write_atomically(path, crl_pem(crl), files.PUBLIC_FILE)
+
+    return Plan(tuple(reasons), sign, before=before, after=_summary(number, now + lifetime, wanted))
+
+
+def _summary(number: int, end: datetime, revoked: Iterable[int]) -> str:
+    lines = [f"number {number}", f"next update {end:%Y-%m-%d %H:%M}Z"]
+    return "\n".join(lines + [f"revoked {serial:x}" for serial in sorted(revoked)]) + "\n"
+
+
+def _row(entry: Revoked) -> x509.RevokedCertificate:
+    builder = x509.RevokedCertificateBuilder().serial_number(entry.serial).revocation_date(entry.at)
+    if entry.reason != "unspecified":  # RFC 5280, 5.3.1: leave it out rather than say nothing
+        builder = builder.add_extension(x509.CRLReason(x509.ReasonFlags[entry.reason]), critical=False)
+    return builder.build()
+
+
+def _reason(row: x509.RevokedCertificate) -> str:
+    try:
+        return row.extensions.get_extension_for_class(x509.CRLReason).value.reason.name
+    except x509.ExtensionNotFound:
+        return "unspecified"

@@ -1,0 +1,25 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.passphrases import open_source
+
+
+@pytest.fixture
+def hierarchy(tmp_path: Path, now) -> Hierarchy:
+    """A whole site with one gateway."""
+    site = Hierarchy(tmp_path / "ca", "test", open_source(f"file:{tmp_path / 'passphrases'}"))
+    plan_hierarchy(site, ["gateway"], now).apply()
+    return site
+
+
+@pytest.fixture
+def openssl():
+    """Run openssl and return the finished process."""
+
+    def run(*arguments, data: bytes = b"") -> subprocess.CompletedProcess:
+        return subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, check=False)
+
+    return run

@@ -1,0 +1,74 @@
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
+
+from fleetmint.pki import keys
+from fleetmint.pki.request import RequestRefusedError, read_request
+
+DER, PEM = serialization.Encoding.DER, serialization.Encoding.PEM
+
+
+def request(key, attributes=(), extension=None, encoding=DER, digest=hashes.SHA256()):  # noqa: B008
+    names = [x509.NameAttribute(oid, value) for oid, value in attributes]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+    if extension is not None:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(key, digest).public_bytes(encoding)
+
+
+@pytest.mark.parametrize("encoding", [DER, PEM])
+def test_a_request_gives_its_key_and_its_name(encoding):
+    key = keys.new_key()
+    found = read_request(request(key, [(NameOID.COMMON_NAME, "lamp-000001")], encoding=encoding))
+    assert found.common_name == "lamp-000001"
+    assert found.spki_sha256 == keys.spki_sha256(key.public_key())
+
+
+def test_an_empty_subject_is_no_name():
+    assert read_request(request(keys.new_key())).common_name is None
+
+
+@pytest.mark.parametrize(
+    ("code", "make"),
+    [
+        ("bad_key", lambda: request(rsa.generate_private_key(65537, 2048))),
+        ("bad_key", lambda: request(keys.new_key("P-384"))),
+        ("bad_key", lambda: request(ec.generate_private_key(ec.SECP192R1()))),
+        ("bad_key", lambda: request(ed25519.Ed25519PrivateKey.generate(), digest=None)),
+        ("bad_name", lambda: request(keys.new_key(), [(NameOID.ORGANIZATION_NAME, "other")])),
+        ("bad_name", lambda: request(keys.new_key(), [(NameOID.COMMON_NAME, "a"), (NameOID.COMMON_NAME, "b")])),
+        ("bad_extension", lambda: request(keys.new_key(), (), x509.SubjectAlternativeName([x509.DNSName("x.org")]))),
+        ("bad_extension", lambda: request(keys.new_key(), (), x509.BasicConstraints(ca=True, path_length=None))),
+        ("bad_encoding", lambda: request(keys.new_key()) + b"\0"),
+        ("bad_encoding", lambda: request(keys.new_key(), encoding=PEM) * 2),
+        ("bad_encoding", lambda: b""),
+        ("bad_encoding", lambda: b"-----BEGIN CERTIFICATE REQUEST-----\n"),
+        ("too_large", lambda: b"0" * 9000),
+    ],
+)
+def test_what_must_not_be_asked_for_is_refused_with_its_code(code, make):
+    with pytest.raises(RequestRefusedError) as error:
+        read_request(make())
+    assert error.value.code == code
+
+
+def test_a_request_signed_by_another_key_is_refused():
+    mine, other = request(keys.new_key()), request(keys.new_key())
+    # same length of the signed part, so the other's signature fits behind it
+    forged = mine[: len(mine) - 20] + other[len(other) - 20 :]
+    with pytest.raises(RequestRefusedError) as error:
+        read_request(forged)
+    assert error.value.code in {"bad_signature", "bad_encoding"}
+
+
+def test_a_point_off_the_curve_is_refused():
+    key = keys.new_key()
+    good = request(key)
+    numbers = key.public_key().public_numbers()
+    point = numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+    broken = good.replace(point, point[:-1] + bytes([point[-1] ^ 1]))
+    assert broken != good
+    with pytest.raises(RequestRefusedError):
+        read_request(broken)
