@@ -1,0 +1,62 @@
+"""The one door from modules to the library: carry out a plan, the Ansible way."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ansible.module_utils.basic import AnsibleModule
+
+    from fleetmint.plan import Plan
+
+# Every module that works with the CAs says in the same way which ones.
+CA_OPTIONS = {
+    "directory": {"type": "path", "required": True},
+    "site": {"type": "str", "required": True},
+    # The name of a place, not what lies there.
+    "passphrases": {"type": "str", "required": True, "no_log": False},
+}
+
+
+def utc_now() -> datetime:
+    """Return the time that a module hands to the library."""
+    return datetime.now(UTC)
+
+
+def hierarchy(module: AnsibleModule):
+    """Return the CAs that CA_OPTIONS describe."""
+    from pathlib import Path
+
+    from fleetmint.pki.hierarchy import Hierarchy
+    from fleetmint.pki.passphrases import open_source
+
+    params = module.params
+    return Hierarchy(Path(params["directory"]), params["site"], open_source(params["passphrases"]))
+
+
+def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
+    """Make the plan, apply it unless in check mode, and report it."""
+    try:
+        from fleetmint.errors import FleetmintError
+    except ImportError:
+        module.fail_json(
+            msg="The Fleetmint library is not installed in the Python that runs Ansible: run `make setup` and use"
+            " .venv/bin/ansible-playbook, and set ansible_python_interpreter to {{ ansible_playbook_python }}.",
+            exception=traceback.format_exc(),
+        )
+    try:
+        plan = make_plan()
+        if plan.changed and not module.check_mode:
+            plan.apply()
+    except FleetmintError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(
+        changed=plan.changed,
+        reasons=list(plan.reasons),
+        diff={"before": plan.before, "after": plan.after},
+        **plan.facts,
+    )
