@@ -42,3 +42,15 @@ class ClockError(FleetmintError):
 
 class PublishError(FleetmintError):
     """A revocation list could not be put in front of a server, or a server did not take it."""
+
+
+class BurnError(FleetmintError):
+    """A board was not burned; `code` is the reason for a program, the message the one for a person.
+
+    Codes: port-missing, port-permission, port-busy, no-answer, lost, wrong-chip, too-small, secured, identity, md5,
+    no-esptool, internal. With all but `lost`, `md5` and `internal` the flash is as it was.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code

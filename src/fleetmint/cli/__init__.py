@@ -1,0 +1,58 @@
+"""The command `fleetmint`: thin over the library's functions.
+
+Exit codes: 0 done, 1 refused or failed with one sentence on stderr, 2 wrong usage.
+"""
+
+import importlib
+import sys
+
+import click
+
+from fleetmint.errors import FleetmintError
+
+# Loaded when asked for: the gateway has the libraries of its own commands only.
+COMMANDS = {
+    "burn": "fleetmint.cli.burn",
+    "devices": "fleetmint.cli.devices",
+    "gateway": "fleetmint.cli.gateway",
+    "listen": "fleetmint.cli.listen",
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        try:
+            module = importlib.import_module(COMMANDS[cmd_name])
+        except ImportError as error:
+            missing = error.name
+            if missing is None or missing.startswith("fleetmint"):
+                raise
+            return click.Command(cmd_name, help=f"Not available on this machine: {missing} is not installed.")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FleetmintError as error:
+            click.echo(f"fleetmint: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fleetmint")
+def root() -> None:
+    """Give every ESP32 of a small fleet an identity of its own."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        root(prog_name="fleetmint")
+    except KeyboardInterrupt:
+        sys.exit(130)

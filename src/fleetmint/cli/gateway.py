@@ -1,0 +1,249 @@
+"""The commands that run on a gateway: thin over the functions of the service and the ledger."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from cryptography import x509
+from sqlalchemy.engine import Engine
+
+from fleetmint.errors import PublishError
+from fleetmint.ledger import create_schema, imports, open_ledger, reading, revocation, writing
+from fleetmint.ledger.devices import list_devices, serial_text
+from fleetmint.ledger.registration import read_registration
+from fleetmint.pki import names
+from fleetmint.pki.authority import load_authority, load_certificate
+from fleetmint.service import device_ca
+from fleetmint.service.clock import utc_now
+from fleetmint.service.config import Config, config_path, load_config
+from fleetmint.service.device_crl import plan_device_crl
+from fleetmint.service.host_request import make_request
+from fleetmint.service.publish import publish as publish_lists
+from fleetmint.service.views import device_view
+
+# Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
+_ACTOR = "command line"
+
+# RFC 5280, 5.3.1, as the library names them.
+REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
+
+_T = TypeVar("_T")
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+_check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
+
+
+@click.group()
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The gateway's configuration [default: $FLEETMINT_CONFIG, else /etc/fleetmint/gateway.toml].",
+)
+@click.pass_context
+def gateway(ctx: click.Context, path: Path | None) -> None:
+    """Work on the gateway itself: its CA, its ledger, its revocation lists."""
+    ctx.obj = path
+
+
+@gateway.command("ca-status")
+@_as_json
+@click.pass_context
+def ca_status(ctx: click.Context, as_json: bool) -> None:
+    """Say whether the device CA is installed, and which."""
+    found = device_ca.status(_config(ctx).device_ca)
+    text = f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"
+    _say(as_json, {"installed": found.installed, "spki_sha256": found.spki_sha256}, text)
+
+
+@gateway.command("install-ca")
+@click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
+@_check
+@_as_json
+@click.pass_context
+def install_ca(ctx: click.Context, replace: bool, check: bool, as_json: bool) -> None:
+    """Install the device CA: its certificate and its unencrypted key, both PEM, on stdin."""
+    config = _config(ctx)
+    plan = device_ca.plan_install(config.device_ca, _stdin(), site=config.site, replace=replace)
+    if not check:
+        plan.apply()
+    text = "; ".join(plan.reasons) or "the device CA is installed already"
+    _say(as_json, {"changed": plan.changed, "spki_sha256": plan.facts["spki_sha256"]}, text)
+
+
+@gateway.command("init")
+@_as_json
+@click.pass_context
+def init(ctx: click.Context, as_json: bool) -> None:
+    """Create the ledger; does nothing to one that exists."""
+    config = _config(ctx)
+    changed = _with_ledger(
+        config, lambda engine: create_schema(engine, site=config.site, owner=config.gateway), create=True
+    )
+    _say(as_json, {"changed": changed}, "the ledger was created" if changed else "the ledger exists already")
+
+
+@gateway.command("import")
+@_check
+@_as_json
+@click.pass_context
+def import_(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """Bring a registration document from stdin into the ledger, wholly or not at all."""
+    config = _config(ctx)
+    registration = read_registration(_stdin(), site=config.site, gateway=config.gateway, factory_ca=_factory_ca(config))
+
+    def run(engine: Engine) -> imports.Decision:
+        if check:
+            with reading(engine) as connection:
+                return imports.decide(connection, registration, utc_now())
+        with writing(engine) as connection:
+            return imports.import_registration(connection, registration, actor=_ACTOR, now=utc_now())
+
+    decision = _with_ledger(config, run)
+    values = {
+        "changed": decision.changed,
+        "added": len(decision.added),
+        "replaced": len(decision.replaced),
+        "unchanged": decision.unchanged,
+        "kept": [{"device": kept.device, "reason": kept.reason} for kept in decision.kept],
+    }
+    lines = [f"{values['added']} added, {values['replaced']} with a new token, {values['unchanged']} unchanged"]
+    lines += [f"{kept.device} is kept as it is: {kept.reason}" for kept in decision.kept]
+    _say(as_json, values, "\n".join(lines))
+
+
+@gateway.command("devices")
+@_as_json
+@click.pass_context
+def devices(ctx: click.Context, as_json: bool) -> None:
+    """List the devices of this gateway."""
+
+    def run(engine: Engine) -> list[dict[str, str | None]]:
+        with reading(engine) as connection:
+            return [device_view(device) for device in list_devices(connection)]
+
+    rows = _with_ledger(_config(ctx), run)
+    _say(as_json, {"devices": rows}, _table(rows))
+
+
+@gateway.command("revoke")
+@click.argument("device")
+@click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
+@_check
+@_as_json
+@click.pass_context
+def revoke(ctx: click.Context, device: str, reason: str, check: bool, as_json: bool) -> None:
+    """Take DEVICE off the fleet for ever: its certificates and its token. `sign-crl` and `publish` put it in force."""
+    wanted = names.device_id(device)
+
+    def run(engine: Engine) -> revocation.Revocation:
+        if check:
+            with reading(engine) as connection:
+                return revocation.look_up(connection, wanted)
+        with writing(engine) as connection:
+            return revocation.revoke(connection, wanted, reason=reason, actor=_ACTOR, now=utc_now())
+
+    found = _with_ledger(_config(ctx), run)
+    values = {
+        "changed": found.changed,
+        "device": found.device,
+        "serials": [serial_text(serial) for serial, _ in found.certificates],
+        "issuers": [issuer for _, issuer in found.certificates],
+    }
+    _say(as_json, values, f"{device} is revoked" if found.changed else f"{device} was revoked before")
+
+
+@gateway.command("sign-crl")
+@click.option("--force", is_flag=True, help="Sign even when nothing has changed.")
+@_check
+@_as_json
+@click.pass_context
+def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> None:
+    """Sign the device CA's revocation list when its content has changed or it is two days old."""
+    config = _config(ctx)
+    authority = load_authority(config.device_ca, None)
+
+    def run(engine: Engine) -> tuple[bool, int, str]:
+        plan = plan_device_crl(engine, authority, config.device_crl, now=utc_now(), force=force)
+        if not check:
+            plan.apply()
+        return plan.changed, plan.facts["number"], "; ".join(plan.reasons)
+
+    changed, number, reasons = _with_ledger(config, run)
+    text = f"signed the CRL number {number}: {reasons}" if changed else f"the CRL number {number} is good"
+    _say(as_json, {"changed": changed, "number": number}, text)
+
+
+@gateway.command("publish")
+@_check
+@_as_json
+@click.pass_context
+def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """Put the revocation lists in front of nginx and Mosquitto, and end the sessions of revoked devices. Needs root."""
+    done = publish_lists(_config(ctx), now=utc_now(), check=check)
+    values = {"changed": done.changed, "reloaded": list(done.reloaded), "kicked": list(done.kicked)}
+    text = "published" if done.changed else "everything is published already"
+    if done.reloaded:
+        text += f"; reloaded {', '.join(done.reloaded)}"
+    if done.kicked:
+        text += f"; ended the sessions of {', '.join(done.kicked)}"
+    if as_json or done.changed or not done.problems:
+        _say(as_json, values, text)
+    if done.problems:
+        raise PublishError("; ".join(done.problems))
+
+
+@gateway.command("request")
+@click.option("--name", required=True, help="Host name or address, the common name of the request.")
+@click.option("--san", "sans", multiple=True, help="Another host name or address; may be given several times.")
+@click.option(
+    "--key",
+    "key_path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The private key: made when it is missing, never replaced.",
+)
+@_as_json
+def request(name: str, sans: tuple[str, ...], key_path: Path, as_json: bool) -> None:
+    """Print a certificate request for this host's own key, which stays here."""
+    csr, changed = make_request(key_path, name, sans)
+    _say(as_json, {"changed": changed, "csr": csr.decode()}, csr.decode().rstrip("\n"))
+
+
+def _config(ctx: click.Context) -> Config:
+    return load_config(ctx.obj or config_path())
+
+
+def _with_ledger(config: Config, run: Callable[[Engine], _T], *, create: bool = False) -> _T:
+    engine = open_ledger(config.ledger, create=create)
+    try:
+        return run(engine)
+    finally:
+        engine.dispose()
+
+
+def _factory_ca(config: Config) -> x509.Certificate | None:
+    path = config.trusted("factory")
+    return load_certificate(path) if path.exists() else None
+
+
+def _stdin() -> bytes:
+    data: bytes = sys.stdin.buffer.read()
+    return data
+
+
+def _say(as_json: bool, values: Mapping[str, Any], text: str) -> None:
+    click.echo(json.dumps(values) if as_json else text)
+
+
+def _table(rows: list[dict[str, str | None]]) -> str:
+    if not rows:
+        return "no device is registered yet"
+    columns = list(rows[0])
+    lines = [columns, *([row[column] or "-" for column in columns] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+    return "\n".join("  ".join(line).rstrip() for line in padded)

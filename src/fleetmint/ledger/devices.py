@@ -1,0 +1,93 @@
+"""The gateway's devices and their certificates, as they are read."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from fleetmint.ledger.schema import ACTIVE, certificates, devices, public_keys
+
+
+@dataclass(frozen=True)
+class Device:
+    """One row of `devices`, with its newest certificate that is valid; the last three are None when it has none.
+
+    `serial` is an integer, `issuer` is `device` or `factory`, `not_after` is aware UTC.
+    """
+
+    device: str
+    batch: str
+    status: str
+    serial: int | None
+    not_after: datetime | None
+    issuer: str | None
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One row of `certificates`. `der` and `not_after` are None while it is reserved and not yet signed."""
+
+    serial: int
+    issuer: str
+    device: str
+    spki_sha256: str
+    status: str
+    reserved_at: datetime
+    not_after: datetime | None
+    der: bytes | None
+
+
+def serial_text(serial: int) -> str:
+    """Return a serial number as it is stored and shown: lower-case hex, an even number of digits."""
+    digits = f"{serial:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def certificate_of(row: Any) -> Certificate:
+    """Return a row of `certificates` as a Certificate."""
+    return Certificate(
+        serial=int(row.serial, 16),
+        issuer=row.issuer,
+        device=row.device,
+        spki_sha256=row.spki_sha256,
+        status=row.status,
+        reserved_at=row.reserved_at,
+        not_after=row.not_after,
+        der=None if row.der is None else bytes(row.der),
+    )
+
+
+def list_devices(connection: Connection) -> tuple[Device, ...]:
+    """Return every device, by name."""
+    newest = {
+        row.device: row
+        for row in connection.execute(
+            select(certificates.c.device, certificates.c.serial, certificates.c.not_after, certificates.c.issuer)
+            .where(certificates.c.status == ACTIVE)
+            .order_by(certificates.c.reserved_at)
+        )
+    }
+    found = []
+    for row in connection.execute(
+        select(devices.c.device, devices.c.batch, devices.c.status).order_by(devices.c.device)
+    ):
+        own = newest.get(row.device)
+        serial, not_after, issuer = (int(own.serial, 16), own.not_after, own.issuer) if own else (None, None, None)
+        found.append(Device(row.device, row.batch, row.status, serial, not_after, issuer))
+    return tuple(found)
+
+
+def find_certificate(connection: Connection, serial: int) -> Certificate | None:
+    """Return the certificate with this serial, whatever its status; None when no such was ever known."""
+    row = connection.execute(select(certificates).where(certificates.c.serial == serial_text(serial))).first()
+    return None if row is None else certificate_of(row)
+
+
+def owner_of_key(connection: Connection, spki_sha256: str) -> str | None:
+    """Return the device to which a public key belongs, or None when it was never seen."""
+    found: str | None = connection.execute(
+        select(public_keys.c.device).where(public_keys.c.spki_sha256 == spki_sha256)
+    ).scalar()
+    return found

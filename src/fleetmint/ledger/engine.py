@@ -1,0 +1,166 @@
+"""Opening a ledger, and transactions that keep what they acknowledge.
+
+SQLite: WAL and synchronous=FULL, so a commit survives a power cut; every writer starts with BEGIN IMMEDIATE, because a
+transaction that only later wants to write ignores the busy timeout (sqlite.org/lang_transaction.html).
+PostgreSQL: writers take one advisory lock, which gives the same order of writers, as the chain of events needs it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import create_engine, event, inspect, select
+from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+
+from fleetmint.errors import LedgerError, StateError
+from fleetmint.ledger import schema
+
+BUSY_SECONDS = 5
+_WRITER = "fleetmint_writer"
+# Any fixed number, as long as all of us use the same.
+_POSTGRESQL_LOCK = 0x666C6565
+
+
+def open_ledger(url: str, *, create: bool = False) -> Engine:
+    """Return an engine for the ledger at the SQLAlchemy `url`.
+
+    Raises LedgerError when it is a file that does not exist and `create` is false: an empty ledger that appears by
+    itself would forget every revocation.
+    """
+    try:
+        parsed = make_url(url)
+        engine = create_engine(url, future=True, **_options(parsed.get_backend_name()))
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise StateError(
+            f"the ledger's URL cannot be used ({type(error).__name__}): write sqlite:////path/ledger.sqlite or"
+            " postgresql+psycopg2://user@host/database, and install the driver it names"
+        ) from error
+    if parsed.get_backend_name() != "sqlite":
+        event.listen(engine, "begin", _begin_postgresql)
+        return engine
+    _prepare_file(parsed.database, create)
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def create_schema(engine: Engine, *, site: str, owner: str = "") -> bool:
+    """Create what is missing of the schema; return whether anything was.
+
+    `owner` is the gateway that owns a ledger which is a file: another gateway is refused, since two gateways can share
+    only a database server. Raises StateError when the ledger belongs to another site, owner or schema version.
+    """
+    wanted = {"schema": schema.SCHEMA_VERSION, "site": site}
+    if engine.dialect.name == "sqlite":
+        wanted["owner"] = owner
+    with writing(engine) as connection:
+        missing = set(schema.metadata.tables) - set(inspect(connection).get_table_names())
+        if missing:
+            schema.metadata.create_all(connection)
+        rows = connection.execute(select(schema.settings.c.name, schema.settings.c.value))
+        found = {str(name): str(value) for name, value in rows}
+        for name, value in wanted.items():
+            if found.get(name, value) != value:
+                raise StateError(
+                    f"this ledger has {name} {found[name]!r}, not {value!r}: use one ledger for each site, a file for"
+                    " one gateway only, and the version of fleetmint that made it"
+                )
+        new = [{"name": name, "value": value} for name, value in wanted.items() if name not in found]
+        if new:
+            connection.execute(schema.settings.insert(), new)
+    return bool(missing or new)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in a transaction that sees one state and is rolled back; LedgerError as in `writing`."""
+    with _translated(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in a transaction that is the only writer; committed at the end, rolled back on an exception.
+
+    Raises LedgerError when the ledger is locked, full, read-only, missing its schema, or damaged.
+    """
+    with _translated(engine), engine.connect().execution_options(**{_WRITER: True}) as connection, connection.begin():
+        yield connection
+
+
+def _options(backend: str) -> dict[str, Any]:
+    if backend != "sqlite":
+        return {"pool_pre_ping": True}  # a server may have restarted since
+    # What SQLAlchemy 2 does by itself and 1.4 does not: opening the file for each request costs more than the request.
+    return {"poolclass": QueuePool, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+
+
+def _prepare_file(database: str | None, create: bool) -> None:
+    if not database or database == ":memory:":
+        raise StateError(
+            "a ledger in memory keeps nothing: name a file, as in sqlite:////var/lib/fleetmint/ledger.sqlite"
+        )
+    path = Path(database)
+    try:
+        if create:
+            # SQLite would create it readable by everybody; its journals take over the mode of the file.
+            path.touch(mode=0o600, exist_ok=True)
+        elif not path.exists():
+            raise LedgerError(
+                f"there is no ledger {path}: create it with `fleetmint gateway init`, or restore a backup"
+            )
+    except OSError as error:
+        raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from error
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver would send BEGINs of its own
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "trusted_schema=OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writer = connection.get_execution_options().get(_WRITER)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_WRITER):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+
+
+_REMEDIES = (
+    ("locked", "another process holds it; try again"),
+    ("disk is full", "the disk is full: make room, then try again"),
+    ("readonly", "it is read-only: check the owner and mode of the file and of its directory, and the file system"),
+    ("unable to open", "it cannot be opened: check the owner and mode of the file and of its directory"),
+    ("no such table", "it has no schema: run `fleetmint gateway init`"),
+    ("does not exist", "it has no schema: run `fleetmint gateway init`"),
+    ("malformed", "the file is damaged: restore the latest backup"),
+    ("not a database", "the file is damaged: restore the latest backup"),
+    ("connection", "the database server does not answer: check that it runs and that the URL is right"),
+)
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise  # every rule is checked before it is written, so this is a mistake in the code
+    except DBAPIError as error:
+        raise _ledger_error(engine, error.orig) from error
+    except sqlite3.Error as error:  # while connecting, before SQLAlchemy wraps anything
+        raise _ledger_error(engine, error) from error
+
+
+def _ledger_error(engine: Engine, error: BaseException | None) -> LedgerError:
+    # The driver's first line only: SQLAlchemy's own text goes on with the statement and its parameters.
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    where = engine.url.database
+    remedy = next((remedy for sign, remedy in _REMEDIES if sign in said.lower()), "look at the message and the journal")
+    return LedgerError(f"the ledger {where} cannot be used ({said}): {remedy}")

@@ -1,0 +1,61 @@
+"""What authenticated actors did, as a hash chain: changing a row or taking it out breaks all that follow.
+
+Refusals of strangers are not events: they go to the journal, so that nobody can fill the disk from outside.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.engine import Connection
+
+from fleetmint.ledger.columns import time_text
+from fleetmint.ledger.schema import events
+
+_START = "0" * 64
+
+
+def append(
+    connection: Connection, *, at: datetime, actor: str, kind: str, subject: str, detail: Mapping[str, object]
+) -> None:
+    """Add an event to the end of the chain; the connection has to be one of `writing`."""
+    last = connection.execute(select(events.c.seq, events.c.digest).order_by(events.c.seq.desc()).limit(1)).first()
+    seq, previous = (last.seq + 1, last.digest) if last else (1, _START)
+    text = json.dumps(dict(detail), sort_keys=True, separators=(",", ":"))
+    connection.execute(
+        events.insert().values(
+            seq=seq,
+            at=at,
+            actor=actor,
+            kind=kind,
+            subject=subject,
+            detail=text,
+            previous=previous,
+            digest=_digest(seq, at, actor, kind, subject, text, previous),
+        )
+    )
+
+
+def last_time(connection: Connection) -> datetime | None:
+    """Return the latest time of any event; None when there is none."""
+    found: datetime | None = connection.execute(select(func.max(events.c.at, type_=events.c.at.type))).scalar()
+    return found
+
+
+def broken_links(connection: Connection) -> tuple[int, ...]:
+    """Return the `seq` of each event that does not follow from the one before it; empty when the chain holds."""
+    broken, expected, previous = [], 1, _START
+    for row in connection.execute(select(events).order_by(events.c.seq)):
+        digest = _digest(row.seq, row.at, row.actor, row.kind, row.subject, row.detail, row.previous)
+        if (row.seq, row.previous, row.digest) != (expected, previous, digest):
+            broken.append(int(row.seq))
+        expected, previous = row.seq + 1, row.digest
+    return tuple(broken)
+
+
+def _digest(seq: int, at: datetime, actor: str, kind: str, subject: str, detail: str, previous: str) -> str:
+    # JSON keeps the fields apart: without it "ab" + "c" and "a" + "bc" would be the same bytes
+    text = json.dumps([seq, time_text(at), actor, kind, subject, detail, previous], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

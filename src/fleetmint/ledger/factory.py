@@ -1,0 +1,242 @@
+"""The factory's half: batches of identities, which board got which, and what went wrong.
+
+A unit goes planned → claimed → burned, or to quarantined. From the claim on it is bound to the MAC of its board: a
+burn that was cut is taken up by the same board with the same identity, and no other board can get it.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import Connection
+
+from fleetmint.errors import StateError
+from fleetmint.ledger import events
+from fleetmint.ledger.schema import (
+    BURNED,
+    CLAIMED,
+    DEVICE_KEY,
+    FACTORY_KEY,
+    PLANNED,
+    QUARANTINED,
+    batches,
+    burns,
+    units,
+)
+from fleetmint.pki import names
+
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One identity of a batch. `key_origin` is device or factory, `state` one of the four above."""
+
+    device: str
+    batch: str
+    key_origin: str
+    state: str
+    mac: str | None = None
+    claimed_by: str | None = None
+    port: str | None = None
+    reason: str | None = None
+    claimed_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+def create_batch(connection: Connection, batch: str, planned: Mapping[str, str], *, now: datetime) -> bool:
+    """Record a batch: device id → key origin, in the order in which they will be claimed; return whether it is new.
+
+    Raises StateError when the batch exists with other units, or a device belongs to another batch, and NameRefusedError
+    for an id outside the grammar.
+    """
+    wanted = {names.device_id(device): origin for device, origin in planned.items()}
+    for device, origin in wanted.items():
+        if origin not in (DEVICE_KEY, FACTORY_KEY):
+            raise StateError(f"{device} has the key origin {origin!r}: choose {DEVICE_KEY} or {FACTORY_KEY}")
+    if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is not None:
+        if {unit.device: unit.key_origin for unit in list_units(connection, batch)} != wanted:
+            raise StateError(f"the batch {batch!r} exists with other devices: give the new one another name")
+        return False
+    for unit in _units_named(connection, list(wanted)):
+        raise StateError(f"{unit.device} belongs to the batch {unit.batch!r} already: a device id is used once")
+    connection.execute(batches.insert().values(batch=batch, created_at=now))
+    rows = [
+        {"device": device, "batch": batch, "position": position, "key_origin": origin, "state": PLANNED}
+        for position, (device, origin) in enumerate(wanted.items())
+    ]
+    if rows:
+        connection.execute(units.insert(), rows)
+    events.append(connection, at=now, actor="factory", kind="batch", subject=batch, detail={"units": len(rows)})
+    return True
+
+
+def list_units(connection: Connection, batch: str) -> tuple[Unit, ...]:
+    """Return the units of a batch in their order; empty when there is no such batch."""
+    rows = connection.execute(select(units).where(units.c.batch == batch).order_by(units.c.position))
+    return tuple(_unit(row) for row in rows)
+
+
+def list_boards(connection: Connection) -> dict[str, str]:
+    """Return device id → MAC of every board that was burned, of all batches."""
+    rows = connection.execute(select(units.c.device, units.c.mac).where(units.c.state == BURNED))
+    return {str(device): str(mac) for device, mac in rows}
+
+
+def find_unit_of_board(connection: Connection, mac: str) -> Unit | None:
+    """Return the unit bound to this board, or None for a board that never had one."""
+    row = connection.execute(select(units).where(units.c.mac == _checked_mac(mac))).first()
+    return None if row is None else _unit(row)
+
+
+def claim(connection: Connection, batch: str, mac: str, worker: str, *, port: str, now: datetime) -> Unit:
+    """Give the board with this MAC an identity of the batch: its own when it has one, else the next that is free.
+
+    A unit that comes back `burned` is finished; one that was claimed before (a burn that was cut) is claimed again, by
+    this worker. The connection has to be one of `writing`, so no two workers get the same unit. Raises StateError
+    when the board has an identity of another batch, its unit is quarantined, or none is free.
+    """
+    bound = find_unit_of_board(connection, mac)
+    if bound is not None and bound.batch != batch:
+        raise StateError(f"the board {mac} is {bound.device} of the batch {bound.batch!r} already: take another board")
+    if bound is not None and bound.state == QUARANTINED:
+        raise StateError(
+            f"the board {mac} is in quarantine as {bound.device} ({bound.reason}): release it once that is mended"
+        )
+    if bound is not None and bound.state == BURNED:
+        return bound
+    device = bound.device if bound is not None else _next_planned(connection, batch)
+    _set(
+        connection,
+        device,
+        state=CLAIMED,
+        mac=_checked_mac(mac),
+        claimed_by=worker,
+        port=port,
+        claimed_at=now,
+        reason=None,
+    )
+    return _get(connection, device)
+
+
+def record_burned(connection: Connection, device: str, worker: str, *, now: datetime) -> Unit:
+    """Record that the worker that claimed the unit has burned and verified it; raise StateError for any other."""
+    unit = _claimed_by(connection, device, worker)
+    _set(connection, device, state=BURNED, finished_at=now)
+    _record(connection, unit, worker, BURNED, "", now)
+    return _get(connection, device)
+
+
+def quarantine(connection: Connection, device: str, worker: str, reason: str, *, now: datetime) -> Unit:
+    """Set a claimed unit aside with its board, because of `reason`: neither is used again until it is released."""
+    unit = _claimed_by(connection, device, worker)
+    _set(connection, device, state=QUARANTINED, reason=reason, finished_at=now)
+    _record(connection, unit, worker, QUARANTINED, reason, now)
+    return _get(connection, device)
+
+
+def release(connection: Connection, device: str, *, untouched: bool, now: datetime) -> Unit:
+    """Take back a claim or a quarantine.
+
+    `untouched` says that nothing was written to the board: then the identity is free for any board. Otherwise it stays
+    bound to its board, which can be claimed again. Raises StateError for a unit that is planned or burned.
+    """
+    unit = _get(connection, device)
+    if unit.state not in (CLAIMED, QUARANTINED):
+        raise StateError(f"{device} is {unit.state}: only a claimed or quarantined unit can be released")
+    if untouched:
+        _set(connection, device, state=PLANNED, mac=None, claimed_by=None, port=None, claimed_at=None)
+    else:
+        _set(connection, device, state=CLAIMED, claimed_by=None)
+    _set(connection, device, reason=None, finished_at=None)
+    events.append(
+        connection,
+        at=now,
+        actor="factory",
+        kind="release",
+        subject=device,
+        detail={"mac": unit.mac, "untouched": untouched, "was": unit.state},
+    )
+    return _get(connection, device)
+
+
+def counts(connection: Connection, batch: str) -> dict[str, int]:
+    """Return how many units of the batch are in each state, all four states named."""
+    found = dict.fromkeys((PLANNED, CLAIMED, BURNED, QUARANTINED), 0)
+    rows = connection.execute(select(units.c.state, func.count()).where(units.c.batch == batch).group_by(units.c.state))
+    return found | {str(state): int(number) for state, number in rows}
+
+
+def _next_planned(connection: Connection, batch: str) -> str:
+    device: str | None = connection.execute(
+        select(units.c.device)
+        .where(units.c.batch == batch, units.c.state == PLANNED)
+        .order_by(units.c.position)
+        .limit(1)
+    ).scalar()
+    if device is not None:
+        return device
+    if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is None:
+        raise StateError(f"there is no batch {batch!r} in this ledger: make it first")
+    raise StateError(f"the batch {batch!r} has no free identity left: make another batch")
+
+
+def _claimed_by(connection: Connection, device: str, worker: str) -> Unit:
+    unit = _get(connection, device)
+    if unit.state != CLAIMED or unit.claimed_by != worker:
+        holder = f", by {unit.claimed_by}" if unit.claimed_by else ""
+        raise StateError(f"{device} is {unit.state}{holder}: {worker} has to claim it first")
+    return unit
+
+
+def _record(connection: Connection, unit: Unit, worker: str, result: str, reason: str, now: datetime) -> None:
+    connection.execute(
+        burns.insert().values(
+            device=unit.device, mac=unit.mac, port=unit.port, worker=worker, result=result, reason=reason, at=now
+        )
+    )
+    detail = {"mac": unit.mac, "reason": reason, "worker": worker}
+    events.append(connection, at=now, actor="factory", kind=result, subject=unit.device, detail=detail)
+
+
+def _set(connection: Connection, device: str, **values: Any) -> None:
+    connection.execute(update(units).where(units.c.device == device).values(**values))
+
+
+def _get(connection: Connection, device: str) -> Unit:
+    row = connection.execute(select(units).where(units.c.device == device)).first()
+    if row is None:
+        raise StateError(f"there is no unit {device!r} in this ledger: make its batch first")
+    return _unit(row)
+
+
+def _units_named(connection: Connection, devices: list[str]) -> list[Unit]:
+    found: list[Unit] = []
+    for start in range(0, len(devices), 500):  # SQLite before 3.32 takes at most 999 parameters
+        rows = connection.execute(select(units).where(units.c.device.in_(devices[start : start + 500])))
+        found += [_unit(row) for row in rows]
+    return found
+
+
+def _unit(row: Any) -> Unit:
+    return Unit(
+        row.device,
+        row.batch,
+        row.key_origin,
+        row.state,
+        row.mac,
+        row.claimed_by,
+        row.port,
+        row.reason,
+        row.claimed_at,
+        row.finished_at,
+    )
+
+
+def _checked_mac(mac: str) -> str:
+    if not _MAC.fullmatch(mac):
+        raise StateError(f"{mac!r} is no MAC address of a board: it has to look like 24:0a:c4:00:00:01")
+    return mac

@@ -1,0 +1,95 @@
+"""Taking a device off the fleet, and the numbers of the lists that say so."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.engine import Connection
+
+from fleetmint.errors import StateError
+from fleetmint.ledger import events
+from fleetmint.ledger.schema import REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
+from fleetmint.pki.revocation import Revoked
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """What revoking a device comes to: all its certificates as (serial, issuer), and whether anything is new."""
+
+    device: str
+    certificates: tuple[tuple[int, str], ...]
+    changed: bool
+
+
+def look_up(connection: Connection, device: str) -> Revocation:
+    """Return what `revoke` would do; raise StateError for a device that is not in the ledger."""
+    status = connection.execute(select(devices.c.status).where(devices.c.device == device)).scalar()
+    if status is None:
+        raise StateError(
+            f"there is no device {device!r} in this ledger: `fleetmint gateway devices` lists the ones that are"
+        )
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.issuer, certificates.c.status)
+        .where(certificates.c.device == device)
+        .order_by(certificates.c.reserved_at, certificates.c.serial)
+    ).all()
+    return Revocation(
+        device,
+        tuple((int(row.serial, 16), str(row.issuer)) for row in rows),
+        changed=status != REVOKED or any(row.status != REVOKED for row in rows),
+    )
+
+
+def revoke(connection: Connection, device: str, *, reason: str, actor: str, now: datetime) -> Revocation:
+    """Revoke the device, its certificates (signed or only reserved) and its tokens. A second time changes nothing."""
+    found = look_up(connection, device)
+    if not found.changed:
+        return found
+    revoked = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
+    connection.execute(update(devices).where(devices.c.device == device).values(**revoked))
+    connection.execute(
+        update(certificates).where(certificates.c.device == device, certificates.c.status != REVOKED).values(**revoked)
+    )
+    connection.execute(update(tokens).where(tokens.c.device == device, tokens.c.state == UNUSED).values(state=REPLACED))
+    events.append(connection, at=now, actor=actor, kind="revoke", subject=device, detail={"reason": reason})
+    return found
+
+
+def revoked_certificates(connection: Connection, issuer: str) -> tuple[Revoked, ...]:
+    """Return what the CRL of `issuer` (`device` or `factory`) has to hold."""
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.revoked_at, certificates.c.revoke_reason)
+        .where(certificates.c.issuer == issuer, certificates.c.status == REVOKED)
+        .order_by(certificates.c.serial)
+    )
+    return tuple(Revoked(int(row.serial, 16), row.revoked_at, row.revoke_reason or "unspecified") for row in rows)
+
+
+def devices_by_serial(connection: Connection, serials: Collection[int]) -> dict[int, str]:
+    """Return the device of each of these certificates; serials the ledger does not know are left out."""
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.device).where(certificates.c.status == REVOKED)
+    )
+    known = {int(row.serial, 16): str(row.device) for row in rows}
+    return {serial: known[serial] for serial in serials if serial in known}
+
+
+def last_crl_number(connection: Connection, issuer_spki_sha256: str) -> int:
+    """Return the highest CRL number ever taken for this issuer; 0 when none was."""
+    found: int | None = connection.execute(
+        select(crls.c.number).where(crls.c.issuer_spki_sha256 == issuer_spki_sha256)
+    ).scalar()
+    return found or 0
+
+
+def take_crl_number(connection: Connection, issuer_spki_sha256: str, *, at_least: int) -> int:
+    """Take the next CRL number of this issuer, higher than any before; `at_least` comes from the CRL that is out."""
+    last = last_crl_number(connection, issuer_spki_sha256)
+    number = max(last + 1, at_least)
+    mine = crls.c.issuer_spki_sha256 == issuer_spki_sha256
+    if last:
+        connection.execute(update(crls).where(mine).values(number=number))
+    else:
+        connection.execute(crls.insert().values(issuer_spki_sha256=issuer_spki_sha256, number=number))
+    return number

@@ -1,0 +1,209 @@
+"""The tables of both ledgers.
+
+    gateway   devices ─< tokens ─ certificates >─ public_keys      crls      events (a hash chain)
+    factory   batches ─< units ─< burns
+
+Serials and hashes are lower-case hex, times UTC. A public key belongs to one device for ever: that is a row of
+`public_keys`, not a promise of the code.
+"""
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from fleetmint.ledger.columns import IsDeviceId, UtcTime
+
+SCHEMA_VERSION = "1"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(text(f"{column} IN ({listed})"), name=column)
+
+
+def _device_id(column: str = "device") -> CheckConstraint:
+    return CheckConstraint(IsDeviceId(column), name=f"{column}_grammar")
+
+
+# What this ledger is: schema version, site, and the gateway that owns it when it is a file.
+settings = Table(
+    "settings",
+    metadata,
+    Column("name", String(30), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+REGISTERED, ACTIVE, REVOKED = "registered", "active", "revoked"
+
+# registered: has an unused token; active: has a certificate; revoked: for ever.
+devices = Table(
+    "devices",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("batch", String(63), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("registered_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+    Column("revoke_reason", String(30)),
+    _device_id(),
+    _one_of("status", (REGISTERED, ACTIVE, REVOKED)),
+)
+
+UNUSED, USED, REPLACED = "unused", "used", "replaced"
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("token_sha256", String(64), primary_key=True),
+    Column("device", ForeignKey("devices.device"), nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("used_at", UtcTime),
+    CheckConstraint(text("length(token_sha256) = 64"), name="token_sha256"),
+    _one_of("state", (UNUSED, USED, REPLACED)),
+    UniqueConstraint("token_sha256", "device"),
+    Index(None, "device"),
+)
+# A device has one valid token at a time.
+Index(
+    "ix_tokens_unused",
+    tokens.c.device,
+    unique=True,
+    sqlite_where=text("state = 'unused'"),
+    postgresql_where=text("state = 'unused'"),
+)
+
+public_keys = Table(
+    "public_keys",
+    metadata,
+    Column("spki_sha256", String(64), primary_key=True),
+    Column("device", ForeignKey("devices.device"), nullable=False),
+    CheckConstraint(text("length(spki_sha256) = 64"), name="spki_sha256"),
+    UniqueConstraint("spki_sha256", "device"),
+)
+
+RESERVED = "reserved"
+
+# reserved: decided and durable, not yet signed (der, not_before and not_after come with the signature).
+# The signature of ECDSA differs each time, so the first one stored is the certificate and any other is dropped.
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("issuer", String(10), nullable=False),
+    Column("device", String(63), nullable=False),
+    Column("spki_sha256", String(64), nullable=False),
+    Column("token_sha256", String(64), unique=True),
+    Column("status", String(10), nullable=False),
+    Column("reserved_at", UtcTime, nullable=False),
+    Column("not_before", UtcTime),
+    Column("not_after", UtcTime),
+    Column("der", LargeBinary),
+    Column("revoked_at", UtcTime),
+    Column("revoke_reason", String(30)),
+    _one_of("issuer", ("device", "factory")),
+    _one_of("status", (RESERVED, ACTIVE, REVOKED)),
+    CheckConstraint(text("status <> 'active' OR (der IS NOT NULL AND not_after IS NOT NULL)"), name="active_is_signed"),
+    CheckConstraint(text("(status = 'revoked') = (revoked_at IS NOT NULL)"), name="revoked_has_time"),
+    ForeignKeyConstraint(["spki_sha256", "device"], ["public_keys.spki_sha256", "public_keys.device"]),
+    ForeignKeyConstraint(["token_sha256", "device"], ["tokens.token_sha256", "tokens.device"]),
+    Index(None, "device"),
+    Index(None, "status"),
+)
+
+# The highest CRL number of each issuer, durable before the CRL that carries it is signed.
+crls = Table(
+    "crls",
+    metadata,
+    Column("issuer_spki_sha256", String(64), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcTime, nullable=False, index=True),
+    Column("actor", String(63), nullable=False),
+    Column("kind", String(30), nullable=False),
+    Column("subject", String(63), nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+)
+
+DEVICE_KEY, FACTORY_KEY = "device", "factory"
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("batch", String(63), primary_key=True),
+    Column("created_at", UtcTime, nullable=False),
+)
+
+PLANNED, CLAIMED, BURNED, QUARANTINED = "planned", "claimed", "burned", "quarantined"
+
+units = Table(
+    "units",
+    metadata,
+    Column("device", String(63), primary_key=True),
+    Column("batch", ForeignKey("batches.batch"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("key_origin", String(10), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("mac", String(17)),
+    Column("claimed_by", String(100)),
+    Column("port", String(200)),
+    Column("reason", Text),
+    Column("claimed_at", UtcTime),
+    Column("finished_at", UtcTime),
+    _device_id(),
+    _one_of("key_origin", (DEVICE_KEY, FACTORY_KEY)),
+    _one_of("state", (PLANNED, CLAIMED, BURNED, QUARANTINED)),
+    CheckConstraint(text("(state = 'planned') = (mac IS NULL)"), name="mac_when_claimed"),
+    CheckConstraint(text("mac IS NULL OR (length(mac) = 17 AND mac = lower(mac))"), name="mac_form"),
+    # One identity for a board, and one board for an identity, whatever became of either.
+    UniqueConstraint("mac"),
+    UniqueConstraint("batch", "position"),
+    Index(None, "batch", "state", "position"),
+)
+
+# Every attempt to burn, for the record; what counts is the state of the unit.
+burns = Table(
+    "burns",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", ForeignKey("units.device"), nullable=False, index=True),
+    Column("mac", String(17), nullable=False),
+    Column("port", String(200), nullable=False),
+    Column("worker", String(100), nullable=False),
+    Column("result", String(12), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    _one_of("result", (BURNED, QUARANTINED)),
+)

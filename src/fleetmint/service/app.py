@@ -1,0 +1,197 @@
+"""The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
+
+    devices' door     POST /v1/enrol    GET /
+    operators' door   GET /v1/devices   GET /
+
+Every refusal is a 4xx with a reason, except that of a token, which is one and the same 403; what is no fault of the
+client and passes is a 503 with Retry-After.
+"""
+
+import base64
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from flask import Flask, Response, abort, jsonify, make_response, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from fleetmint.errors import ClockError, FleetmintError, LedgerError
+from fleetmint.ledger import reading
+from fleetmint.ledger.devices import list_devices, serial_text
+from fleetmint.ledger.issuance import TokenRefusedError
+from fleetmint.pki import names
+from fleetmint.pki.request import RequestRefusedError
+from fleetmint.service import identity
+from fleetmint.service.body import MAX_BYTES, read_enrolment
+from fleetmint.service.clock import utc_now
+from fleetmint.service.config import Config
+from fleetmint.service.enrolment import enrol
+from fleetmint.service.identity import DEVICES, OPERATORS, IdentityRefusedError, NoCertificateError
+from fleetmint.service.limiter import FailureLimiter
+from fleetmint.service.resources import Resources
+from fleetmint.service.views import device_view, time_text
+
+_log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10
+RETRY_CLOCK_SECONDS = 60
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Flask:
+    """Make the application. Nothing is opened before it is needed: see `resources`."""
+    app = Flask(__name__, static_folder=None)
+    resources = Resources(config)
+    app.extensions["fleetmint"] = resources
+    _add_devices(app, resources, FailureLimiter(), clock)
+    _add_operators(app, resources)
+    _add_errors(app)
+
+    @app.get("/")
+    def hello() -> Response:
+        at = identity.door(request.environ)
+        if at == DEVICES:
+            return _page("hello.html", name=_device(resources))
+        if at != OPERATORS:
+            abort(404)
+        operator = _operator(resources)
+        return _page("devices.html", operator=operator, devices=_devices(resources), gateway=config.gateway)
+
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers[name] = value
+        return response
+
+    return app
+
+
+def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, clock: Callable[[], datetime]) -> None:
+    @app.post("/v1/enrol")
+    def enrol_device() -> Response:
+        _only_at(DEVICES)
+        enrolment = read_enrolment(_body())
+        source = request.remote_addr or ""
+        wait = limiter.wait(source, enrolment.device)
+        if wait:
+            return _retry(429, "too_many_failures", "too many refused attempts", wait)
+        try:
+            issued = enrol(resources.engine, resources.authority, enrolment, clock=clock)
+        except TokenRefusedError as error:
+            limiter.failed(source, enrolment.device)
+            _log.warning("enrolment of %s from %s refused: %s", enrolment.device, source, error)
+            return _json(403, error="refused")
+        if issued.der is None or issued.not_after is None:
+            raise LedgerError("the certificate was not stored")
+        _log.info("enrolled %s from %s with serial %s", issued.device, source, serial_text(issued.serial))
+        return _json(
+            200,
+            certificate=base64.b64encode(issued.der).decode(),
+            serial=serial_text(issued.serial),
+            not_after=time_text(issued.not_after),
+        )
+
+
+def _add_operators(app: Flask, resources: Resources) -> None:
+    @app.get("/v1/devices")
+    def devices() -> Response:
+        _only_at(OPERATORS)
+        _operator(resources)
+        return _json(200, devices=_devices(resources))
+
+
+def _add_errors(app: Flask) -> None:
+    @app.errorhandler(RequestRefusedError)
+    def bad_request(error: RequestRefusedError) -> Response:
+        _log.info("request from %s refused: %s", request.remote_addr, error.code)
+        return _json(413 if error.code == "too_large" else 400, error=error.code, message=str(error))
+
+    @app.errorhandler(NoCertificateError)
+    def no_certificate(error: NoCertificateError) -> Response:
+        return _refuse(401, "certificate_needed", str(error))
+
+    @app.errorhandler(IdentityRefusedError)
+    def wrong_certificate(error: IdentityRefusedError) -> Response:
+        _log.warning("certificate from %s refused: %s", request.remote_addr, error)
+        return _refuse(403, "certificate_refused", str(error))
+
+    @app.errorhandler(FleetmintError)
+    def not_now(error: FleetmintError) -> Response:
+        _log.error("%s", error)  # the reason is the gateway's own business
+        seconds = RETRY_CLOCK_SECONDS if isinstance(error, ClockError) else RETRY_SECONDS
+        return _retry(503, "unavailable", "not now, try again later", seconds)
+
+    @app.errorhandler(HTTPException)
+    def by_http(error: HTTPException) -> Response:
+        response = _refuse(error.code or 500, error.name.lower().replace(" ", "_"), error.name)
+        for name, value in error.get_headers(request.environ):
+            if name in ("Allow", "Retry-After"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def by_mistake(error: Exception) -> Response:
+        _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error)
+        return _refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
+
+
+def _only_at(door: str) -> None:
+    if identity.door(request.environ) != door:
+        abort(404)
+
+
+def _device(resources: Resources) -> str:
+    found = identity.peer(request.environ, names.DEVICES_UNIT, resources.device_issuers)
+    with reading(resources.engine) as connection:
+        return identity.known_device(connection, found)
+
+
+def _operator(resources: Resources) -> str:
+    return identity.operator(identity.peer(request.environ, names.OPERATORS_UNIT, resources.operator_issuers))
+
+
+def _devices(resources: Resources) -> list[dict[str, str | None]]:
+    with reading(resources.engine) as connection:
+        return [device_view(device) for device in list_devices(connection)]
+
+
+def _body() -> bytes:
+    if (request.content_length or 0) > MAX_BYTES:
+        abort(413)
+    try:
+        data: bytes = request.stream.read(MAX_BYTES + 1)
+    except OSError:  # the client stopped sending
+        abort(408)
+    if len(data) > MAX_BYTES:
+        abort(413)
+    return data
+
+
+def _json(status: int, **values: object) -> Response:
+    response = jsonify(values)
+    response.status_code = status
+    return response
+
+
+def _retry(status: int, error: str, message: str, seconds: int) -> Response:
+    response = _refuse(status, error, message)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _refuse(status: int, error: str, message: str) -> Response:
+    if request.path.startswith("/v1/"):
+        return _json(status, error=error, message=message)
+    return _page("refused.html", status=status, message=message)
+
+
+def _page(template: str, status: int = 200, **values: object) -> Response:
+    return make_response(render_template(template, status=status, **values), status)

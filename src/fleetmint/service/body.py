@@ -1,0 +1,70 @@
+"""The body of an enrolment: JSON from a stranger, taken apart without trusting any of it."""
+
+import base64
+import binascii
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from fleetmint.errors import NameRefusedError
+from fleetmint.pki import names
+from fleetmint.pki.request import RequestRefusedError
+
+# A P-256 request has 300 bytes; this leaves room and keeps floods small.
+MAX_BYTES = 8192
+_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """What a device asks with: its id, the hash of its token (lower-case hex) and its CSR, DER or PEM."""
+
+    device: str
+    token_sha256: str
+    csr: bytes
+
+
+def read_enrolment(data: bytes) -> Enrolment:
+    """Read {"device": ID, "token": text, "csr": base64 of DER, or PEM}.
+
+    Raises RequestRefusedError with the code bad_request, bad_name or bad_encoding. The token's own form is not looked
+    at: a wrong one must look like any other that is wrong.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefusedError("bad_request", "the body is not JSON") from error
+    texts = _texts(document)
+    if texts is None:
+        raise RequestRefusedError("bad_request", "the body has to be a JSON object with the texts device, token, csr")
+    device, token, csr = texts
+    try:
+        names.device_id(device)
+    except NameRefusedError as error:
+        raise RequestRefusedError("bad_name", str(error)) from error
+    return Enrolment(
+        device,
+        hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest(),
+        _csr(csr),
+    )
+
+
+def _texts(document: Any) -> tuple[str, str, str] | None:
+    match document:
+        case {"device": str(device), "token": str(token), "csr": str(csr)}:
+            return device, token, csr
+    return None
+
+
+def _csr(text: str) -> bytes:
+    try:
+        stripped = text.strip()
+        if stripped.startswith("-----"):
+            # The PEM reader skips what stands around the block; a request has nothing around it.
+            if not (stripped.startswith(_PEM_BEGIN) and stripped.endswith(_PEM_END)):
+                raise RequestRefusedError("bad_encoding", "the PEM has to be one CERTIFICATE REQUEST and nothing else")
+            return stripped.encode("ascii")
+        return base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error) as error:
+        raise RequestRefusedError("bad_encoding", "csr is neither base64 nor PEM") from error

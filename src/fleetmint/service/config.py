@@ -1,0 +1,85 @@
+"""The gateway's configuration: one flat TOML file, with every path in it, so that nothing is found by guessing."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fleetmint import files
+from fleetmint.errors import NameRefusedError, StateError
+from fleetmint.pki import names
+
+DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
+PATH_VARIABLE = "FLEETMINT_CONFIG"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What gateway.toml says. `site` and `gateway` are required, the rest has these defaults.
+
+    `trust` holds {root,operator,factory,device}.crt, `crls` {root,operator,factory}.pem: both are shipped to the
+    gateway. `device_crl` is signed here. The bundles of a door are written to `nginx` and `mosquitto`; the CA
+    certificates and CRLs that everybody may read to `public`, unless that is empty. `published` remembers which reloads
+    are still owed and which sessions have been ended. `program_*` are commands, for a gateway that has other names.
+    """
+
+    site: str
+    gateway: str
+    ledger: str = "sqlite:////var/lib/fleetmint/ledger.sqlite"
+    device_ca: Path = Path("/etc/fleetmint/device-ca")
+    trust: Path = Path("/etc/fleetmint/ca")
+    crls: Path = Path("/etc/fleetmint/crl")
+    device_crl: Path = Path("/var/lib/fleetmint/crl/device.pem")
+    nginx: Path = Path("/etc/nginx/fleetmint")
+    mosquitto: Path = Path("/etc/mosquitto/fleetmint")
+    kick_socket: Path = Path("/run/mosquitto/kick.sock")
+    published: Path = Path("/var/lib/fleetmint/published.json")
+    public: Path | None = None
+    program_systemctl: str = "systemctl"
+    program_nginx: str = "nginx"
+
+    def trusted(self, name: str) -> Path:
+        """Return the path of the certificate of the CA called root, operator, factory or device."""
+        return self.trust / f"{name}.crt"
+
+    def crl(self, name: str) -> Path:
+        """Return the path of the newest CRL of that CA."""
+        return self.device_crl if name == "device" else self.crls / f"{name}.pem"
+
+
+def config_path() -> Path:
+    """Return where the configuration is: the path in FLEETMINT_CONFIG, else the usual place."""
+    return Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH)
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration; raise StateError naming the file and the key when something is wrong with it."""
+    try:
+        values = tomllib.loads(files.read(path, "configuration").decode())
+    except ValueError as error:
+        raise StateError(f"{path} is not TOML: {error}") from error
+    return _checked(path, values)
+
+
+def _checked(path: Path, values: Mapping[str, Any]) -> Config:
+    known = {field.name for field in fields(Config)}
+    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx"}
+    for key, value in values.items():
+        if key not in known:
+            raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
+        if not isinstance(value, str):
+            raise StateError(f"{path}: {key} has to be text in quotes")
+    for key in ("site", "gateway"):
+        if key not in values:
+            raise StateError(f"{path} has no {key!r}: run playbooks/gateway.yml, which writes this file")
+    try:
+        names.site_name(values["site"])
+        names.device_id(values["gateway"])
+    except NameRefusedError as error:
+        raise StateError(f"{path}: {error}") from error
+    taken: dict[str, Any] = {key: value if key in texts else Path(value) for key, value in values.items()}
+    if values.get("public") == "":
+        taken["public"] = None
+    return Config(**taken)

@@ -1,0 +1,88 @@
+"""Who is at the door: taken from what nginx always sets, and checked again.
+
+nginx has verified the chain, the dates and the CRLs. Here it is checked that the certificate comes from a CA of this
+very door and, for a device, that the ledger knows this certificate, bit for bit, as active. HTTP headers say nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import NameOID
+from sqlalchemy.engine import Connection
+
+from fleetmint.errors import FleetmintError, NameRefusedError
+from fleetmint.ledger.devices import find_certificate
+from fleetmint.ledger.schema import ACTIVE
+from fleetmint.pki import names
+from fleetmint.pki.chain import issued_by
+
+DOOR, VERIFY, CERTIFICATE = "FLEETMINT_DOOR", "FLEETMINT_VERIFY", "FLEETMINT_CERT"
+DEVICES, OPERATORS = "devices", "operators"
+
+
+class NoCertificateError(FleetmintError):
+    """The client showed no certificate, or none that nginx accepted: 401."""
+
+
+class IdentityRefusedError(FleetmintError):
+    """The client's certificate is good for nothing at this door: 403."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """An authenticated client: its name and its certificate."""
+
+    name: str
+    certificate: x509.Certificate
+
+
+def door(environ: Mapping[str, object]) -> str | None:
+    """Return the door through which a request came, None when nginx did not say a known one."""
+    found = str(environ.get(DOOR, ""))
+    return found if found in (DEVICES, OPERATORS) else None
+
+
+def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certificate]) -> Peer:
+    """Return the client of a request whose certificate has the OU `unit` and comes from one of `issuers`.
+
+    Raises NoCertificateError or IdentityRefusedError with a reason that may be shown.
+    """
+    verify = str(environ.get(VERIFY, ""))
+    if verify != "SUCCESS":
+        raise NoCertificateError(
+            "the certificate was refused" if verify.startswith("FAILED") else "a client certificate is needed here"
+        )
+    try:
+        certificate = x509.load_pem_x509_certificate(unquote_to_bytes(str(environ.get(CERTIFICATE, ""))))
+        name = names.common_name(certificate.subject)
+        units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    except Exception as error:  # parsed when touched, and a broken field raises whatever it likes
+        raise IdentityRefusedError("the certificate cannot be read") from error
+    if not any(issued_by(certificate, issuer) for issuer in issuers):
+        raise IdentityRefusedError("the certificate was issued for another door")
+    if name is None or [attribute.value for attribute in units] != [unit]:
+        raise IdentityRefusedError("the certificate is of another kind")
+    return Peer(name, certificate)
+
+
+def known_device(connection: Connection, found: Peer) -> str:
+    """Return the id of the device; raise IdentityRefusedError unless the ledger knows its certificate as active."""
+    row = find_certificate(connection, found.certificate.serial_number)
+    if row is None or row.der != found.certificate.public_bytes(serialization.Encoding.DER):
+        raise IdentityRefusedError("the certificate is not in this gateway's ledger")
+    if row.status != ACTIVE:
+        raise IdentityRefusedError(f"the certificate is {row.status}")
+    if row.device != found.name:
+        raise IdentityRefusedError("the certificate has another name than its device")
+    return row.device
+
+
+def operator(found: Peer) -> str:
+    """Return the name of the operator; raise IdentityRefusedError when it is none."""
+    try:
+        return names.operator_name(found.name)
+    except NameRefusedError as error:
+        raise IdentityRefusedError("the certificate does not name an operator") from error

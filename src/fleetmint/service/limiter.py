@@ -1,0 +1,68 @@
+"""How often one source may be wrong.
+
+A token has 128 bits, so this is not what keeps guessers out: it keeps their work and their lines in the journal small.
+In the memory of one worker process, of bounded size, forgotten at a restart.
+"""
+
+import ipaddress
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+WINDOW_SECONDS = 60.0
+PER_DEVICE = 10
+PER_SOURCE = 100
+MAX_KEYS = 10_000
+
+
+class FailureLimiter:
+    """Counts failures by source, and by source and device.
+
+    The narrow count stops one device (or a guesser of its token) early, while others behind the same address go on; the
+    wide one stops a source that tries many names. Nothing is counted by device alone: that would let a stranger lock
+    a device out.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
+
+    def wait(self, source: str, device: str) -> int:
+        """Return how many seconds this source has to wait before it may try again for this device; 0 when it may."""
+        network = _network(source)
+        with self._lock:
+            waits = (self._wait((network, device), PER_DEVICE), self._wait((network, ""), PER_SOURCE))
+        return max(waits)
+
+    def failed(self, source: str, device: str) -> None:
+        """Count a failure."""
+        network = _network(source)
+        with self._lock:
+            self._add((network, device), PER_DEVICE)
+            self._add((network, ""), PER_SOURCE)
+
+    def _wait(self, key: tuple[str, str], limit: int) -> int:
+        times = self._failures.get(key, [])
+        if len(times) < limit:
+            return 0
+        left = times[-limit] + WINDOW_SECONDS - self._clock()
+        return int(left) + 1 if left > 0 else 0
+
+    def _add(self, key: tuple[str, str], limit: int) -> None:
+        times = self._failures.setdefault(key, [])
+        times.append(self._clock())
+        del times[:-limit]
+        self._failures.move_to_end(key)
+        while len(self._failures) > MAX_KEYS:
+            self._failures.popitem(last=False)
+
+
+def _network(source: str) -> str:
+    """One household, not one address: in IPv6 everybody has 2^64 of them."""
+    try:
+        address = ipaddress.ip_address(source)
+    except ValueError:
+        return source
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)

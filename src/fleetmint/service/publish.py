@@ -1,0 +1,258 @@
+"""Putting the CRLs in front of nginx and Mosquitto: check, rename, reload what changed, end revoked sessions.
+
+Whatever interrupts it, the next run finishes: a reload is written down as owed before the file changes, and a session
+as ended after it was. The doors are independent: a list that is no good keeps its own door as it was, and is reported.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from fleetmint import files
+from fleetmint.errors import FleetmintError, PublishError
+from fleetmint.ledger import open_ledger, reading
+from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.revocation import devices_by_serial
+from fleetmint.service.bundles import DOORS, Bundle, installed_lists, read_bundle, refuse_older
+from fleetmint.service.config import Config
+from fleetmint.service.identity import DEVICES
+from fleetmint.service.kick import end_session
+
+NGINX, MOSQUITTO = "nginx", "mosquitto"
+_SERVERS = (NGINX, MOSQUITTO)
+_TIMEOUT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run did, or in check mode would do. `problems` are sentences; when there are any, the run has failed."""
+
+    changed: bool = False
+    reloaded: tuple[str, ...] = ()
+    kicked: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What has to survive between runs: servers owed a reload, and serials whose sessions have been ended."""
+
+    owed: frozenset[str] = frozenset(_SERVERS)
+    ended: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Run:
+    """One run: what it has found and done so far."""
+
+    config: Config
+    now: datetime
+    check: bool
+    memory: _Memory
+    changed: bool = False
+    reloaded: list[str] = field(default_factory=list)
+    kicked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def publish(config: Config, *, now: datetime, check: bool = False) -> Published:
+    """Bring both doors of both servers up to date; with `check` only say what would be done.
+
+    Expected failures are in `problems`: the run goes on with what is left to do.
+    """
+    with _alone(config.published.parent):
+        run = _Run(config, now, check, _remembered(config.published))
+        bundles = [bundle for door in DOORS if (bundle := _try_read(run, door)) is not None]
+        for server in _SERVERS:
+            _update(run, server, bundles)
+        _update_public(run, bundles)
+        _end_sessions(run, bundles)
+    return Published(run.changed, tuple(run.reloaded), tuple(run.kicked), tuple(run.problems))
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until no other run is under way: a timer and a play may start one each."""
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise PublishError(f"cannot open {directory}: {error.strerror}; run playbooks/gateway.yml first") from error
+    try:
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise PublishError(f"another run has held {directory} for {_TIMEOUT_SECONDS} s: end it") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def bundle_path(config: Config, server: str, door: str) -> Path:
+    """Return the file that `server` loads at `door`."""
+    directory = config.nginx if server == NGINX else config.mosquitto
+    return directory / f"{door}.crl.pem"
+
+
+def _try_read(run: _Run, door: str) -> Bundle | None:
+    try:
+        bundle = read_bundle(run.config, door, now=run.now)
+        for server in _SERVERS:
+            path = bundle_path(run.config, server, door)
+            refuse_older(bundle, _installed(path), str(path))
+        return bundle
+    except FleetmintError as error:
+        run.problems.append(f"the CRLs of the {door}' door stay as they were: {error}")
+        return None
+
+
+def _update(run: _Run, server: str, bundles: list[Bundle]) -> None:
+    try:
+        for bundle in bundles:
+            path = bundle_path(run.config, server, bundle.door)
+            if _installed(path) == bundle.pem:
+                continue
+            _remember(run, replace(run.memory, owed=run.memory.owed | {server}))
+            if not run.check:
+                files.write_atomically(path, bundle.pem, files.PUBLIC_FILE)
+            run.changed = True
+        if server not in run.memory.owed:
+            return
+        if _is_up(run.config, server):
+            _reload(run, server)
+        # A server that is down reads the new files when it starts.
+        _remember(run, replace(run.memory, owed=run.memory.owed - {server}))
+    except FleetmintError as error:
+        run.problems.append(str(error))
+
+
+def _reload(run: _Run, server: str) -> None:
+    if not run.check:
+        if server == NGINX:
+            _call(run.config.program_nginx, "-t")
+        _call(run.config.program_systemctl, "reload", server)
+    run.changed = True
+    run.reloaded.append(server)
+
+
+def _update_public(run: _Run, bundles: list[Bundle]) -> None:
+    directory = run.config.public
+    if directory is None:
+        return
+    for name, crl in {name: crl for bundle in bundles for name, crl in bundle.lists.items()}.items():
+        path, der = directory / f"{name}.crl", crl.public_bytes(serialization.Encoding.DER)
+        try:
+            if path.exists() and files.read(path, "CRL") == der:
+                continue
+            if not run.check:
+                files.write_atomically(path, der, files.PUBLIC_FILE)
+            run.changed = True
+        except FleetmintError as error:
+            run.problems.append(str(error))
+
+
+def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
+    """End the sessions of certificates that the broker now refuses, each once."""
+    if MOSQUITTO in run.memory.owed and not run.check:
+        return  # before it has loaded the list, the device would be back at once
+    try:
+        new = {serial for serial in _refused(run, bundles) if serial_text(serial) not in run.memory.ended}
+        if not new:
+            return
+        owners = _owners(run.config, new)
+        up = _is_up(run.config, MOSQUITTO)
+    except FleetmintError as error:
+        run.problems.append(str(error))
+        return
+    for device in sorted(set(owners.values())):
+        mine = {serial_text(serial) for serial, owner in owners.items() if owner == device}
+        try:
+            if up:
+                if not run.check:
+                    end_session(run.config.kick_socket, device)
+                run.changed = True
+                run.kicked.append(device)
+            _remember(run, replace(run.memory, ended=run.memory.ended | mine))
+        except FleetmintError as error:
+            run.problems.append(str(error))
+
+
+def _refused(run: _Run, bundles: list[Bundle]) -> set[int]:
+    """The serials that the broker's devices' door refuses; in check mode those of the new lists too."""
+    lists = list(installed_lists(_installed(bundle_path(run.config, MOSQUITTO, DEVICES))))
+    if run.check:
+        lists += [crl for bundle in bundles if bundle.door == DEVICES for crl in bundle.lists.values()]
+    return {entry.serial_number for crl in lists for entry in crl}
+
+
+def _owners(config: Config, serials: set[int]) -> dict[int, str]:
+    engine = open_ledger(config.ledger)
+    try:
+        with reading(engine) as connection:
+            return devices_by_serial(connection, serials)
+    finally:
+        engine.dispose()
+
+
+def _installed(path: Path) -> bytes:
+    return files.read(path, "bundle") if path.exists() else b""
+
+
+def _remembered(path: Path) -> _Memory:
+    """Read the memory. When it is lost, both reloads are owed: one too many is harmless, one too few is not."""
+    if not path.exists():
+        return _Memory()
+    try:
+        found = json.loads(files.read(path, "record of what was published"))
+        return _Memory(
+            frozenset(str(server) for server in found["owed"]) & frozenset(_SERVERS),
+            frozenset(str(serial) for serial in found["ended"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return _Memory()
+
+
+def _remember(run: _Run, memory: _Memory) -> None:
+    if memory == run.memory:
+        return
+    run.memory = memory
+    if run.check:
+        return
+    text = json.dumps({"owed": sorted(memory.owed), "ended": sorted(memory.ended)}, indent=1)
+    files.write_atomically(run.config.published, text.encode() + b"\n")
+
+
+def _is_up(config: Config, server: str) -> bool:
+    """Whether the server runs, or is just changing its state and may have read the old files."""
+    done = _run([config.program_systemctl, "is-active", server])
+    return done.stdout.decode(errors="replace").strip() not in ("inactive", "failed", "unknown")
+
+
+def _call(*command: str) -> None:
+    done = _run(list(command))
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise PublishError(
+            f"`{' '.join(command)}` failed ({said[-1] if said else f'exit code {done.returncode}'}): the new CRL is in"
+            " place and not in force; mend that and publish again"
+        )
+
+
+def _run(command: list[str]) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PublishError(f"cannot run {command[0]}: {error}") from error

@@ -1,0 +1,167 @@
+"""A gateway without servers: its files under a temporary directory, as the play would have put them."""
+
+import base64
+import contextlib
+import hashlib
+import json
+import secrets
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
+from fleetmint.ledger.registration import FORMAT, read_registration
+from fleetmint.pki import keys
+from fleetmint.pki.authority import Authority
+from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.passphrases import open_source
+from fleetmint.service.config import Config, load_config
+
+
+@dataclass(frozen=True)
+class GatewaySite:
+    root: Path
+    hierarchy: Hierarchy
+    config: Config
+    config_path: Path
+
+    @property
+    def device_ca(self) -> Authority:
+        return self.hierarchy.authority("device-gateway")
+
+    @contextlib.contextmanager
+    def reading(self):
+        engine = open_ledger(self.config.ledger)
+        try:
+            with reading(engine) as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    @contextlib.contextmanager
+    def writing(self):
+        engine = open_ledger(self.config.ledger)
+        try:
+            with writing(engine) as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def findings(self) -> tuple[str, ...]:
+        with self.reading() as connection:
+            return audit.findings(connection)
+
+    def register(self, now: datetime, *devices: str, **document) -> dict[str, str]:
+        """Register devices and return their tokens."""
+        tokens = {device: secrets.token_hex(16) for device in devices}
+        expires = now + timedelta(days=365)
+        data = registration([token_entry(device, token, expires) for device, token in tokens.items()], **document)
+        self.import_(data, now)
+        return tokens
+
+    def import_(self, data: bytes, now: datetime) -> imports.Decision:
+        factory = self.hierarchy.authority("factory").certificate
+        document = read_registration(data, site="test", gateway="gateway", factory_ca=factory)
+        with self.writing() as connection:
+            return imports.import_registration(connection, document, actor="test", now=now)
+
+
+def make_gateway_site(root: Path, template: Path) -> GatewaySite:
+    """Return a fresh site under `root`: a copy of the one in `template`, which is made first when it is missing."""
+    if not template.exists():
+        _make_template(template)
+    shutil.copytree(template, root)
+    values = {
+        "site": "test",
+        "gateway": "gateway",
+        "ledger": f"sqlite:///{root / 'ledger.sqlite'}",
+        "device_ca": str(root / "device-ca"),
+        "trust": str(root / "trust"),
+        "crls": str(root / "crls"),
+        "device_crl": str(root / "crl" / "device.pem"),
+        "nginx": str(root / "nginx"),
+        "mosquitto": str(root / "mosquitto"),
+        "kick_socket": str(root / "kick.sock"),
+        "published": str(root / "published.json"),
+        "public": str(root / "public"),
+        "program_systemctl": str(root / "systemctl"),
+        "program_nginx": str(root / "nginx-program"),
+    }
+    config_path = root / "gateway.toml"
+    config_path.write_text("".join(f'{key} = "{value}"\n' for key, value in values.items()))
+    return GatewaySite(root, _hierarchy(root), load_config(config_path), config_path)
+
+
+def _hierarchy(root: Path) -> Hierarchy:
+    return Hierarchy(root / "controller" / "ca", "test", open_source(f"file:{root / 'controller' / 'passphrases'}"))
+
+
+def _make_template(root: Path) -> None:
+    root.mkdir()
+    hierarchy = _hierarchy(root)
+    plan_hierarchy(hierarchy, ["gateway"], datetime.now(UTC).replace(microsecond=0)).apply()
+    for directory in ("device-ca", "trust", "crls", "nginx", "mosquitto", "public"):
+        (root / directory).mkdir()
+    ca = hierarchy.directory
+    for name in ("root", "server", "operator", "factory"):
+        shutil.copy(ca / name / "ca.crt", root / "trust" / f"{name}.crt")
+    shutil.copy(ca / "device-gateway" / "ca.crt", root / "trust" / "device.crt")
+    shutil.copy(ca / "device-gateway" / "ca.crt", root / "device-ca" / "ca.crt")
+    (root / "device-ca" / "ca.key").write_bytes(keys.plain_pem(hierarchy.authority("device-gateway").key))
+    for name in ("root", "operator", "factory"):
+        shutil.copy(ca / name / "crl.pem", root / "crls" / f"{name}.pem")
+    engine = open_ledger(f"sqlite:///{root / 'ledger.sqlite'}", create=True)
+    create_schema(engine, site="test", owner="gateway")
+    engine.dispose()
+
+
+def token_entry(device: str, token: str, expires: datetime) -> dict[str, str]:
+    return {
+        "device": device,
+        "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "token_expires": f"{expires:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def certificate_entry(device: str, certificate: x509.Certificate) -> dict[str, str]:
+    return {"device": device, "certificate": base64.b64encode(der(certificate)).decode()}
+
+
+def registration(entries: list, *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway") -> bytes:
+    return json.dumps({"format": FORMAT, "site": site, "gateway": gateway, "batch": batch, "devices": entries}).encode()
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def make_csr(key, common_name: str | None = None, extensions=()) -> bytes:
+    subject = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def environ(door: str, certificate: x509.Certificate | None = None, address: str = "192.0.2.1") -> dict[str, str]:
+    """What nginx sets for a request."""
+    if certificate is None:
+        return {"FLEETMINT_DOOR": door, "FLEETMINT_VERIFY": "NONE", "FLEETMINT_CERT": "", "REMOTE_ADDR": address}
+    pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+    return {
+        "FLEETMINT_DOOR": door,
+        "FLEETMINT_VERIFY": "SUCCESS",
+        "FLEETMINT_CERT": quote(pem, safe=""),
+        "REMOTE_ADDR": address,
+    }

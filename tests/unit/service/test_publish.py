@@ -1,0 +1,315 @@
+"""Publishing CRLs: real lists, real files, and programs that write down how they were called."""
+
+import contextlib
+import socket
+import threading
+from datetime import timedelta
+
+import pytest
+from gateway_site import certificate_entry, new_key, registration
+
+from fleetmint.errors import PublishError
+from fleetmint.ledger import open_ledger
+from fleetmint.ledger.revocation import revoke
+from fleetmint.pki.revocation import Revoked, build_crl, crl_pem
+from fleetmint.service import kick, publish
+from fleetmint.service.device_crl import plan_device_crl
+
+RECORDING = """#!/bin/sh
+echo "$(basename "$0") $*" >> {calls}
+if [ "$1" = is-active ]; then cat {state}/$2 2>/dev/null || echo active; fi
+exit $(cat {state}/$(basename "$0")-$1-exit 2>/dev/null || echo 0)
+"""
+
+
+ACCEPTED = b"\x20\x02\x00\x00"
+
+
+class Broker(threading.Thread):
+    """The kick listener of a broker: takes sessions over and writes down whose."""
+
+    def __init__(self, path, answer=ACCEPTED):
+        super().__init__(daemon=True)
+        self.kicked, self.left, self._answer = [], [], answer
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(path))
+        self._socket.listen()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                packet = connection.recv(200)
+                assert packet[0] == 0x10
+                assert packet[1] == len(packet) - 2
+                assert packet[2:9] == b"\x00\x04MQTT\x04"
+                assert packet[9] == 0x02  # clean session, no user, no will
+                assert int.from_bytes(packet[12:14], "big") == len(packet) - 14
+                self.kicked.append(packet[14:].decode())
+                connection.sendall(self._answer)
+                if self._answer == ACCEPTED:
+                    self.left.append(connection.recv(10))
+
+    def close(self):
+        with contextlib.suppress(OSError):  # closed before
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self.join(5)
+
+
+@pytest.fixture
+def calls(site):
+    """What the programs were called with; `state` next to it says how they answer."""
+    (site.root / "state").mkdir()
+    for name in ("systemctl", "nginx-program"):
+        program = site.root / name
+        program.write_text(RECORDING.format(calls=site.root / "calls", state=site.root / "state"))
+        program.chmod(0o755)
+
+    def read() -> list[str]:
+        path = site.root / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return [line for line in lines if "is-active" not in line]
+
+    return read
+
+
+@pytest.fixture
+def broker(site):
+    broker = Broker(site.config.kick_socket)
+    broker.start()
+    yield broker
+    broker.close()
+
+
+def sign(site, now, **options):
+    engine = open_ledger(site.config.ledger)
+    plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now, **options).apply()
+    engine.dispose()
+
+
+@pytest.fixture
+def published(site, now, calls):
+    """A gateway on which everything is published."""
+    sign(site, now)
+    done = publish.publish(site.config, now=now)
+    assert done.problems == ()
+    calls()
+    return done
+
+
+@pytest.fixture
+def lamps(site, now):
+    """Two devices with certificates of the factory; returns their serials."""
+    factory = site.hierarchy.authority("factory")
+    leaves = {
+        name: factory.issue("factory-device", new_key().public_key(), name, now=now)
+        for name in ("lamp-000001", "lamp-000002")
+    }
+    site.import_(registration([certificate_entry(name, leaf) for name, leaf in leaves.items()]), now)
+    return {name: leaf.serial_number for name, leaf in leaves.items()}
+
+
+def revoke_at_the_factory(site, now, serial, number=2):
+    crl = build_crl(
+        site.hierarchy.authority("factory"),
+        [Revoked(serial, now)],
+        number=number,
+        now=now,
+        lifetime=timedelta(days=365),
+    )
+    (site.config.crls / "factory.pem").write_bytes(crl_pem(crl))
+
+
+def bundle(site, server, door):
+    return publish.bundle_path(site.config, server, door).read_bytes()
+
+
+def test_the_first_run_writes_both_bundles_for_both_servers_and_reloads_them(site, now, calls):
+    sign(site, now)
+    done = publish.publish(site.config, now=now)
+    assert (done.changed, done.reloaded, done.kicked, done.problems) == (True, ("nginx", "mosquitto"), (), ())
+    assert calls() == ["nginx-program -t", "systemctl reload nginx", "systemctl reload mosquitto"]
+    for server in ("nginx", "mosquitto"):
+        assert bundle(site, server, "devices").count(b"BEGIN X509 CRL") == 3
+        assert bundle(site, server, "operators").count(b"BEGIN X509 CRL") == 2
+    assert publish.bundle_path(site.config, "nginx", "devices").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_bundle_is_what_openssl_needs_to_check_the_whole_chain(site, now, published, lamps, openssl, tmp_path):
+    leaf = tmp_path / "leaf.pem"
+    certificate = site.hierarchy.authority("factory").issue(
+        "factory-device", new_key().public_key(), "lamp-000009", now=now
+    )
+    leaf.write_bytes(certificate.public_bytes(publish.serialization.Encoding.PEM))
+    trust = tmp_path / "trust.pem"
+    trust.write_bytes(b"".join(site.config.trusted(name).read_bytes() for name in ("root", "factory")))
+    for door, expected in (("devices", 0), ("operators", 2)):
+        path = publish.bundle_path(site.config, "nginx", door)
+        verdict = openssl("verify", "-crl_check_all", "-CAfile", trust, "-CRLfile", path, leaf)
+        assert verdict.returncode == expected, verdict.stderr
+
+
+def test_a_second_run_changes_nothing_and_reloads_nothing(site, now, published, calls):
+    done = publish.publish(site.config, now=now)
+    assert done == publish.Published()
+    assert calls() == []
+
+
+def test_only_the_servers_whose_files_changed_are_reloaded(site, now, published, calls):
+    publish.bundle_path(site.config, "mosquitto", "devices").unlink()
+    done = publish.publish(site.config, now=now)
+    assert done.reloaded == ("mosquitto",)
+    assert calls() == ["systemctl reload mosquitto"]
+
+
+def test_check_says_what_would_be_done_and_does_nothing(site, now, calls):
+    sign(site, now)
+    done = publish.publish(site.config, now=now, check=True)
+    assert (done.changed, done.reloaded) == (True, ("nginx", "mosquitto"))
+    assert calls() == []
+    assert list(site.config.nginx.iterdir()) == []
+    assert not site.config.published.exists()
+
+
+def test_the_public_directory_gets_every_list_as_der(site, now, published, openssl):
+    names = sorted(path.name for path in site.config.public.iterdir())
+    assert names == ["device.crl", "factory.crl", "operator.crl", "root.crl"]
+    assert openssl("crl", "-inform", "DER", "-in", site.config.public / "device.crl", "-noout").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "reason"),
+    [
+        ("factory", lambda site, now: b"garbage", "is no CRL"),
+        ("factory", lambda site, now: (site.config.crls / "operator.pem").read_bytes(), "not signed by the factory CA"),
+        ("device", lambda site, now: crl(site, now - timedelta(days=30), 5), "ended"),
+        ("device", lambda site, now: crl(site, now + timedelta(days=2), 5), "later than now"),
+        ("device", lambda site, now: crl(site, now, 1), "holds number 2"),
+    ],
+    ids=["garbage", "another CA's", "expired", "from the future", "older"],
+)
+def test_a_list_that_is_no_good_leaves_its_door_as_it_was(site, now, published, calls, name, broken, reason):
+    sign(site, now, force=True)
+    publish.publish(site.config, now=now)
+    calls()
+    before = {door: bundle(site, "nginx", door) for door in ("devices", "operators")}
+    site.config.crl(name).write_bytes(broken(site, now))
+    done = publish.publish(site.config, now=now)
+    assert reason in " ".join(done.problems)
+    assert (done.changed, done.reloaded, calls()) == (False, (), [])
+    assert {door: bundle(site, "nginx", door) for door in before} == before
+
+
+def crl(site, now, number) -> bytes:
+    return crl_pem(build_crl(site.device_ca, [], number=number, now=now, lifetime=timedelta(days=7)))
+
+
+def test_one_bad_door_does_not_keep_the_other_from_its_news(site, now, published, calls):
+    (site.config.crls / "operator.pem").write_bytes(b"garbage")
+    sign(site, now, force=True)
+    done = publish.publish(site.config, now=now)
+    assert len(done.problems) == 1
+    assert done.reloaded == ("nginx", "mosquitto")
+
+
+def test_the_session_of_a_revoked_device_is_ended_once_and_only_its(site, now, published, lamps, broker, calls):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    done = publish.publish(site.config, now=now)
+    assert (done.kicked, done.problems) == (("lamp-000001",), ())
+    assert publish.publish(site.config, now=now) == publish.Published()
+    broker.close()
+    assert broker.kicked == ["lamp-000001"]
+    assert broker.left == [b"\xe0\x00"]
+
+
+def test_a_session_that_could_not_be_ended_is_reported_and_tried_again(site, now, published, lamps, calls):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    done = publish.publish(site.config, now=now)
+    assert done.kicked == ()
+    assert "could not be ended" in done.problems[0]
+    broker = Broker(site.config.kick_socket)
+    broker.start()
+    assert publish.publish(site.config, now=now).kicked == ("lamp-000001",)
+    broker.close()
+
+
+def test_nobody_is_kicked_before_the_broker_has_the_new_list(site, now, published, lamps, broker, calls):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    failing = site.root / "state" / "systemctl-reload-exit"
+    failing.write_text("1")
+    done = publish.publish(site.config, now=now)
+    assert done.kicked == ()
+    assert "`" in done.problems[0]
+    failing.unlink()
+    done = publish.publish(site.config, now=now)
+    assert (done.reloaded, done.kicked) == (("nginx", "mosquitto"), ("lamp-000001",))
+
+
+def test_a_run_cut_between_file_and_reload_is_finished_by_the_next(site, now, published, calls, monkeypatch):
+    sign(site, now, force=True)
+
+    class KilledError(BaseException):
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish, "_reload", lambda *_: (_ for _ in ()).throw(KilledError))
+        with pytest.raises(KilledError):
+            publish.publish(site.config, now=now)
+    assert calls() == []
+    done = publish.publish(site.config, now=now)
+    assert done.reloaded == ("nginx", "mosquitto")
+
+
+def test_a_config_that_nginx_refuses_is_reported_and_stays_owed(site, now, published, calls):
+    sign(site, now, force=True)
+    failing = site.root / "state" / "nginx-program--t-exit"
+    failing.write_text("1")
+    done = publish.publish(site.config, now=now)
+    assert done.reloaded == ("mosquitto",)
+    assert len(done.problems) == 1
+    assert "systemctl reload nginx" not in calls()
+    failing.unlink()
+    assert publish.publish(site.config, now=now).reloaded == ("nginx",)
+
+
+def test_a_server_that_is_down_is_left_alone(site, now, calls):
+    sign(site, now)
+    for server in ("nginx", "mosquitto"):
+        (site.root / "state" / server).write_text("inactive")
+    done = publish.publish(site.config, now=now)
+    assert (done.changed, done.reloaded, done.problems, calls()) == (True, (), (), [])
+    for server in ("nginx", "mosquitto"):
+        (site.root / "state" / server).write_text("active")
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+
+def test_a_lost_memory_costs_one_reload_too_many(site, now, published, calls):
+    site.config.published.write_text("{")
+    assert publish.publish(site.config, now=now).reloaded == ("nginx", "mosquitto")
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+
+@pytest.mark.parametrize("answer", [b"\x20\x02\x00\x05", b"\x20\x02", b"", b"HTTP/1.1"])
+def test_a_broker_that_does_not_take_the_session_over_is_an_error(tmp_path, answer):
+    broker = Broker(tmp_path / "sock", answer)
+    broker.start()
+    with pytest.raises(PublishError, match="lamp-000001"):
+        kick.end_session(tmp_path / "sock", "lamp-000001")
+    broker.close()
+
+
+def test_the_longest_device_id_fits_the_packet():
+    packet = kick.connect_packet("a" * 63)
+    assert packet[1] == len(packet) - 2 < 128
