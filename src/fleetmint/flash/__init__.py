@@ -1,0 +1,1 @@
+"""What goes into the flash of an ESP32, and how it gets there."""

@@ -1,0 +1,77 @@
+"""One virtual ESP32: port, ROM, flash and program, put together.
+
+While somebody has the port open the board is in its ROM and the program does not run. A pseudo-terminal has no reset
+line, so a port that is closed stands for the reset that esptool asks for: the board boots from its flash.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetmint.errors import ImageError
+from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, PartitionTable
+from virtual.esp32 import slip
+from virtual.esp32.chips import Chip
+from virtual.esp32.faults import Faults
+from virtual.esp32.nor import NorFlash
+from virtual.esp32.port import Port
+from virtual.esp32.program import Program
+from virtual.esp32.rom import Rom
+
+_TICK = 0.5
+
+
+@dataclass
+class Board:
+    """A board with power: `step` has to be called again and again."""
+
+    chip: Chip
+    mac: bytes
+    flash: NorFlash
+    port: Port
+    program: Program
+    faults: Faults
+
+    def __post_init__(self) -> None:
+        self._rom: Rom | None = None
+        self._decoder = slip.Decoder()
+        self._boots = False
+        self._power_on()
+
+    def step(self, timeout: float = _TICK) -> None:
+        """Wait up to `timeout` seconds for something to do, and do it."""
+        received = self.port.wait(timeout)
+        if not self.port.is_open:
+            if self._rom is not None:
+                self._rom = None
+                self._power_on()
+            if self._boots:
+                self.program.tick()
+            return
+        if self._rom is None:
+            self.program.stop()
+            self._decoder = slip.Decoder()
+            self._rom = Rom(self.chip, self.mac, self.flash, self.faults)
+        for packet in self._decoder.feed(received):
+            for answer in self._rom.handle(packet):
+                self.port.send(slip.encode(answer))
+
+    def close(self) -> None:
+        """Cut the power."""
+        self.program.stop()
+        self.port.close()
+        self.flash.close()
+
+    def _power_on(self) -> None:
+        try:
+            PartitionTable.from_bytes(self.flash.read(TABLE_OFFSET, TABLE_SIZE))
+        except ImageError as error:
+            self._boots = False
+            self.program.log(f"nothing to boot: {error}")
+        else:
+            self._boots = True
+            self.program.power_on()
+
+
+def flash_file(directory: Path) -> Path:
+    """Return the path of the flash of the board in `directory`."""
+    return directory / "flash.bin"
