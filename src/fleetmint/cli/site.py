@@ -1,0 +1,87 @@
+"""How the commands of the bench reach a site's gateway: its addresses, and a certificate to show there."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint import files
+from fleetmint.errors import FleetmintError, StateError
+
+# What the role `operators` writes for this command line.
+FILE = "site.json"
+SECONDS = 15
+
+state_option = click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="FLEETMINT_STATE",
+    required=True,
+    help="The site's state directory, such as inventory/home/state.  [env: FLEETMINT_STATE]",
+)
+as_option = click.option("--as", "name", metavar="NAME", help="Operator to appear as; the site's station otherwise.")
+gateway_option = click.option("--gateway", metavar="NAME", help="Gateway to ask; needed where a site has several.")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A gateway as an operator reaches it."""
+
+    state: Path
+    name: str
+    operator: str
+    host: str
+    https_port: int
+    mqtt_port: int
+
+    def tls(self) -> ssl.SSLContext:
+        """Return a context that trusts the site's server CA, and nothing else, and shows the operator's certificate."""
+        issued = self.state / "issued" / "operators"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        # The server CA is the anchor, as it is for devices: another CA under the same root could not pass for it.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+        try:
+            context.load_verify_locations(self.state / "ca" / "server" / "ca.crt")
+            context.load_cert_chain(issued / f"{self.operator}.crt", issued / f"{self.operator}.key")
+        except OSError as error:
+            raise StateError(
+                f"there is no usable certificate for {self.operator} in {issued} ({error.strerror or error}):"
+                " run playbooks/ca.yml, or choose another name with --as"
+            ) from error
+        return context
+
+    def get(self, path: str) -> Any:
+        """Return the JSON that the gateway's operator door answers to a GET of `path`."""
+        url = f"https://{self.host}:{self.https_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=SECONDS, context=self.tls()) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise FleetmintError(
+                f"{url} answered {error.code} to {self.operator}: is that certificate revoked?"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise FleetmintError(f"{url} does not answer as it should ({error}): is the gateway up?") from error
+
+
+def open_gateway(state: Path, name: str | None, gateway: str | None) -> Gateway:
+    """Return the gateway to talk to; raise StateError when the site does not say which."""
+    path = state / FILE
+    try:
+        site = json.loads(files.read(path, "description of the site"))
+        gateways = site["gateways"]
+        chosen = gateway or (next(iter(gateways)) if len(gateways) == 1 else "")
+        if chosen not in gateways:
+            raise StateError(f"choose one of the site's gateways with --gateway: {', '.join(gateways)}")
+        row = gateways[chosen]
+        return Gateway(
+            state, chosen, name or site["station"], row["host"], int(row["https_port"]), int(row["mqtt_port"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError(f"{path} is damaged: run playbooks/ca.yml again") from error

@@ -1,0 +1,55 @@
+"""What every device of a batch gets alike: the network to join, the gateway, and whom to trust."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from fleetmint.errors import FleetmintError
+from fleetmint.pki.authority import CERTIFICATE, load_certificate
+
+# Devices trust the server CA in use and the sealed one that would replace it; never the root, under which any client
+# CA could mint a "server": mbedTLS does not look at the key usage of CAs.
+TRUSTED = ("server", "server-next")
+
+MAX_ANCHORS = 3000  # bytes: an NVS blob that fits one page, and a fraction of the heap of a small board
+
+
+@dataclass(frozen=True)
+class Common:
+    """The part of an NVS image that does not differ between devices. `anchors` are DER certificates in a row."""
+
+    wifi_ssid: str
+    wifi_psk: str
+    gateway: str
+    https_port: int
+    mqtt_port: int
+    anchors: bytes
+
+
+def checked(common: Common) -> Common:
+    """Return `common` if a device can use it; raise FleetmintError, which never repeats the passphrase, otherwise."""
+    if not 1 <= len(common.wifi_ssid.encode()) <= 32:
+        raise FleetmintError(f"the Wi-Fi name {common.wifi_ssid!r} has to have 1 to 32 bytes (IEEE 802.11)")
+    if common.wifi_psk and not 8 <= len(common.wifi_psk.encode()) <= 63:
+        raise FleetmintError(
+            f"the passphrase of the Wi-Fi {common.wifi_ssid!r} has to have 8 to 63 characters (WPA), or none for an"
+            " open network"
+        )
+    if not common.gateway or not common.gateway.isascii() or len(common.gateway) > 253:
+        raise FleetmintError(f"the gateway's name {common.gateway!r} has to be a host name or an address")
+    for port in (common.https_port, common.mqtt_port):
+        if not 1 <= port <= 65535:
+            raise FleetmintError(f"{port} is no port number: choose one from 1 to 65535")
+    if not common.anchors or len(common.anchors) > MAX_ANCHORS:
+        raise FleetmintError(f"the trust anchors have {len(common.anchors)} bytes; a device takes 1 to {MAX_ANCHORS}")
+    return common
+
+
+def site_common(
+    ca_directory: Path, *, gateway_host: str, https_port: int, mqtt_port: int, wifi_ssid: str, wifi_psk: str
+) -> Common:
+    """Return what the devices of a site get alike; the trust anchors come from the site's CA directory."""
+    anchors = [load_certificate(ca_directory / name / CERTIFICATE) for name in TRUSTED]
+    der = b"".join(certificate.public_bytes(serialization.Encoding.DER) for certificate in anchors)
+    return Common(wifi_ssid, wifi_psk, gateway_host, https_port, mqtt_port, der)

@@ -1,0 +1,38 @@
+import pytest
+
+from fleetmint.factory.batch import Place
+from fleetmint.factory.common import site_common
+from fleetmint.factory.spec import read_batch
+
+BATCH = """\
+batch: first
+prefix: lamp
+devices:
+  - count: 2
+  - count: 1
+    key_origin: factory
+"""
+
+
+@pytest.fixture
+def batch(tmp_path):
+    path = tmp_path / "batch.yml"
+    path.write_text(BATCH)
+    return read_batch(path)
+
+
+@pytest.fixture
+def common(hierarchy):
+    return site_common(
+        hierarchy.directory,
+        gateway_host="localhost",
+        https_port=443,
+        mqtt_port=8883,
+        wifi_ssid="workshop",
+        wifi_psk="correct horse",
+    )
+
+
+@pytest.fixture
+def place(tmp_path):
+    return Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
