@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make the identities of a batch."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: batch
+short_description: Make the identities of a batch of devices
+description:
+  - Makes a token, or a key and a certificate of the factory CA, for every device of a batch file, in one call.
+  - Keeps them for the bench, enters the batch into the factory's ledger, and writes the registration for the gateway.
+options:
+  file:
+    description: Batch file, YAML.
+    type: path
+    required: true
+  into:
+    description: Directory of the batches; each gets one of its own.
+    type: path
+    required: true
+  ledger:
+    description: SQLAlchemy URL of the factory's ledger.
+    type: str
+    required: true
+  gateway:
+    description: Name of the gateway that will know these devices.
+    type: str
+    required: true
+  gateway_host:
+    description: Host name or address by which devices reach it, as its certificate has it.
+    type: str
+    required: true
+  https_port:
+    description: Port of its HTTPS door for devices.
+    type: int
+    required: true
+  mqtt_port:
+    description: Port of its MQTT door for devices.
+    type: int
+    required: true
+  wifi_ssid:
+    description: Name of the Wi-Fi that devices join.
+    type: str
+    required: true
+  wifi_psk:
+    description: Its passphrase; empty for an open network.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Says what is missing and makes nothing.
+  diff_mode:
+    support: full
+    description: Lists ids and who makes their keys.
+extends_documentation_fragment: fleetmint.core.authorities
+author: The Fleetmint authors
+"""
+
+EXAMPLES = r"""
+- name: Make a batch
+  fleetmint.core.batch:
+    directory: "{{ fleet_ca_dir }}"
+    site: "{{ fleet_site }}"
+    passphrases: "{{ fleet_ca_passphrases }}"
+    file: "{{ inventory_dir }}/batch.yml"
+    into: "{{ fleet_state_dir }}/batches"
+    ledger: "sqlite:///{{ fleet_state_dir }}/ledger.sqlite"
+    gateway: gateway
+    gateway_host: gateway.example.net
+    https_port: 443
+    mqtt_port: 8883
+    wifi_ssid: workshop
+    wifi_psk: "{{ vault_wifi_psk }}"
+"""
+
+RETURN = r"""
+reasons:
+  description: What was made, one sentence each.
+  type: list
+  elements: str
+  returned: success
+batch:
+  description: Name of the batch.
+  type: str
+  returned: success
+registration:
+  description: File that tells the gateway about the batch; it holds no secret.
+  type: str
+  returned: success
+devices:
+  description: How many devices the batch has.
+  type: int
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleetmint.core.plugins.module_utils.library import (
+    CA_OPTIONS,
+    carry_out,
+    hierarchy,
+    utc_now,
+)
+
+COMMON = {
+    "gateway_host": {"type": "str", "required": True},
+    "https_port": {"type": "int", "required": True},
+    "mqtt_port": {"type": "int", "required": True},
+    "wifi_ssid": {"type": "str", "required": True},
+    "wifi_psk": {"type": "str", "required": True, "no_log": True},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        **CA_OPTIONS,
+        **COMMON,
+        "file": {"type": "path", "required": True},
+        "into": {"type": "path", "required": True},
+        "ledger": {"type": "str", "required": True},
+        "gateway": {"type": "str", "required": True},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+
+    def make_plan():
+        from pathlib import Path
+
+        from fleetmint.factory.batch import Place, plan_batch
+        from fleetmint.factory.common import site_common
+        from fleetmint.factory.spec import read_batch
+
+        params = module.params
+        batch = read_batch(Path(params["file"]))
+        cas = hierarchy(module)
+        common = site_common(cas.directory, **{name: params[name] for name in COMMON})
+        place = Place(Path(params["into"]) / batch.name, params["ledger"], params["gateway"])
+        return plan_batch(batch, common, place, cas, utc_now())
+
+    carry_out(module, make_plan)
+
+
+if __name__ == "__main__":
+    main()

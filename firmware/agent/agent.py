@@ -1,0 +1,182 @@
+# The loop of a device: network, clock, identity, broker. Whatever fails, it says why, waits, and starts again.
+
+import gc
+import json
+import time
+
+from agent import enrol, https
+from agent.backoff import Backoff
+from agent.clock import Clock, ask_ntp
+from agent.errors import Missing, Problem, Refused, WrongTime
+from agent.identity import Identity
+from agent.mqtt import Mqtt
+from agent.store import Store
+from agent.stream import Dropped, Stream, context
+from agent.wifi import Wifi
+
+
+def greeting(body):
+    """The words of the page's line with "Hello", without tags and without what a console might obey."""
+    for line in body.decode().split("\n"):
+        if "Hello" in line:
+            text = "".join(part.split(">", 1)[-1] for part in line.split("<"))
+            return "".join(c for c in text if 32 <= ord(c) < 127).strip()[:80]
+    return "no greeting"
+
+
+# The hardware is handed in: `nvs` an esp32.NVS, `wlan` a network.WLAN, `rtc` a machine.RTC.
+
+
+class Agent:
+    def __init__(
+        self, nvs, wlan, rtc, read, on_message=None, every=5, ntp=None, ask=ask_ntp, say=print, sleep=time.sleep
+    ):
+        self._nvs = nvs
+        self._wlan = wlan
+        self._rtc = rtc
+        self._read = read
+        self._on_message = on_message
+        self._every = max(1, int(every * 1000))
+        self._ask = lambda: ask(ntp or self._identity.gateway)
+        self._print = say
+        self._sleep = sleep
+        self._started = time.ticks_ms()
+        self._uptime_ms = 0
+        self._backoff = Backoff()
+        self._count = 0
+        self._unsent = None
+        # The slot whose identity the gateway has accepted since the last refusal.
+        self._proven = None
+
+    def run(self):
+        """Work until the NVS turns out to lack something."""
+        try:
+            self._open()
+            while True:
+                self._attempt()
+        except Missing as error:
+            self._say(f"stopped: {error}")
+
+    def _open(self):
+        self._identity = identity = Identity(self._nvs)
+        self._say(f"this is {identity.device_id}, its gateway is {identity.gateway}")
+        self._store = Store(self._nvs)
+        ssid, passphrase = identity.wifi()
+        self._wifi = Wifi(self._wlan, ssid, passphrase, self._say)
+        self._clock = Clock(self._nvs, self._rtc, self._ask, self._say)
+
+    def _attempt(self):
+        try:
+            self._round()
+        except Missing:
+            raise
+        except Exception as error:
+            if isinstance(error, WrongTime):
+                self._clock.doubt()
+            if isinstance(error, (Refused, Dropped)):
+                self._proven = None
+            wait = self._backoff.after(error)
+            # Only Problem promises a message without secrets.
+            text = str(error) if isinstance(error, Problem) else f"unexpected {type(error).__name__}"
+            self._say(f"{text}; trying again in {wait} s")
+            gc.collect()
+            self._sleep(wait)
+
+    def _round(self):
+        self._wifi.join()
+        self._clock.adjust()
+        if not self._store.identities():
+            # The radio is on, so there is randomness for a key.
+            slot = enrol.enrol(self._identity, self._store, context(self._identity.anchors()))
+            self._say(f"enrolled, certificate in slot {slot}")
+        gc.collect()
+        if self._proven is None:
+            self._proven = self._prove()
+        gc.collect()
+        self._talk(self._proven)
+
+    def _prove(self):
+        """The first slot whose identity the gateway accepts; it is the one in use from now on."""
+        failure = None
+        for slot in self._store.identities():
+            try:
+                self._greet(slot)
+            except Refused as error:
+                self._say(f"identity in slot {slot} is not accepted")
+                failure = error
+                continue
+            self._store.activate(slot)
+            # It has done its work. Enrolling again takes a new one anyway.
+            self._identity.forget_token()
+            return slot
+        raise failure
+
+    def _greet(self, slot):
+        identity = self._identity
+        response = https.request(self._context(slot), identity.gateway, identity.https_port, "GET", "/")
+        self._clock.confirm(response.headers.get("date"))
+        enrol.check(response)
+        self._say(f"gateway says: {greeting(response.body)}")
+
+    def _context(self, slot):
+        return context(self._identity.anchors(), *self._store.load(slot))
+
+    def _talk(self, slot):
+        identity = self._identity
+        mqtt = Mqtt(Stream(self._context(slot), identity.gateway, identity.mqtt_port), self._receive)
+        try:
+            mqtt.connect(identity.device_id)
+            mqtt.subscribe(f"devices/{identity.device_id}/in/#")
+            self._say("connected to the broker")
+            due = time.ticks_ms()
+            while True:
+                left = time.ticks_diff(due, time.ticks_ms())
+                if left <= 0:
+                    self._publish(mqtt)
+                    due = time.ticks_add(time.ticks_ms(), self._every)
+                else:
+                    mqtt.check(min(left, 1000))
+                if not self._wifi.up():
+                    raise Problem("Wi-Fi lost")
+        finally:
+            mqtt.close()
+
+    def _publish(self, mqtt):
+        # A reading the broker did not acknowledge is sent again in the next session: QoS 1 across connections.
+        if self._unsent is None:
+            self._unsent = self._reading()
+        if self._unsent is not None:
+            mqtt.publish(f"devices/{self._identity.device_id}/out/readings", self._unsent)
+            self._unsent = None
+            self._backoff.reset()
+            self._say(f"published reading {self._count}")
+
+    def _reading(self):
+        try:
+            reading = dict(self._read())
+            reading.update(n=self._count + 1, uptime=self._uptime())
+            encoded = json.dumps(reading).encode()
+        except Exception as error:
+            self._say(f"no reading: read() raised {type(error).__name__}: {error}")
+            return None
+        self._count += 1
+        return encoded
+
+    def _receive(self, topic, payload):
+        prefix = f"devices/{self._identity.device_id}/in/"
+        if not self._on_message or not topic.startswith(prefix):
+            return
+        try:
+            self._on_message(topic[len(prefix) :], payload)
+        except Exception as error:
+            self._say(f"on_message raised {type(error).__name__}: {error}")
+
+    def _uptime(self):
+        # Ticks wrap around after some days; the sum does not.
+        now = time.ticks_ms()
+        self._uptime_ms += time.ticks_diff(now, self._started)
+        self._started = now
+        return self._uptime_ms // 1000
+
+    def _say(self, text):
+        self._print(f"fleetmint {self._uptime()}s: {text}")

@@ -1,0 +1,35 @@
+# What can go wrong on a device, told apart by what the agent does next.
+
+# Something failed that may work later: the agent backs off and tries again.
+#
+# The message is printed on the console as it is, so it never holds a value of the NVS that is secret.
+# `retry_after` is how many seconds the gateway asked for, 0 when it asked for nothing.
+
+
+class Problem(Exception):
+    def __init__(self, message, retry_after=0):
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# The gateway answered and does not want this device: trying again at once is no use.
+
+
+class Refused(Problem):
+    pass
+
+
+# The certificate of the gateway is outside its dates: it may be the clock of the device that is wrong.
+
+
+class WrongTime(Problem):
+    pass
+
+
+# The NVS lacks what only the factory can write: trying again is no use at all.
+
+
+class Missing(Exception):
+    def __init__(self, key):
+        super().__init__(f"the NVS has no {key}: burn this device again")
+        self.key = key

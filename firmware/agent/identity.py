@@ -1,0 +1,59 @@
+# Who this device is and whom it trusts: what the factory burned into the NVS.
+#
+# A missing value stops with the name of the key, never with its content. Secrets are read when they are used and
+# are not kept.
+
+from agent import der, nvs_keys, values
+from agent.errors import Missing
+
+
+class Identity:
+    def __init__(self, nvs):
+        self._nvs = nvs
+        self.device_id = self._text(nvs_keys.DEVICE_ID)
+        self.gateway = self._text(nvs_keys.GATEWAY)
+        self.https_port = self._number(nvs_keys.HTTPS_PORT)
+        self.mqtt_port = self._number(nvs_keys.MQTT_PORT)
+        # Asked for once here, so that a device without them stops before it does anything.
+        self.anchors()
+
+    def anchors(self):
+        """The server CAs to trust: a list of DER certificates."""
+        data = self._blob(nvs_keys.ANCHORS)
+        try:
+            anchors = der.split(data)
+        except ValueError:
+            anchors = []
+        if not anchors:
+            raise Missing("usable " + nvs_keys.ANCHORS)
+        return anchors
+
+    def wifi(self):
+        """Name and passphrase of the network; the passphrase of an open network is empty."""
+        return self._text(nvs_keys.WIFI_SSID), (values.blob(self._nvs, nvs_keys.WIFI_PSK) or b"").decode()
+
+    def token(self):
+        """The one-time enrolment token. A device without one cannot enrol."""
+        return self._text(nvs_keys.TOKEN)
+
+    def forget_token(self):
+        values.erase(self._nvs, nvs_keys.TOKEN)
+        self._nvs.commit()
+
+    def _blob(self, key):
+        value = values.blob(self._nvs, key)
+        if not value:
+            raise Missing(key)
+        return value
+
+    def _text(self, key):
+        try:
+            return self._blob(key).decode()
+        except UnicodeError:
+            raise Missing("readable " + key)
+
+    def _number(self, key):
+        value = values.number(self._nvs, key)
+        if value is None:
+            raise Missing(key)
+        return value

@@ -1,0 +1,119 @@
+"""The firmware under the real MicroPython: its modules in a directory, a site's PKI, a gateway to talk to."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from firmware_boards import BOOT, ROOT, Board, Booted
+from firmware_gateway import Gateway
+from firmware_site import Site, make_site
+from gateway_double import http, server_context, serving
+from mqtt_broker import Broker
+
+from fleetmint.flash.app import build_app_image
+from fleetmint.flash.table import TABLE_OFFSET, stock
+from fleetmint.nvs import keys
+from fleetmint.nvs.encode import encode
+from fleetmint.pki.authority import pem
+from virtual.esp32.micropython import find
+
+
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    """The interpreter; MICROPYTHON names another one than that of the virtual boards."""
+    try:
+        return os.environ.get("MICROPYTHON") or find()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The modules of the firmware with the names of the NVS keys, and beside them the doubles."""
+    directory = tmp_path_factory.mktemp("firmware")
+    shutil.copytree(ROOT / "firmware" / "agent", directory / "agent")
+    keys = resources.files("fleetmint.nvs").joinpath("keys.py").read_text()
+    (directory / "agent" / "nvs_keys.py").write_text(keys)
+    for double in (ROOT / "tests" / "firmware" / "doubles").glob("*.py"):
+        shutil.copy(double, directory)
+    return directory
+
+
+@pytest.fixture
+def board(micropython: str, firmware: Path) -> Board:
+    return Board(micropython, (firmware,))
+
+
+@pytest.fixture(scope="session")
+def site() -> Site:
+    return make_site(datetime.now(UTC).replace(microsecond=0))
+
+
+@pytest.fixture(scope="session")
+def foreign_site() -> Site:
+    return make_site(datetime.now(UTC).replace(microsecond=0))
+
+
+@pytest.fixture
+def flash_file(tmp_path: Path) -> Callable[..., Path]:
+    """A flash as the factory leaves it: table, program, and an NVS with these values."""
+
+    def make(values: dict[str, int | bytes], *, main: str | None = None) -> Path:
+        table = stock("4MiB")
+        flash = bytearray(b"\xff" * 0x400000)
+        program = ROOT / "firmware"
+        if main is not None:
+            program = tmp_path / "program"
+            shutil.copytree(ROOT / "firmware", program)
+            (program / "main.py").write_text(main)
+        vfs, nvs = table.find("vfs"), table.find("nvs")
+        for offset, data in (
+            (TABLE_OFFSET, table.to_bytes()),
+            (nvs.offset, encode({keys.NAMESPACE: values}, nvs.size)),
+            (vfs.offset, build_app_image(program, vfs.size)),
+        ):
+            flash[offset : offset + len(data)] = data
+        path = tmp_path / "flash.bin"
+        path.write_bytes(flash)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def boot(micropython: str) -> Iterator[Callable[..., Booted]]:
+    """Boot a board from a flash file; every board is switched off in the end."""
+    boards: list[Booted] = []
+
+    def start(flash: Path, **environment: str) -> Booted:
+        process = subprocess.Popen(
+            [micropython, str(BOOT / "boot.py"), str(flash), "24:0a:c4:00:00:07"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        boards.append(Booted(process, flash, []))
+        return boards[-1]
+
+    yield start
+    for board in boards:
+        board.process.kill()
+        board.process.communicate()
+
+
+@pytest.fixture
+def gateway(site: Site, tmp_path: Path) -> Iterator[Gateway]:
+    made = Gateway(site, [], [], Broker())
+    chain, key = site.server("localhost", "127.0.0.1").files(tmp_path / "gateway")
+    trust = tmp_path / "gateway" / "devices.pem"
+    trust.write_bytes(pem(site.root.certificate, site.device_ca.certificate))
+    https = serving(server_context(chain, key, trust, ask=True), http(made.answer, made.requests))
+    mqtt = serving(server_context(chain, key, trust), made.broker.handle)
+    with https as made.https_port, mqtt as made.mqtt_port:
+        yield made

@@ -1,0 +1,96 @@
+"""An MQTT broker of a hundred lines."""
+
+import ssl
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway_double import common_name
+
+
+@dataclass
+class Broker:
+    """Speaks enough MQTT 3.1.1 for one client at a time, and keeps what it was told."""
+
+    messages: list[tuple[str, bytes]] = field(default_factory=list)
+    sessions: list[tuple[str, str | None]] = field(default_factory=list)
+    pings: int = 0
+    return_code: int = 0
+    # Sent to every client that subscribes, in one piece: topic, payload, QoS.
+    greeting: list[tuple[str, bytes, int]] = field(default_factory=list)
+    acknowledged: int = 0
+    # The broker stops answering after so many messages.
+    silent_after: int | None = None
+    # The broker closes the connection instead of acknowledging this message (counted from 1).
+    drop_at: int | None = None
+    arrived: threading.Condition = field(default_factory=threading.Condition)
+
+    def handle(self, connection: ssl.SSLSocket) -> None:
+        while True:
+            kind, body = _packet(connection)
+            if kind >> 4 == 1:
+                length = struct.unpack(">H", body[10:12])[0]
+                self.sessions.append((body[12 : 12 + length].decode(), common_name(connection)))
+                connection.sendall(bytes((0x20, 2, 0, self.return_code)))
+            elif kind >> 4 == 8:
+                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
+                if self.greeting:
+                    connection.sendall(b"".join(_publish(*message) for message in self.greeting))
+            elif kind >> 4 == 3:
+                if not self._message(connection, body):
+                    return
+            elif kind >> 4 == 4:
+                self.acknowledged += 1
+            elif kind >> 4 == 12:
+                self.pings += 1
+                connection.sendall(b"\xd0\x00")
+            elif kind >> 4 == 14:
+                return
+            with self.arrived:
+                self.arrived.notify_all()
+
+    def wait(self, enough: Callable[[], bool], timeout: float = 15) -> None:
+        """Wait until `enough` is true; fail the test if it does not come true."""
+        with self.arrived:
+            assert self.arrived.wait_for(enough, timeout), f"the broker got {self.sessions} {self.messages}"
+
+    def _message(self, connection: ssl.SSLSocket, body: bytes) -> bool:
+        length = struct.unpack(">H", body[:2])[0]
+        self.messages.append((body[2 : 2 + length].decode(), body[4 + length :]))
+        if self.drop_at == len(self.messages):
+            return False
+        if self.silent_after is None or len(self.messages) <= self.silent_after:
+            connection.sendall(b"\x40\x02" + body[2 + length : 4 + length])
+        return True
+
+
+def _publish(topic: str, payload: bytes, qos: int) -> bytes:
+    body = struct.pack(">H", len(topic)) + topic.encode() + (b"\x00\x07" if qos else b"") + payload
+    size = len(body)
+    head = bytes((0x30 | qos << 1,))
+    while size > 127:
+        head += bytes((size & 127 | 128,))
+        size >>= 7
+    return head + bytes((size,)) + body
+
+
+def _packet(connection: ssl.SSLSocket) -> tuple[int, bytes]:
+    kind = _exactly(connection, 1)[0]
+    size = shift = 0
+    while True:
+        digit = _exactly(connection, 1)[0]
+        size |= (digit & 127) << shift
+        shift += 7
+        if not digit & 128:
+            return kind, _exactly(connection, size)
+
+
+def _exactly(connection: ssl.SSLSocket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise ValueError("the client has gone")
+        data += more
+    return data

@@ -1,0 +1,287 @@
+"""The loop of the device when something goes wrong: it says why, waits, and goes on."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from firmware_site import DEVICE
+from gateway_double import reply
+
+from fleetmint.nvs import keys
+
+pytestmark = pytest.mark.micropython
+
+# The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
+AGENT = """
+import binascii, json, time
+import agent.errors
+from agent.agent import Agent
+from fake_nvs import NVS
+
+class End(BaseException): pass
+class Wlan:
+    def __init__(self): self.joined = False
+    def active(self, value=None): return True
+    def config(self, **values): pass
+    def connect(self, ssid, key): self.joined = True
+    def isconnected(self): return self.joined
+    def status(self): return 1010
+class Rtc:
+    def datetime(self, value): pass
+
+said, waits = [], []
+def sleep(seconds):
+    waits.append(seconds)
+    if len(waits) >= failures: raise End
+readings = [0]
+def read():
+    readings[0] += 1
+    if readings[0] > enough: raise End
+    return {"temperature": 21}
+def on_message(topic, payload):
+    said.append("message " + topic + " " + payload.decode())
+asked = []
+def ask(host): asked.append(host)
+wlan = Wlan()
+nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()})
+device = Agent(nvs, wlan, Rtc(), read, on_message, every, ntp, ask=ask, say=said.append, sleep=sleep)
+SETUP
+try:
+    device.run()
+except End:
+    pass
+stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
+result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked})
+"""
+
+
+def run(board, gateway, *, setup="", failures=1, enough=1, every=0.05, ntp=None, **changes):
+    values = {k: v if isinstance(v, int) else v.hex() for k, v in gateway.nvs(**changes).items()}
+    script = AGENT.replace("SETUP", setup)
+    return board.run(script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="160K")
+
+
+def said(outcome, text):
+    return [line for line in outcome["said"] if text in line]
+
+
+def test_the_key_is_stored_before_it_is_used_and_the_slot_switched_last(board, gateway):
+    outcome = run(board, gateway)
+    assert outcome["log"] == ["key0", "cert0", "slot", "token"]
+
+
+def test_a_lost_reply_gets_the_same_key_the_same_certificate(board, gateway):
+    gateway.answers["/v1/enrol"] = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"
+    first = run(board, gateway)
+    assert said(first, "ends early")
+    assert first["log"] == ["key0"]
+    del gateway.answers["/v1/enrol"]
+    second = run(board, gateway, key0=bytes.fromhex(first["stored"]["key0"]))
+    assert second["log"] == ["cert0", "slot", "token"]
+    assert json.loads(gateway.requests[0].body)["csr"] != json.loads(gateway.requests[1].body)["csr"]
+    assert len(set(gateway.enrolled)) == 1
+
+
+def test_a_damaged_key_is_replaced(board, gateway):
+    outcome = run(board, gateway, failures=2, key0=b"\x30\x00")
+    assert said(outcome, "was damaged")
+    assert said(outcome, "published reading 1")
+
+
+def test_a_refused_token_waits_longer_each_time(board, gateway):
+    gateway.answers["/v1/enrol"] = reply("403 Forbidden", b'{"error": "refused"}')
+    outcome = run(board, gateway, failures=3)
+    assert len(said(outcome, "the gateway answers 403 (refused)")) == 3
+    assert 15 <= outcome["waits"][0] <= 31
+    assert 30 <= outcome["waits"][1] <= 61
+    assert 60 <= outcome["waits"][2] <= 121
+
+
+def test_a_busy_gateway_gets_the_time_it_asks_for(board, gateway):
+    gateway.answers["/v1/enrol"] = reply("503 Service Unavailable", b"", "Retry-After: 40")
+    outcome = run(board, gateway)
+    assert said(outcome, "the gateway answers 503")
+    assert 40 <= outcome["waits"][0] <= 45
+
+
+def test_what_a_gateway_says_in_an_error_cannot_flood_the_console(board, gateway):
+    gateway.answers["/v1/enrol"] = reply("400 Bad Request", json.dumps({"error": "\x1b[2J" + "x" * 50}).encode())
+    (line,) = said(run(board, gateway), "the gateway answers 400")
+    assert "\x1b" not in line
+    assert "xxx" not in line
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"certificate": 1}', b'{"certificate": "!"}', b'{"certificate": "MAA="}', b"\xff"]
+)
+def test_a_reply_without_a_usable_certificate_is_refused(board, gateway, body):
+    gateway.answers["/v1/enrol"] = reply("200 OK", body)
+    outcome = run(board, gateway)
+    assert outcome["log"] == ["key0"]
+    assert said(outcome, "trying again")
+    assert not said(outcome, "unexpected")
+
+
+def test_a_certificate_for_another_key_is_refused(board, gateway, site):
+    import base64
+
+    other = base64.b64encode(site.device().der).decode()
+    gateway.answers["/v1/enrol"] = reply("200 OK", json.dumps({"certificate": other}).encode())
+    outcome = run(board, gateway)
+    assert said(outcome, "is for another key")
+    assert outcome["log"] == ["key0"]
+
+
+def test_a_certificate_that_is_not_accepted_is_not_switched_to(board, gateway):
+    gateway.answers["/"] = reply("401 Unauthorized", b"<p>Hello, who are you?</p>")
+    outcome = run(board, gateway, failures=2)
+    assert outcome["log"] == ["key0", "cert0"]
+    assert len(said(outcome, "the gateway answers 401")) == 2
+    assert len(gateway.enrolled) == 1
+
+
+def test_the_other_slot_is_tried_and_taken_when_the_first_is_refused(board, gateway, site, foreign_site):
+    stranger, own = foreign_site.device(), site.device()
+    slots = {"key0": b"\x30\x00", "cert0": stranger.der, "key1": own.key_der, "cert1": own.der, "slot": 0}
+    outcome = run(board, gateway, **slots)
+    assert said(outcome, "identity in slot 0 is not accepted")
+    assert said(outcome, "published reading 1")
+    assert outcome["stored"]["slot"] == 1
+
+
+def test_an_unreachable_gateway_does_not_make_the_device_change_its_slot(board, gateway, site):
+    one, two = site.device(), site.device()
+    slots = {"key0": one.key_der, "cert0": one.der, "key1": two.key_der, "cert1": two.der, "slot": 1}
+    outcome = run(board, gateway, https_port=1, failures=2, **slots)
+    assert outcome["log"] == []
+    assert len(said(outcome, "connection refused")) == 2
+
+
+def test_a_connection_that_breaks_does_not_make_the_device_change_its_slot(board, gateway, site):
+    one, two = site.device(), site.device()
+    slots = {"key0": one.key_der, "cert0": one.der, "key1": two.key_der, "cert1": two.der, "slot": 1}
+    setup = """
+greet, greeted = device._greet, []
+def broken_once(slot):
+    greeted.append(slot)
+    if len(greeted) == 1: raise agent.errors.Problem("connection lost")
+    greet(slot)
+device._greet = broken_once
+"""
+    outcome = run(board, gateway, setup=setup, failures=2, **slots)
+    assert outcome["stored"]["slot"] == 1
+    assert said(outcome, "published reading 1")
+
+
+def test_an_unacknowledged_reading_is_sent_again_in_the_next_session(board, gateway):
+    gateway.broker.drop_at = 1
+    outcome = run(board, gateway, failures=2)
+    assert said(outcome, "published reading 1")
+    first, second = gateway.broker.messages
+    assert first == second
+    assert len(gateway.broker.sessions) == 2
+
+
+def test_a_broker_that_refuses_makes_the_device_ask_the_gateway_again(board, gateway):
+    gateway.broker.return_code = 5
+    outcome = run(board, gateway, failures=2)
+    assert len(said(outcome, "the broker refuses the session")) == 2
+    assert len([request for request in gateway.requests if request.line.startswith("GET")]) == 2
+
+
+def test_a_message_reaches_the_product(board, gateway):
+    gateway.broker.greeting = [(f"devices/{DEVICE}/in/set", b"on", 1)]
+    assert said(run(board, gateway, enough=2), "message set on")
+
+
+def test_a_product_that_fails_does_not_stop_the_agent(board, gateway):
+    gateway.broker.greeting = [(f"devices/{DEVICE}/in/set", b"on", 1)]
+    setup = """
+def broken_read():
+    if read() and readings[0] == 1: raise ValueError("sensor")
+    return {"temperature": 21}
+def broken_message(topic, payload): raise KeyError(topic)
+device._read, device._on_message = broken_read, broken_message
+"""
+    outcome = run(board, gateway, setup=setup, enough=2)
+    assert said(outcome, "read() raised ValueError: sensor")
+    assert said(outcome, "on_message raised KeyError")
+    assert said(outcome, "published reading 1")
+
+
+def test_lost_wifi_is_joined_again(board, gateway):
+    setup = """
+def unplug():
+    if readings[0] == 1: wlan.joined = False
+    return read()
+device._read = unplug
+"""
+    outcome = run(board, gateway, setup=setup, failures=2, enough=3)
+    assert said(outcome, "Wi-Fi lost")
+    assert len(said(outcome, "joined Wi-Fi")) == 2
+
+
+def test_an_unexpected_error_is_survived_and_tells_no_content(board, gateway):
+    setup = "def explode(): raise RuntimeError('secret')\ndevice._wlan = wlan\nwlan.isconnected = explode\n"
+    outcome = run(board, gateway, setup=setup, failures=2)
+    assert len(said(outcome, "unexpected RuntimeError")) == 2
+    assert not said(outcome, "secret")
+
+
+def test_a_gateway_of_the_future_makes_the_device_doubt_its_clock(board, gateway, site, tmp_path):
+    from gateway_double import http, server_context, serving
+
+    later = site.server("localhost", now=site.made + timedelta(days=3)).files(tmp_path / "later")
+    setup = (
+        "doubts = []\ndevice._open()\ndevice._open = lambda: None\ndevice._clock.doubt = lambda: said.append('doubt')"
+    )
+    with serving(server_context(*later), http(gateway.answer, gateway.requests)) as port:
+        outcome = run(board, gateway, setup=setup, https_port=port)
+    assert said(outcome, "starts in the future")
+    assert said(outcome, "doubt")
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize(("ntp", "asked"), [(None, ["localhost"]), ("time.example", ["time.example"])])
+def test_a_device_that_lost_the_time_asks_the_gateway_or_the_server_it_was_given(board, gateway, ntp, asked):
+    assert run(board, gateway, clock_floor=1, ntp=ntp)["asked"] == asked
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<html>\n<h1>Hello pump-0001</h1>\n</html>", "Hello pump-0001"),
+        ("<p>Hello <b>you</b>\x1b[31m</p>", "Hello you[31m"),
+        ("nothing", "no greeting"),
+        ("Hello " + "x" * 200, "Hello " + "x" * 74),
+    ],
+)
+def test_the_greeting_is_one_harmless_line(board, page, words):
+    assert board.run("from agent.agent import greeting\nresult(greeting(page.encode()))", page=page) == words
+
+
+def test_back_off_doubles_with_jitter_up_to_ten_minutes(board):
+    script = """
+from agent.backoff import Backoff
+from agent.errors import Problem
+low, high = Backoff(lambda n: bytes(n)), Backoff(lambda n: b"\\xff" * n)
+result([[low.after(Problem("x")) for _ in range(12)], [high.after(Problem("x")) for _ in range(12)]])
+"""
+    low, high = board.run(script)
+    assert low == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert high == [2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600, 600]
+
+
+def test_back_off_starts_again_after_a_success(board):
+    script = """
+from agent.backoff import Backoff
+from agent.errors import Problem
+b = Backoff(lambda n: bytes(n))
+b.after(Problem("x")); b.after(Problem("x")); b.reset()
+result([b.after(Problem("x")), Backoff(lambda n: bytes(n)).after(Problem("x", 999999))])
+"""
+    assert board.run(script) == [1, 3600]
+
+
+def test_the_agent_names_the_keys_of_the_factory():
+    assert (keys.NAMESPACE, keys.TOKEN, keys.CLOCK_FLOOR) == ("fleetmint", "token", "clock_floor")

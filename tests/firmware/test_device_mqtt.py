@@ -1,0 +1,119 @@
+"""The MQTT client against a broker behind mutual TLS."""
+
+import pytest
+from gateway_double import server_context, serving
+from mqtt_broker import Broker
+
+from fleetmint.pki.authority import pem
+
+pytestmark = pytest.mark.micropython
+
+SESSION = """
+import time
+from agent import der, mqtt, stream
+from agent.errors import *
+received = []
+certificate, key = [bytes.fromhex(part) for part in identity]
+try:
+    link = stream.Stream(stream.context(der.split(bytes.fromhex(anchors)), certificate, key), "localhost", port)
+    client = mqtt.Mqtt(link, lambda topic, payload: received.append([topic, payload.decode()]), keepalive, within)
+    client.connect("pump-0001")
+    SCRIPT
+    client.close()
+    result(["done", received])
+except Problem as error:
+    result([type(error).__name__, str(error)])
+"""
+
+
+@pytest.fixture
+def session(board, site, tmp_path):
+    def run(broker, *lines, keepalive=60, within=5000, identity=None):
+        chain, key = site.server("localhost").files(tmp_path / "broker")
+        trust = tmp_path / "trust.pem"
+        trust.write_bytes(pem(site.device_ca.certificate))
+        shown = identity or site.device()
+        with serving(server_context(chain, key, trust), broker.handle) as port:
+            return board.run(
+                SESSION.replace("SCRIPT", "\n    ".join(lines)),
+                anchors=site.anchors.hex(),
+                identity=[shown.der.hex(), shown.key_der.hex()],
+                port=port,
+                keepalive=keepalive,
+                within=within,
+            )
+
+    return run
+
+
+def test_a_message_is_published_and_acknowledged(session):
+    broker = Broker()
+    assert session(broker, 'client.publish("a/b", b"one")', 'client.publish("a/b", b"two")') == ["done", []]
+    assert broker.messages == [("a/b", b"one"), ("a/b", b"two")]
+    assert broker.sessions == [("pump-0001", "pump-0001")]
+
+
+def test_a_message_of_a_few_kilobytes_is_published(session):
+    broker = Broker()
+    assert session(broker, 'client.publish("a/b", b"x" * 3000)')[0] == "done"
+    assert broker.messages == [("a/b", b"x" * 3000)]
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_message_to_the_device_arrives_and_is_acknowledged_when_asked(session, qos):
+    broker = Broker(greeting=[("a/in/set", b"x" * 200, qos)])
+    lines = ('client.subscribe("a/in/#")', "client.check(2000)")
+    assert session(broker, *lines) == ["done", [["a/in/set", "x" * 200]]]
+    assert broker.acknowledged == qos
+
+
+def test_messages_that_come_together_all_arrive(session):
+    broker = Broker(greeting=[("a/in/set", str(n).encode(), 1) for n in range(3)])
+    lines = ('client.subscribe("a/in/#")', "for _ in range(3): client.check(2000)")
+    assert session(broker, *lines) == ["done", [["a/in/set", str(n)] for n in range(3)]]
+
+
+def test_a_message_that_comes_before_an_acknowledgement_is_not_lost(session):
+    broker = Broker(greeting=[("a/in/set", b"on", 1)])
+    lines = ('client.subscribe("a/in/#")', 'client.publish("a/b", b"one")')
+    assert session(broker, *lines) == ["done", [["a/in/set", "on"]]]
+
+
+def test_a_message_longer_than_the_device_can_take_ends_the_session(session):
+    broker = Broker(greeting=[("a/in/set", b"x" * 5000, 0)])
+    kind, text = session(broker, 'client.subscribe("a/in/#")', "client.check(2000)")
+    assert kind == "Problem"
+    assert "too long" in text
+
+
+def test_a_silent_session_is_kept_alive(session):
+    broker = Broker()
+    lines = ("deadline = time.ticks_ms() + 1500", "while time.ticks_ms() < deadline: client.check(200)")
+    assert session(broker, *lines, keepalive=1)[0] == "done"
+    assert broker.pings >= 2
+
+
+def test_waiting_for_messages_ends_in_time(session):
+    lines = ("t = time.ticks_ms()", "client.check(200)", "assert time.ticks_ms() - t < 1000")
+    assert session(Broker(), *lines)[0] == "done"
+
+
+def test_a_refused_session_is_told_apart(session):
+    assert session(Broker(return_code=5)) == ["Refused", "the broker refuses the session: not authorised"]
+    assert session(Broker(return_code=3)) == ["Problem", "the broker is not available"]
+
+
+def test_an_acknowledgement_that_never_comes_is_given_up(session):
+    broker = Broker(silent_after=0)
+    assert session(broker, 'client.publish("a/b", b"one")', within=300) == ["Problem", "the gateway does not answer"]
+
+
+def test_a_session_that_the_broker_ends_is_noticed(session):
+    kind, _ = session(Broker(drop_at=1), 'client.publish("a/b", b"one")')
+    assert kind in ("Problem", "Dropped")
+
+
+def test_a_certificate_of_another_ca_gets_no_session(session, foreign_site):
+    broker = Broker()
+    assert session(broker, identity=foreign_site.device())[0] == "Dropped"
+    assert broker.sessions == []
