@@ -1,0 +1,104 @@
+"""The doors of nginx, from outside."""
+
+import pytest
+
+
+def test_the_device_door_answers_401_with_a_reason_to_a_client_without_certificate(gateway):
+    status, body = gateway.curl("https")
+    assert status == 401
+    assert body.count("Hello") == 1
+    assert "certificate" in body
+
+
+def test_the_operator_door_answers_401_to_a_client_without_certificate(gateway):
+    assert gateway.curl("operators")[0] == 401
+
+
+@pytest.mark.parametrize("door", ["https", "operators"])
+def test_a_certificate_of_another_fleet_is_refused_with_a_reason(gateway, stranger, door):
+    status, body = gateway.curl(door, "/", stranger)
+    assert status == 401
+    assert "refused" in body
+
+
+def test_a_device_is_refused_at_the_operator_door_before_the_service_sees_it(gateway, lamp):
+    status, body = gateway.curl("operators", "/v1/devices", lamp)
+    assert status == 401
+    assert "refused" in body
+
+
+def test_a_device_with_an_operators_name_is_refused_at_the_operator_door(gateway, impostor):
+    assert gateway.curl("operators", "/v1/devices", impostor)[0] == 401
+
+
+def test_an_operator_is_refused_at_the_device_door(gateway, alice):
+    assert gateway.curl("https", "/", alice)[0] == 401
+
+
+def test_an_operator_sees_the_devices(gateway, alice):
+    status, body = gateway.curl("operators", "/v1/devices", alice)
+    assert (status, body.strip()) == (200, '{"devices":[]}')
+
+
+def test_a_genuine_certificate_that_the_ledger_does_not_know_is_refused(gateway, lamp):
+    assert gateway.curl("https", "/", lamp)[0] == 403
+
+
+def test_identity_headers_of_a_client_are_nothing(gateway, alice):
+    forged = [f"{name}: SUCCESS" for name in ("FLEETMINT_VERIFY", "FLEETMINT-VERIFY", "HTTP_FLEETMINT_VERIFY")]
+    status, _ = gateway.curl("operators", "/v1/devices", None, *[word for text in forged for word in ("-H", text)])
+    assert status == 401
+
+
+def test_enrolment_needs_no_certificate_and_a_chunked_body_arrives(gateway):
+    options = ("-H", "Content-Type: application/json", "-H", "Transfer-Encoding: chunked", "--data", '{"device": 1}')
+    status, body = gateway.curl("https", "/v1/enrol", None, *options)
+    assert status == 400
+    assert "error" in body
+
+
+def test_a_body_beyond_the_limit_is_413(gateway, tmp_path):
+    (tmp_path / "big").write_bytes(b"x" * 70_000)
+    assert gateway.curl("https", "/v1/enrol", None, "--data-binary", f"@{tmp_path / 'big'}")[0] == 413
+
+
+@pytest.mark.parametrize(("door", "version", "accepted"), [
+    ("https", "-tls1_1", False), ("https", "-tls1_2", True), ("https", "-tls1_3", True),
+    ("operators", "-tls1_2", False), ("operators", "-tls1_3", True),
+    ("mqtt", "-tls1_1", False), ("mqtt", "-tls1_2", True), ("mqtt", "-tls1_3", True),
+    ("mqtt_operators", "-tls1_2", False), ("mqtt_operators", "-tls1_3", True),
+])  # fmt: skip
+def test_each_door_speaks_its_versions_of_tls(gateway, door, version, accepted):
+    done = gateway.handshake(door, version, "-cipher", "ALL:@SECLEVEL=0")
+    assert ("Cipher is (NONE)" not in done.stdout) == accepted, done.stderr
+
+
+@pytest.mark.parametrize("door", ["https", "mqtt"])
+@pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"])
+def test_no_cipher_that_is_not_aead_with_forward_secrecy_is_accepted(gateway, door, cipher):
+    assert gateway.handshake(door, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0").returncode != 0
+
+
+@pytest.mark.parametrize(("door", "version"), [("https", "-tls1_2"), ("https", "-tls1_3"), ("operators", "-tls1_3")])
+def test_no_session_can_be_resumed(gateway, door, version, tmp_path):
+    session = tmp_path / "session"
+    first = gateway.handshake(door, version, "-sess_out", str(session))
+    assert "New, TLSv1" in first.stdout
+    if session.exists():
+        assert "New, TLSv1" in gateway.handshake(door, version, "-sess_in", str(session)).stdout
+
+
+def test_browsers_are_told_to_come_back_over_tls_and_not_which_server_this_is(gateway):
+    _, headers = gateway.curl("https", "/", None, "-D", "-", "-o", "/dev/null")
+    assert "Strict-Transport-Security: max-age=31536000" in headers
+    assert "Server: nginx\n" in headers.replace("\r", "")
+
+
+def test_the_plain_port_gives_out_crls_and_cas_and_redirects_the_rest(gateway):
+    plain = f"http://localhost:{gateway.ports['http']}"
+    _, said = gateway.curl("https", "/", None, "-o", "/dev/null", "-D", "-", f"{plain}/anything?x=1")
+    assert "308" in said
+    assert f"Location: https://localhost:{gateway.ports['https']}/anything?x=1" in said.replace("\r", "")
+    for file, kind in (("device.crl", "application/pkix-crl"), ("server-ca.crt", "application/x-pem-file")):
+        _, said = gateway.curl("https", "/", None, "-o", "/dev/null", "-D", "-", f"{plain}/{file}")
+        assert f"Content-Type: {kind}" in said.replace("\r", ""), said

@@ -1,0 +1,52 @@
+"""The gateway from inside, as root: who may read what, and what is not there."""
+
+import pytest
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("/etc/nginx/fleetmint", "700 root root"),
+    ("/etc/nginx/fleetmint/nginx.key", "600 root root"),
+    ("/etc/mosquitto/fleetmint/private", "700 mosquitto mosquitto"),
+    ("/etc/mosquitto/fleetmint/private/mosquitto.key", "600 mosquitto mosquitto"),
+    ("/etc/fleetmint/device-ca", "700 fleetmint fleetmint"),
+    ("/etc/fleetmint/device-ca/ca.key", "400 fleetmint fleetmint"),
+    ("/var/lib/fleetmint", "700 fleetmint fleetmint"),
+    ("/var/lib/fleetmint/ledger.sqlite", "600 fleetmint fleetmint"),
+    ("/run/fleetmint/uwsgi.sock", "660 fleetmint www-data"),
+    ("/run/mosquitto", "700 mosquitto mosquitto"),
+])  # fmt: skip
+def test_secrets_are_readable_by_one_account(gateway, path, expected):
+    assert gateway.inside("stat", "-c", "%a %U %G", path).strip() == expected
+
+
+def test_no_private_key_is_on_the_gateway_but_the_three_that_belong_there(gateway):
+    places = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var")  # noqa: S108
+    found = gateway.inside("grep", "-rlE", "--exclude-dir=ssh", "^-----BEGIN [A-Z ]*PRIVATE KEY-----", *places)
+    assert sorted(found.split()) == [
+        "/etc/fleetmint/device-ca/ca.key",
+        "/etc/mosquitto/fleetmint/private/mosquitto.key",
+        "/etc/nginx/fleetmint/nginx.key",
+    ]
+
+
+def test_nothing_is_offered_but_the_six_ports(gateway):
+    lines = gateway.inside("ss", "-Hltn").splitlines()
+    open_ports = {line.split()[3].rpartition(":")[2] for line in lines if not line.split()[3].startswith("127.")}
+    assert open_ports == {"22", "80", "443", "8443", "8883", "8884"}
+
+
+def test_no_unit_has_failed_and_nothing_waits_to_take_effect(gateway):
+    assert gateway.inside("systemctl", "--failed", "--plain", "--no-legend").strip() == ""
+    assert gateway.inside("sh", "-c", "ls /run/fleetmint-pending").strip() == ""
+
+
+def test_the_crl_is_looked_after(gateway):
+    assert gateway.inside("systemctl", "is-active", "fleetmint-crl.timer").strip() == "active"
+    gateway.inside("systemctl", "start", "fleetmint-crl.service")
+
+
+@pytest.mark.parametrize(("unit", "most"), [("fleetmint", 1.0), ("mosquitto", 1.5), ("nginx", 3.0)])
+def test_a_service_may_do_little_else_than_its_work(gateway, unit, most):
+    said = gateway.inside("systemd-analyze", "security", "--no-pager", unit)
+    exposure = float(said.rpartition(": ")[2].split()[0])
+    assert exposure <= most

@@ -1,0 +1,58 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def module(tmp_path):
+    """Run a module of the collection the way a play does; return its result and everything Ansible printed."""
+
+    def run(name: str, /, *flags: str, **options):
+        command = [
+            Path(sys.executable).with_name("ansible"),
+            "localhost",
+            "--inventory=localhost,",
+            "--connection=local",
+            f"--extra-vars=ansible_python_interpreter={sys.executable}",
+            f"--module-name=fleetmint.core.{name}",
+            f"--args={json.dumps(options)}",
+            *flags,
+        ]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(tmp_path / "ansible"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        }
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        printed = done.stdout + done.stderr
+        found = re.search(r"localhost \| (\w+)!? => (\{.*\n\})", printed, re.DOTALL)
+        assert found, printed
+        return json.loads(found[2]), printed
+
+    return run
+
+
+@pytest.fixture
+def cas(tmp_path):
+    """Options that say which CAs; a source that makes its passphrases itself."""
+    return {
+        "directory": str(tmp_path / "state/ca"),
+        "site": "test",
+        "passphrases": f"file:{tmp_path / 'state/passphrases'}",
+    }
+
+
+@pytest.fixture
+def snapshot(tmp_path):
+    """Return all files below the state directory with their content."""
+    return lambda: {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}

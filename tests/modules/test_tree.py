@@ -1,0 +1,71 @@
+"""Files of a service, written at once: check, apply, repeat, change one thing, a candidate that does not work."""
+
+import stat
+
+
+def tree(directory, **changed):
+    files = {"etc/a.conf": "one\n", "etc/sub/b.conf": f"include {directory}/etc/a.conf\n", **changed}
+    return [{"path": f"{directory}/{name}", "content": text} for name, text in files.items()]
+
+
+def test_files_and_directories_are_written_once(module, tmp_path):
+    root = tmp_path / "root"
+    files = [{"path": f"{root}/private", "mode": "0700"}, *tree(root)]
+    predicted, _ = module("tree", "--check", files=files)
+    assert predicted["changed"]
+    assert not root.exists()
+    made, _ = module("tree", files=files)
+    assert made["reasons"] == predicted["reasons"]
+    assert (root / "etc/a.conf").read_text() == "one\n"
+    assert stat.S_IMODE((root / "etc/a.conf").stat().st_mode) == 0o644
+    assert stat.S_IMODE((root / "private").stat().st_mode) == 0o700
+    assert not module("tree", files=files)[0]["changed"]
+
+
+def test_what_differs_is_named_and_shown_and_put_right(module, tmp_path):
+    module("tree", files=tree(tmp_path))
+    (tmp_path / "etc/a.conf").write_text("other\n")
+    (tmp_path / "etc/sub/b.conf").chmod(0o600)
+    result, said = module("tree", "--diff", files=tree(tmp_path))
+    assert result["changed_paths"] == [f"{tmp_path}/etc/a.conf", f"{tmp_path}/etc/sub/b.conf"]
+    assert "has another content" in result["reasons"][0]
+    assert "mode 0600, not 0644" in result["reasons"][1]
+    assert "other" in said
+    assert not module("tree", files=tree(tmp_path))[0]["changed"]
+
+
+def test_a_candidate_that_does_not_work_changes_nothing(module, tmp_path):
+    files = tree(tmp_path)
+    module("tree", files=files)
+    broken = tree(tmp_path, **{"etc/a.conf": "two\n"})
+    failed, _ = module("tree", files=broken, validate=["/bin/sh", "-c", "echo no good >&2; exit 3"])
+    assert "the old ones stay: /bin/sh says: no good" in failed["msg"]
+    assert (tmp_path / "etc/a.conf").read_text() == "one\n"
+    assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["a.conf", "sub"]
+
+
+def test_the_candidate_is_proven_as_a_whole(module, tmp_path):
+    # the staged file names its staged sibling, so what is proven is not what is live
+    proof = ["/bin/sh", "-c", "cat $(sed 's/include //' {stage}" + f"{tmp_path}/etc/sub/b.conf) | grep -q two"]
+    changed = tree(tmp_path, **{"etc/a.conf": "two\n"})
+    assert module("tree", files=changed, validate=proof)[0]["changed"]
+    assert (tmp_path / "etc/sub/b.conf").read_text() == f"include {tmp_path}/etc/a.conf\n"
+
+
+def test_a_run_that_was_interrupted_is_made_good_by_the_next(module, tmp_path):
+    pending = tmp_path / "run/pending"
+    module("tree", files=tree(tmp_path), pending=str(pending))
+    assert pending.exists()
+    again, _ = module("tree", files=tree(tmp_path), pending=str(pending))
+    assert again["changed"]
+    assert len(again["changed_paths"]) == 2
+    pending.unlink()  # the handlers' work
+    assert not module("tree", files=tree(tmp_path), pending=str(pending))[0]["changed"]
+    assert not pending.exists()
+
+
+def test_an_account_that_does_not_exist_is_named(module, tmp_path):
+    files = [{"path": f"{tmp_path}/file", "content": "x", "owner": "nobody-of-that-name", "group": "root"}]
+    assert module("tree", "--check", files=files)[0]["changed"]
+    assert "there is no account nobody-of-that-name:root" in module("tree", files=files)[0]["msg"]
+    assert not (tmp_path / "file").exists()

@@ -1,0 +1,94 @@
+"""Roles read as data, and their templates rendered with their defaults as Ansible would do it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
+
+# What a site has to say; everything else comes from the roles.
+SITE = {
+    "ansible_managed": "Ansible managed",
+    "inventory_hostname": "gateway",
+    "fleet_site": "workshop",
+    "fleet_gateway_names": ["gateway.example.net", "192.0.2.7"],
+    "fleet_https_port": 443,
+}
+# how many variables stand between a template and a literal
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Role:
+    """One role by name."""
+
+    name: str
+
+    def read(self, file: str):
+        path = ROOT / "roles" / self.name / file
+        return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        return self.read("defaults/main.yml")
+
+    @property
+    def options(self) -> dict[str, dict[str, object]]:
+        return self.read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+
+    @property
+    def templates(self) -> Path:
+        return ROOT / "roles" / self.name / "templates"
+
+    def render(self, template: str, **changed: object) -> str:
+        """Render a template with the role's defaults, except for what is `changed`."""
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(self.templates),
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,  # as Ansible has it
+            keep_trailing_newline=True,
+            autoescape=False,  # noqa: S701 - configuration, not HTML
+        )
+        known = {**SITE, **self.defaults, **self.read("vars/main.yml"), **changed}
+        for _ in range(DEPTH):
+            known = {
+                name: found for name, value in known.items() if (found := _try(environment, value, known)) is not None
+            }
+        return environment.get_template(template).render(known)
+
+
+def _try(environment: jinja2.Environment, value: object, known: dict[str, object]) -> object:
+    """Render a variable; None when a play would have to look it up on a controller, which no template of ours needs."""
+    try:
+        return _rendered(environment, value, known)
+    except jinja2.TemplateError:
+        return None
+
+
+def _rendered(environment: jinja2.Environment, value: object, known: dict[str, object]) -> object:
+    if isinstance(value, str) and "{{" in value:
+        return environment.from_string(value).render(known)
+    if isinstance(value, list):
+        return [_rendered(environment, item, known) for item in value]
+    if isinstance(value, dict):
+        return {key: _rendered(environment, item, known) for key, item in value.items()}
+    return value
+
+
+@pytest.fixture
+def nginx() -> Role:
+    return Role("nginx")
+
+
+@pytest.fixture
+def mosquitto() -> Role:
+    return Role("mosquitto")
+
+
+@pytest.fixture
+def signing_service() -> Role:
+    return Role("signing_service")

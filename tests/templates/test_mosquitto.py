@@ -1,0 +1,80 @@
+"""The broker's configuration, listener by listener."""
+
+import pytest
+
+CONF = "etc/mosquitto/mosquitto.conf.j2"
+
+
+def listeners(text: str) -> dict[str, dict[str, str]]:
+    """Return the settings of each listener by its port, and the general ones under ""."""
+    found, at = {"": {}}, ""
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == "listener":
+            at = value
+            found[at] = {}
+        elif key and not key.startswith("#"):
+            assert key == "log_type" or key not in found[at], f"{key} twice"
+            found[at][key] = value
+    return found
+
+
+@pytest.fixture
+def found(mosquitto):
+    return listeners(mosquitto.render(CONF))
+
+
+def test_there_are_three_listeners_with_rules_of_their_own(found):
+    assert list(found) == ["", "8883", "8884", "0 /run/mosquitto/kick.sock"]
+    assert found[""]["per_listener_settings"] == "true"
+    rules = {name: settings["acl_file"].rpartition("/")[2] for name, settings in found.items() if name}
+    assert list(rules.values()) == ["devices.acl", "operators.acl", "kick.acl"]
+
+
+@pytest.mark.parametrize(("port", "door"), [("8883", "devices"), ("8884", "operators")])
+def test_a_network_listener_lets_in_only_certificates_of_its_own_cas(found, port, door):
+    settings = found[port]
+    assert settings["require_certificate"] == "true"
+    assert settings["allow_anonymous"] == "false"
+    assert settings["use_identity_as_username"] == "true"
+    assert settings["cafile"] == f"/etc/mosquitto/fleetmint/{door}.ca.pem"
+    assert settings["crlfile"] == f"/etc/mosquitto/fleetmint/{door}.crl.pem"
+
+
+def test_devices_have_their_name_as_client_id_and_operators_choose_theirs(found):
+    assert found["8883"]["use_username_as_clientid"] == "true"
+    assert "use_username_as_clientid" not in found["8884"]
+
+
+def test_old_versions_of_tls_are_off(mosquitto, found):
+    assert (found["8883"]["tls_version"], found["8884"]["tls_version"]) == ("tlsv1.2", "tlsv1.3")
+    modern = listeners(mosquitto.render(CONF, mosquitto_tls_profile="modern"))
+    assert modern["8883"]["tls_version"] == "tlsv1.3"
+
+
+def test_a_device_has_rules_for_its_own_topics_and_no_operators_rules(mosquitto):
+    text = mosquitto.render("etc/mosquitto/fleetmint/devices.acl.j2")
+    rules = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert rules == ["pattern write devices/%u/out/#", "pattern read devices/%u/in/#"]
+
+
+def test_the_trial_touches_neither_ports_nor_database_of_the_running_broker(mosquitto, tmp_path):
+    import subprocess
+
+    script = mosquitto.render("usr/local/lib/fleetmint/check-mosquitto.j2")
+    (tmp_path / "conf").write_text(mosquitto.render(CONF))
+    for name, body in {
+        "mosquitto": 'cat "$2" >"$CAUGHT"; sleep 9',
+        "chown": ":",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "check").write_text(script.replace("/usr/sbin/mosquitto", str(tmp_path / "mosquitto")))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CAUGHT": str(tmp_path / "caught")}
+    done = subprocess.run(
+        ["sh", tmp_path / "check", tmp_path / "conf"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    caught = listeners((tmp_path / "caught").read_text())
+    assert all(name.startswith("0 /") and not name.startswith("0 /run") for name in caught if name)
+    assert caught[""]["persistence"] == "false"

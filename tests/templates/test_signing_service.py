@@ -1,0 +1,54 @@
+"""What the signing service is told, and what it may do."""
+
+import configparser
+import tomllib
+
+import pytest
+
+UNITS = "etc/systemd/system"
+
+
+def unit(text: str) -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters="=", comment_prefixes="#")
+    parser.optionxform = str
+    parser.read_string(text)
+    return parser
+
+
+def test_the_configuration_is_what_the_service_reads(signing_service, tmp_path):
+    from fleetmint.service.config import load_config
+
+    text = signing_service.render("etc/fleetmint/gateway.toml.j2")
+    assert tomllib.loads(text)["site"] == "workshop"
+    (tmp_path / "gateway.toml").write_text(text)
+    assert load_config(tmp_path / "gateway.toml").gateway == "gateway"
+
+
+def test_a_client_certificate_fits_into_the_buffer_and_sigterm_ends_the_service(signing_service):
+    options = unit(signing_service.render("etc/fleetmint/uwsgi.ini.j2"))["uwsgi"]
+    assert int(options["buffer-size"]) >= 16384
+    assert options["die-on-term"] == "true"
+    assert options["chmod-socket"] == "660"
+    assert options["module"] == "fleetmint.service.wsgi:application"
+
+
+@pytest.mark.parametrize("name", ["fleetmint.service", "fleetmint-crl.service"])
+def test_a_unit_runs_as_its_own_account_without_network_or_privileges(signing_service, name):
+    service = unit(signing_service.render(f"{UNITS}/{name}.j2"))["Service"]
+    assert service["User"] == "fleetmint"
+    assert service["PrivateNetwork"] == "true"
+    assert service["CapabilityBoundingSet"] == ""
+    assert service["ProtectSystem"] == "strict"
+
+
+def test_a_ledger_on_another_machine_needs_the_network(signing_service):
+    ledger = {"signing_service_ledger": "postgresql+psycopg2://gateway@db.example.net/fleet"}
+    service = unit(signing_service.render(f"{UNITS}/fleetmint.service.j2", **ledger))["Service"]
+    assert "PrivateNetwork" not in service
+    assert "AF_INET" in service["RestrictAddressFamilies"]
+
+
+def test_the_crl_is_signed_without_root_and_published_with_it(signing_service):
+    service = unit(signing_service.render(f"{UNITS}/fleetmint-crl.service.j2"))["Service"]
+    assert service["ExecStart"].endswith("gateway sign-crl")
+    assert service["ExecStartPost"] == "+/opt/fleetmint/bin/fleetmint gateway publish"

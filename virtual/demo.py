@@ -1,0 +1,153 @@
+"""The whole chain on this machine: python -m virtual.demo up|down.
+
+It runs the same playbooks and commands that a user runs against a real Pi; only the Pi is a container and the boards
+are processes. Everything it makes is below inventory/virtual/state/<purpose>/.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from fleetmint.errors import FleetmintError
+from virtual.esp32 import fleet
+from virtual.pi import container
+from virtual.purpose import ROOT, Purpose, current
+
+BOARDS = 3
+READINGS = 2 * BOARDS
+NEXT = """\
+  source .venv/bin/activate
+  export FLEETMINT_STATE={state}
+  fleetmint listen                                                   readings as they come
+  tail -f $FLEETMINT_STATE/boards/1/console.log                      what a device says
+  ansible-playbook playbooks/revoke.yml -e device=lamp-000002        one device off the fleet, within seconds
+  ansible-playbook playbooks/gateway.yml --check --diff              what would change on the Pi: nothing
+  make demo-down                                                     end the demo; what it made stays
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Bring the demo up or take it down; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m virtual.demo", description="The whole chain on this machine.")
+    parser.add_argument("action", choices=["up", "down"])
+    action = parser.parse_args(arguments).action
+    purpose = current()
+    try:
+        return _up(purpose) if action == "up" else _down(purpose)
+    except FleetmintError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. What runs goes on; `make demo` takes it up again, `make demo-down` ends it.\n")
+        return 130
+
+
+def _up(purpose: Purpose) -> int:
+    started = time.monotonic()
+    bring_up(purpose)
+    say(f"Listening to the fleet as an operator (fleetmint listen), until {READINGS} readings have come")
+    state = str(purpose.state.relative_to(ROOT))
+    run(["fleetmint", "listen", "--state", state, "--count", str(READINGS), "--seconds", "120"], purpose)
+    say("The fleet (fleetmint devices)")
+    run(["fleetmint", "devices", "--state", state, "--readings", "30"], purpose)
+    say(f"Up after {time.monotonic() - started:.0f} s. Everything is below {state}/ and goes on running. Try next:")
+    sys.stdout.write(NEXT.format(state=state))
+    return 0
+
+
+def _down(purpose: Purpose) -> int:
+    take_down(purpose)
+    say(f"What it made stays in {purpose.state.relative_to(ROOT)}/; remove that directory for a new start")
+    return 0
+
+
+def bring_up(purpose: Purpose) -> None:
+    """Start Pi and boards and run the playbooks; on a site that is up already, change nothing."""
+    say("Starting a virtual Pi: Debian, systemd, reached over SSH")
+    if container.of(purpose.name).status() == "absent":
+        # The devices' certificates were in the ledger of the Pi that is gone.
+        forget_fleet(purpose)
+    run(pi("up", purpose), purpose)
+    say(f"Starting {BOARDS} virtual ESP32s: flash in a file, a ROM on a pty")
+    ports = fleet.up(purpose.state, BOARDS)
+    say("Making the CAs (playbooks/ca.yml)")
+    playbook("ca.yml", purpose)
+    say("Setting up the Pi: nginx, uWSGI, Mosquitto, the signing service (playbooks/gateway.yml)")
+    playbook("gateway.yml", purpose)
+    say("Making a batch, registering it with the Pi, burning it into the boards (playbooks/factory.yml)")
+    playbook("factory.yml", purpose, {"factory_ports": ",".join(map(str, ports))})
+
+
+def take_down(purpose: Purpose) -> None:
+    """End the boards and remove the container of one purpose, and nothing else."""
+    fleet.down(purpose.state)
+    run(pi("down", purpose), purpose)
+
+
+def pi(command: str, purpose: Purpose) -> list[str]:
+    """Return the command line of the virtual Pi."""
+    return ["python", "-m", "virtual.pi", command, "--state", str(purpose.state), "--purpose", purpose.name]
+
+
+def forget_fleet(purpose: Purpose) -> None:
+    """Put away boards, batches and the factory's ledger of a Pi that no longer exists."""
+    if not (purpose.state / "ledger.sqlite").exists():
+        return
+    say("The Pi is a new one and does not know the devices of the one before: making new ones")
+    fleet.down(purpose.state)
+    for name in ("boards", "batches"):
+        shutil.rmtree(purpose.state / name, ignore_errors=True)
+    for path in purpose.state.glob("ledger.sqlite*"):
+        path.unlink()
+
+
+def playbook(name: str, purpose: Purpose, variables: Mapping[str, str] | None = None) -> None:
+    """Run one of the project's playbooks on the virtual inventory."""
+    command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}"]
+    for key, value in (variables or {}).items():
+        command += ["--extra-vars", f"{key}={value}"]
+    log = purpose.state / "log" / f"{name}.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("w") as file, _started(command, purpose, stdout=subprocess.PIPE) as process:
+        for line in process.stdout or ():
+            file.write(line)
+            if line.startswith("TASK [") and "Validating arguments" not in line:
+                sys.stdout.write(f"    {line.removeprefix('TASK [').split(']')[0]}\n")
+                sys.stdout.flush()
+    if process.returncode:
+        tail = "".join(log.read_text().splitlines(keepends=True)[-25:])
+        raise FleetmintError(f"{tail}\nplaybooks/{name} failed: the message is above, the whole run in {log}")
+
+
+def run(command: list[str], purpose: Purpose) -> None:
+    """Run a command that prints for the user; raise FleetmintError when it fails."""
+    with _started(command, purpose) as process:
+        pass
+    if process.returncode:
+        raise FleetmintError(f"`{' '.join(command)}` failed: its message is above")
+
+
+def _started(command: list[str], purpose: Purpose, stdout: int | None = None) -> subprocess.Popen[str]:
+    beside = Path(sys.executable).parent
+    environment = {
+        **os.environ,
+        "PATH": f"{beside}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "FLEETMINT_PURPOSE": purpose.name,
+    }
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, text=True)  # noqa: S603
+
+
+def say(text: str) -> None:
+    """Tell the user at once what is going on."""
+    sys.stdout.write(f"==> {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
