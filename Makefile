@@ -1,0 +1,43 @@
+# `make demo` and `make test` set up everything they need; `make help` lists the rest.
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.PHONY: help setup demo demo-down test lint unit molecule e2e lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## packages and virtual environment, as the demo needs them
+	@scripts/setup
+
+demo: setup ## from nothing to three devices that talk, on this machine
+	@python -m virtual.demo up
+
+demo-down: ## remove the demo's container and processes, and nothing else
+	@test -x $(BIN)/python || { echo "There is no demo here: nothing to do."; exit 0; }; \
+	python -m virtual.demo down
+
+test: ## lint, unit and module tests, molecule, end to end
+	@scripts/setup test
+	@$(MAKE) --no-print-directory lint unit molecule e2e
+
+lint: ## ruff, mypy, layers, yamllint, ansible-lint, ansible-doc
+	scripts/lint
+
+unit: ## everything that needs no container
+	python -m pytest tests -m "not podman"
+
+molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, verify
+	molecule test
+
+e2e: ## the whole chain, and everything that must be refused
+	python -m pytest tests -m podman
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --all-extras --no-emit-package fleetmint pyproject.toml -o requirements.lock
+
+clean: demo-down ## remove the virtual environment; states of sites stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

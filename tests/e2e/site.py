@@ -1,0 +1,157 @@
+"""The site under test, with the tools of a user and of an attacker."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from fleetmint.flash.table import stock
+from fleetmint.nvs.decode import decode
+from fleetmint.pki import keys
+from fleetmint.pki.authority import pem
+from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.passphrases import open_source
+from virtual import demo
+from virtual.purpose import ROOT, VARIABLE, Purpose
+
+PURPOSE = Purpose("e2e", ROOT / "inventory/virtual/state/e2e")
+
+
+@dataclass(frozen=True)
+class Client:
+    """Key and certificate files of somebody who knocks at a door."""
+
+    key: Path
+    certificate: Path
+
+
+@dataclass(frozen=True)
+class Site:
+    """What there is of the site, and what one can do to it."""
+
+    state: Path
+    ports: dict
+    scratch: Path
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        return Hierarchy(self.state / "ca", "demo", open_source(f"file:{self.state / 'passphrases'}"))
+
+    @property
+    def server_ca(self) -> Path:
+        return self.state / "ca/server/ca.crt"
+
+    @property
+    def root(self) -> Path:
+        """What mosquitto's clients need: their OpenSSL takes no intermediate for an anchor."""
+        return self.state / "ca/root/ca.crt"
+
+    def operator(self, name: str = "alice@demo") -> Client:
+        issued = self.state / "issued/operators"
+        return Client(issued / f"{name}.key", issued / f"{name}.crt")
+
+    def nvs(self, board: int) -> dict:
+        """Read a board's flash as a thief would."""
+        place = stock("4MiB").find("nvs")
+        flash = (self.state / f"boards/{board}/flash.bin").read_bytes()
+        return decode(flash[place.offset : place.offset + place.size])["fleetmint"]
+
+    def board_of(self, device: str) -> int:
+        return next(n for n in range(1, demo.BOARDS + 1) if self.nvs(n)["device_id"] == device.encode())
+
+    def stolen(self, device: str) -> Client:
+        """Take a device's key and certificate out of its flash."""
+        values = self.nvs(self.board_of(device))
+        slot = values["slot"]
+        key = serialization.load_der_private_key(values[f"key{slot}"], None)
+        return self.client(device, key, x509.load_der_x509_certificate(values[f"cert{slot}"]))
+
+    def client(self, name: str, key, *chain: x509.Certificate) -> Client:
+        made = Client(self.scratch / f"{name}.key", self.scratch / f"{name}.crt")
+        made.key.write_bytes(keys.plain_pem(key))
+        made.certificate.write_bytes(pem(*chain))
+        return made
+
+    def console(self, device: str) -> str:
+        return (self.state / f"boards/{self.board_of(device)}/console.log").read_text(errors="replace")
+
+    # --- the judges: curl and mosquitto's own clients ---
+
+    def curl(self, door: str, path: str, client: Client | None = None, *arguments: str):
+        """Return status and body; status 0 when the connection failed."""
+        command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(self.server_ca)]
+        if client is not None:
+            command += ["--cert", str(client.certificate), "--key", str(client.key)]
+        command += ["--write-out", "\n%{http_code}", *arguments, f"https://localhost:{self.ports[door]}{path}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        body, _, status = done.stdout.rpartition("\n")
+        return int(status), body or done.stderr
+
+    def mosquitto(self, program: str, door: str, client: Client | None, *arguments: str, seconds: float = 6):
+        """Run mosquitto_pub or mosquitto_sub with MQTT 5, which tells reasons."""
+        command = [program, "-V", "5", "-h", "localhost", "-p", str(self.ports[door]), "--cafile", str(self.root)]
+        if client is not None:
+            command += ["--cert", str(client.certificate), "--key", str(client.key)]
+        if program == "mosquitto_sub":
+            command += ["-W", str(int(seconds))]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=30)
+        # a refusal by the client itself would say nothing about the broker
+        assert "certificate verify failed" not in done.stderr
+        return done
+
+    def readings(self, count: int, seconds: float) -> list[dict]:
+        """Return what an operator hears: topic and payload of each message."""
+        heard = self.mosquitto(
+            "mosquitto_sub", "mqtt_operators", self.operator(), "-t", "devices/+/out/readings", "-q", "1",
+            "-F", "%t %p", "-C", str(count), seconds=seconds,
+        )  # fmt: skip
+        lines = [line.partition(" ") for line in heard.stdout.splitlines()]
+        return [{"device": topic.split("/")[1], "topic": topic, **json.loads(text)} for topic, _, text in lines]
+
+    def playbook(self, name: str, *arguments: str):
+        command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}", *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+
+    def on_the_pi(self, command: str) -> bytes:
+        """Return what a shell command prints on the Pi, as root over SSH."""
+        done = subprocess.run(
+            ["ansible", "gateway", "--inventory=inventory/virtual", "--become", "-m", "raw", "-a", command],
+            cwd=ROOT, env=environment(), capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def fleetmint(self, *arguments: str):
+        return subprocess.run(
+            ["fleetmint", *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+        )
+
+    def devices(self) -> dict[str, dict]:
+        done = self.fleetmint("devices", "--state", str(self.state), "--json")
+        assert done.returncode == 0, done.stderr
+        return {row["device"]: row for row in json.loads(done.stdout)["devices"]}
+
+
+def environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        VARIABLE: PURPOSE.name,
+    }
+
+
+def wait_for(what, seconds: float = 30):
+    """Return the first true value of `what`, asked every half second."""
+    end = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.5)
+    return found

@@ -1,0 +1,52 @@
+"""One device off the fleet, on all paths, while the others go on. Runs last: what is revoked stays revoked."""
+
+import re
+import time
+
+import pytest
+
+from tests.e2e.site import wait_for
+
+
+@pytest.mark.parametrize("device", ["lamp-000002", "lamp-000003"], ids=["device-ca", "factory-ca"])
+def test_a_revoked_device_is_off_on_all_paths_within_seconds_and_the_others_go_on(site, device):
+    thief = site.stolen(device)
+    assert site.curl("https", "/", thief)[0] == 200
+    wait_for(lambda: device in {reading["device"] for reading in site.readings(6, 15)}, 45)
+
+    done = site.playbook("revoke.yml", "--extra-vars", f"device={device}")
+    assert done.returncode == 0, done.stdout[-3000:]
+    # The live session has ended, and the device does not come back.
+    heard = site.readings(100, 12)
+    assert device not in {reading["device"] for reading in heard}
+    assert "lamp-000001" in {reading["device"] for reading in heard}
+    refused = site.mosquitto("mosquitto_pub", "mqtt", thief, "-t", f"devices/{device}/out/x", "-m", "x", "-q", "1")
+    assert refused.returncode != 0
+    assert site.curl("https", "/", thief)[0] in (400, 401, 403)
+    assert site.curl("https", "/", site.stolen("lamp-000001"))[0] == 200
+    assert site.devices()[device]["status"] == "revoked"
+
+
+def test_revoking_twice_changes_nothing(site):
+    done = site.playbook("revoke.yml", "--extra-vars", "device=lamp-000002")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}, done.stdout
+
+
+def test_registering_again_does_not_revive_a_revoked_device(site):
+    assert site.playbook("factory.yml").returncode == 0
+    assert site.devices()["lamp-000002"]["status"] == "revoked"
+
+
+def test_an_unknown_device_is_told_in_one_sentence(site):
+    done = site.playbook("revoke.yml", "--extra-vars", "device=lamp-999999")
+    assert done.returncode != 0
+    assert "lamp-999999" in done.stdout
+
+
+def test_the_console_of_a_revoked_device_gives_a_reason_and_it_does_not_hammer_the_gateway(site):
+    before = len(site.console("lamp-000002").splitlines())
+    time.sleep(10)
+    lines = site.console("lamp-000002").splitlines()
+    assert len(lines) - before < 20
+    assert re.search(r"not accepted", "\n".join(lines[-20:]))
