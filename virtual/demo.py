@@ -31,6 +31,10 @@ NEXT = """\
 """
 
 
+class FailedError(Exception):
+    """A command failed and has told the user why."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Bring the demo up or take it down; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m virtual.demo", description="The whole chain on this machine.")
@@ -39,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     purpose = current()
     try:
         return _up(purpose) if action == "up" else _down(purpose)
+    except FailedError:
+        return 1
     except FleetmintError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -125,11 +131,11 @@ def playbook(name: str, purpose: Purpose, variables: Mapping[str, str] | None = 
 
 
 def run(command: list[str], purpose: Purpose) -> None:
-    """Run a command that prints for the user; raise FleetmintError when it fails."""
+    """Run a command that tells the user what it does; raise FailedError when it fails, since it has said why."""
     with _started(command, purpose) as process:
         pass
     if process.returncode:
-        raise FleetmintError(f"`{' '.join(command)}` failed: its message is above")
+        raise FailedError
 
 
 def _started(command: list[str], purpose: Purpose, stdout: int | None = None) -> subprocess.Popen[str]:
