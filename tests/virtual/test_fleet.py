@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,3 +86,13 @@ def test_a_board_that_does_not_start_is_an_error_with_its_reason(state):
 def test_a_fleet_without_boards_is_refused(state):
     with pytest.raises(fleet.FleetError, match="1 to 255 virtual boards, not 0"):
         fleet.up(state, 0)
+
+
+def test_a_board_whose_state_is_removed_ends_since_nobody_could_end_it(state, until):
+    fleet.up(state, 1)
+    (slot,) = fleet.slots(state)
+    pid = slot.pid()
+    assert pid is not None
+    shutil.rmtree(state / "boards")
+    # the command line of a process that has ended is empty, collected or not
+    until(lambda: fleet._command_line(pid) == [], lambda: "the board to end")

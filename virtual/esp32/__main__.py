@@ -43,8 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         # whoever started this takes it for ready from here on
         pid_file.write_text(f"{os.getpid()}\n")
-        while True:
+        # When its state is removed nothing can find this process any more, so it ends by itself.
+        while flash_path.exists():
             board.step()
+        return 0
     finally:
         board.close()
         pid_file.unlink(missing_ok=True)
