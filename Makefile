@@ -33,7 +33,7 @@ molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, v
 	molecule test
 
 e2e: ## the whole chain, and everything that must be refused
-	python -m pytest tests -m podman
+	python -m pytest tests -m podman --verbose
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
