@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import PURPOSE, Site
+from tests.e2e.site import PURPOSE, Site, wait_for
 from virtual import demo
+from virtual.pi import container
 
 KEEP = "FLEETMINT_E2E_KEEP"
 
@@ -28,11 +29,14 @@ def site(tmp_path_factory):
         shutil.rmtree(PURPOSE.state, ignore_errors=True)
     made = False
     try:
-        if not (keep and (PURPOSE.state / "batches").exists()):
+        if not keep or container.of(PURPOSE.name).status() != "running":
             demo.bring_up(PURPOSE)
         ports = json.loads((PURPOSE.state / "pi/ports.json").read_text())
+        found = Site(PURPOSE.state, ports, tmp_path_factory.mktemp("scratch"))
+        boards = range(1, demo.BOARDS + 1)
+        wait_for(lambda: all("slot" in found.nvs(number) for number in boards), 60)
         made = True
-        yield Site(PURPOSE.state, ports, tmp_path_factory.mktemp("scratch"))
+        yield found
     finally:
         # a site that did not come up is left for a look
         if not keep and (made or os.environ.get("CI")):

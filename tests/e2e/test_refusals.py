@@ -110,7 +110,21 @@ def test_identity_headers_of_a_client_are_ignored(site):
 def listen_while(site, topic: str, client, door: str, action):
     """Return what a subscriber of `topic` hears while `action` runs."""
     arguments = ["-t", topic, "-q", "1", "-F", "%t %p"]
-    command = ["mosquitto_sub", "-V", "5", "-h", "localhost", "-p", str(site.ports[door]), "-W", "5", "-d"]
+    # without stdbuf the line that says it has subscribed stays in a buffer until the end
+    command = [
+        "stdbuf",
+        "-oL",
+        "mosquitto_sub",
+        "-V",
+        "5",
+        "-h",
+        "localhost",
+        "-p",
+        str(site.ports[door]),
+        "-W",
+        "5",
+        "-d",
+    ]
     command += ["--cafile", str(site.root), "--cert", str(client.certificate), "--key", str(client.key)]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as heard:
         lines = []
@@ -118,7 +132,11 @@ def listen_while(site, topic: str, client, door: str, action):
             lines.append(line)
             if line.startswith("Subscribed"):
                 action()
-        return "".join(lines)
+                lines.append("the action has ended\n")
+        text = "".join(lines)
+        # an action that ran after the listener had gone would show nothing
+        assert text.index("Subscribed") < text.index("the action has ended") < text.rindex("sending DISCONNECT")
+        return text
 
 
 def publish(site, client, topic: str, text: str, door: str = "mqtt"):
