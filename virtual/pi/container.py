@@ -81,6 +81,6 @@ class Container:
 def of(purpose: str, suite: str = image.SUITE) -> Container:
     """Return the container of this checkout for `purpose`; raise PiError when that is no name."""
     if not re.fullmatch(PURPOSE_PATTERN, purpose):
-        raise PiError(f"{purpose!r} is no purpose: 1 to 20 of a-z, 0-9 and '-', starting with a letter, such as 'demo'")
+        raise PiError(f"{purpose!r} is no purpose: 1 to 20 of a-z and 0-9, starting with a letter, such as 'demo'")
     checkout = hashlib.sha256(str(CHECKOUT).encode()).hexdigest()[:8]
     return Container(f"fleetmint-pi-{checkout}-{purpose}", suite)

@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -60,12 +61,23 @@ def _client(gateway: Gateway, arrived: "queue.Queue[Reading | FleetmintError]") 
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect_timeout = CONNECT_SECONDS
     client.tls_set_context(gateway.tls())
+    welcome = threading.Event()
 
     def on_connect(client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
             arrived.put(FleetmintError(f"the broker refuses {gateway.operator}: {reason}"))
         else:
+            welcome.set()
             client.subscribe(TOPIC, qos=1)
+
+    def on_disconnect(_client: mqtt.Client, _data: Any, _flags: Any, _reason: Any, _properties: Any) -> None:
+        # A client of TLS 1.3 is connected before the server has looked at its certificate: being refused looks like
+        # this. A connection that once worked comes back by itself, after a restart of the broker for instance.
+        if not welcome.is_set():
+            arrived.put(
+                FleetmintError(f"the broker does not take the certificate of {gateway.operator}: is it revoked?")
+            )
+        welcome.clear()
 
     def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         device = message.topic.split("/")[1]
@@ -77,5 +89,6 @@ def _client(gateway: Gateway, arrived: "queue.Queue[Reading | FleetmintError]") 
         arrived.put(Reading(device, time.time(), values if isinstance(values, dict) else {"raw": str(values)}))
 
     client.on_connect = on_connect
+    client.on_disconnect = on_disconnect
     client.on_message = on_message
     return client
