@@ -9,10 +9,11 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## packages and virtual environment, as the demo needs them
-	@scripts/setup
+setup: ## packages and virtual environment, as a real site needs them
+	@scripts/setup site
 
-demo: setup ## from nothing to three devices that talk, on this machine
+demo: ## from nothing to three devices that talk, on this machine
+	@scripts/setup
 	@python -m virtual.demo up
 
 demo-down: ## remove the demo's container and processes, and nothing else
