@@ -2,6 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
 from fleetmint.pki.passphrases import open_source
@@ -23,3 +24,18 @@ def openssl():
         return subprocess.run(["openssl", *map(str, arguments)], input=data, capture_output=True, check=False)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _ledgers_are_closed(monkeypatch):
+    """Close at the end of a test what it opened: a service keeps its ledger open for as long as it runs."""
+    opened = []
+
+    def create(*arguments, **options):
+        opened.append(create_engine(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr("fleetmint.ledger.engine.create_engine", create)
+    yield
+    for ledger in opened:
+        ledger.dispose()
