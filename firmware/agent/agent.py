@@ -4,7 +4,7 @@ import gc
 import json
 import time
 
-from agent import enrol, https
+from agent import enrol, https, trust
 from agent.backoff import Backoff
 from agent.clock import Clock, ask_ntp
 from agent.errors import Missing, Problem, Refused, WrongTime
@@ -47,6 +47,8 @@ class Agent:
         self._unsent = None
         # The slot whose identity the gateway has accepted since the last refusal.
         self._proven = None
+        # What the gateway last said about its trust bundle.
+        self._offered = None
 
     def run(self):
         """Work until the NVS turns out to lack something."""
@@ -60,6 +62,7 @@ class Agent:
     def _open(self):
         self._identity = identity = Identity(self._nvs)
         self._say(f"this is {identity.device_id}, its gateway is {identity.gateway}")
+        self._trust = trust.Trust(self._nvs, self._say)
         self._store = Store(self._nvs)
         ssid, passphrase = identity.wifi()
         self._wifi = Wifi(self._wlan, ssid, passphrase, self._say)
@@ -87,11 +90,13 @@ class Agent:
         self._clock.adjust()
         if not self._store.identities():
             # The radio is on, so there is randomness for a key.
-            slot = enrol.enrol(self._identity, self._store, context(self._identity.anchors()))
+            slot = enrol.enrol(self._identity, self._store, context(self._trust.anchors()))
             self._say(f"enrolled, certificate in slot {slot}")
         gc.collect()
         if self._proven is None:
             self._proven = self._prove()
+            gc.collect()
+            self._follow(self._proven)
         gc.collect()
         self._talk(self._proven)
 
@@ -116,10 +121,33 @@ class Agent:
         response = https.request(self._context(slot), identity.gateway, identity.https_port, "GET", "/")
         self._clock.confirm(response.headers.get("date"))
         enrol.check(response)
+        self._offered = response.headers.get(trust.HEADER)
         self._say(f"gateway says: {greeting(response.body)}")
 
+    def _follow(self, slot):
+        identity = self._identity
+
+        def fetch():
+            made = self._context(slot)
+            response = https.request(
+                made, identity.gateway, identity.https_port, "GET", trust.PATH, limit=trust.LARGEST
+            )
+            enrol.check(response)
+            return response.body
+
+        def prove(anchors):
+            gc.collect()
+            made = context(anchors, *self._store.load(slot))
+            enrol.check(https.request(made, identity.gateway, identity.https_port, "GET", "/"))
+
+        try:
+            self._trust.follow(self._offered, fetch, prove)
+        except Exception as error:
+            # Too little memory, for one. With the bundle it has the device can still work.
+            self._say(f"trust bundle not used: unexpected {type(error).__name__}")
+
     def _context(self, slot):
-        return context(self._identity.anchors(), *self._store.load(slot))
+        return context(self._trust.anchors(), *self._store.load(slot))
 
     def _talk(self, slot):
         identity = self._identity
@@ -129,7 +157,8 @@ class Agent:
             mqtt.subscribe(f"devices/{identity.device_id}/in/#")
             self._say("connected to the broker")
             due = time.ticks_ms()
-            while True:
+            until = time.ticks_add(due, trust.patience())
+            while time.ticks_diff(until, time.ticks_ms()) > 0:
                 left = time.ticks_diff(due, time.ticks_ms())
                 if left <= 0:
                     self._publish(mqtt)
@@ -138,6 +167,8 @@ class Agent:
                     mqtt.check(min(left, 1000))
                 if not self._wifi.up():
                     raise Problem("Wi-Fi lost")
+            # A session may last for months; the gateway's news come with its greeting.
+            self._proven = None
         finally:
             mqtt.close()
 

@@ -46,16 +46,3 @@ def header(data, offset=0):
     if start + size > len(data):
         raise ValueError("DER ends early")
     return tag, start, start + size
-
-
-def split(data):
-    """The SEQUENCEs that stand one after the other in `data`, as a list of bytes."""
-    found = []
-    offset = 0
-    while offset < len(data):
-        tag, _, end = header(data, offset)
-        if tag != SEQUENCE:
-            raise ValueError("not a certificate")
-        found.append(data[offset:end])
-        offset = end
-    return found

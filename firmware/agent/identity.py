@@ -1,9 +1,9 @@
-# Who this device is and whom it trusts: what the factory burned into the NVS.
+# Who this device is, and where its gateway is: what the factory burned into the NVS.
 #
 # A missing value stops with the name of the key, never with its content. Secrets are read when they are used and
 # are not kept.
 
-from agent import der, nvs_keys, values
+from agent import nvs_keys, values
 from agent.errors import Missing
 
 
@@ -14,19 +14,6 @@ class Identity:
         self.gateway = self._text(nvs_keys.GATEWAY)
         self.https_port = self._number(nvs_keys.HTTPS_PORT)
         self.mqtt_port = self._number(nvs_keys.MQTT_PORT)
-        # Asked for once here, so that a device without them stops before it does anything.
-        self.anchors()
-
-    def anchors(self):
-        """The server CAs to trust: a list of DER certificates."""
-        data = self._blob(nvs_keys.ANCHORS)
-        try:
-            anchors = der.split(data)
-        except ValueError:
-            anchors = []
-        if not anchors:
-            raise Missing("usable " + nvs_keys.ANCHORS)
-        return anchors
 
     def wifi(self):
         """Name and passphrase of the network; the passphrase of an open network is empty."""

@@ -1,6 +1,7 @@
 # ECDSA on the curve P-256 in plain Python, because stock MicroPython makes neither keys nor signatures.
 #
-# It makes one key and signs one request in the life of a certificate; every handshake after that is done by mbedTLS.
+# It makes one key and signs one request in the life of a certificate, and verifies what the release key signed; every
+# handshake is done by mbedTLS.
 # Sources: SEC 1 v2 (curve, encodings), FIPS 186-5 (ECDSA), RFC 6979 with extra data of section 3.6 (nonce),
 # Bernstein and Lange's Explicit-Formulas Database (Jacobian formulas dbl-2001-b and add-2007-bl).
 
@@ -14,6 +15,8 @@ G = (
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
     1,
 )
+# The curve is y**2 = x**3 - 3 * x + B.
+B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 # The point at infinity has no affine form; in Jacobian coordinates it is any point with z = 0.
 INFINITY = (1, 1, 0)
 
@@ -144,3 +147,22 @@ def sign(key, message, extra=None):
         r = _multiply(nonce, G)[0] % N
         s = pow(nonce, N - 2, N) * (_int(digest) + r * key) % N
     return r, s
+
+
+def verify(point, message, r, s):
+    """Whether (r, s) is an ECDSA signature of SHA-256(message) by the key `point` (64 bytes, x || y)."""
+    x, y = _int(point[:32]), _int(point[32:])
+    on_curve = x < P and y < P and not (y * y - x * x * x + 3 * x - B) % P
+    if len(point) != 64 or not on_curve or not (0 < r < N and 0 < s < N):
+        return False
+    inverse = pow(s, N - 2, N)
+    x, y = _multiply(r * inverse % N, (x, y, 1))
+    total = (x, y, 1)
+    scalar = _int(hashlib.sha256(message).digest()) * inverse % N
+    if scalar:
+        x, y = _multiply(scalar, G)
+        total = _add((x, y, 1), total)
+    x, _, z = total
+    # Without a division: x / z**2 = r (mod N), where the left side may lie above N by one N at most.
+    square = z * z % P
+    return bool(z) and any((candidate * square - x) % P == 0 for candidate in (r, r + N) if candidate < P)

@@ -11,6 +11,7 @@ from gateway_double import Request, reply
 from mqtt_broker import Broker
 
 from fleetmint.nvs import keys
+from fleetmint.pki.bundle import Bundle
 from fleetmint.pki.request import read_request
 
 # Made up, and known to this gateway only.
@@ -30,6 +31,9 @@ class Gateway:
     # What the doors say instead of an ordinary answer: path → reply.
     answers: dict[str, bytes] = field(default_factory=dict)
     issued: dict[bytes, bytes] = field(default_factory=dict)
+    # The trust bundle that it delivers, and the label that it claims for it.
+    bundle: bytes | None = None
+    label: str | None = None
 
     def answer(self, request: Request) -> bytes:
         _, path, _ = request.line.split()
@@ -39,7 +43,15 @@ class Gateway:
             return self._enrol(json.loads(request.body))
         if request.client is None:
             return reply("401 Unauthorized", b"<p>Hello, who are you?</p>")
-        return reply("200 OK", f"<html>\n<h1>Hello {request.client}</h1>\n</html>".encode())
+        if path == "/v1/trust-bundle" and self.bundle is not None:
+            return reply("200 OK", self.bundle)
+        headers = [f"Fleetmint-Trust-Bundle: {self.label}"] if self.label else []
+        return reply("200 OK", f"<html>\n<h1>Hello {request.client}</h1>\n</html>".encode(), *headers)
+
+    def offer(self, bundle: Bundle, label: str | None = None) -> bytes:
+        """Deliver this bundle from now on."""
+        self.bundle, self.label = bundle.encode(), label or bundle.label
+        return self.bundle
 
     def _enrol(self, body: dict[str, str]) -> bytes:
         if (body["device"], body["token"]) != (DEVICE, TOKEN):
@@ -63,7 +75,7 @@ class Gateway:
             keys.GATEWAY: b"localhost",
             keys.HTTPS_PORT: self.https_port,
             keys.MQTT_PORT: self.mqtt_port,
-            keys.ANCHORS: self.site.anchors,
+            keys.BUNDLE: self.site.bundle().encode(),
             keys.CLOCK_FLOOR: int(floor.total_seconds()),
             **changes,
         }

@@ -1,14 +1,20 @@
 """The PKI of a site, as far as a device meets it."""
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from fleetmint.pki import release
 from fleetmint.pki.authority import Authority, pem, self_signed
+from fleetmint.pki.bundle import Bundle
+from fleetmint.pki.keys import new_key
+from fleetmint.pki.release import ReleaseKeys
 
 DEVICE = "pump-0001"
 
@@ -46,6 +52,8 @@ class Site:
     server_ca: Authority
     device_ca: Authority
     made: datetime
+    release_key: ec.EllipticCurvePrivateKey
+    spare: ec.EllipticCurvePrivateKey
 
     def server(self, *sans: str, now: datetime | None = None) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -57,10 +65,23 @@ class Site:
         return Identity(key, self.device_ca.issue("device", key.public_key(), name, now=self.made))
 
     @property
-    def anchors(self) -> bytes:
-        """The server CAs in DER, one after the other, the one in use second."""
+    def anchors(self) -> tuple[bytes, ...]:
+        """The server CAs in DER, the one in use second."""
         sealed = issuing(self.root, "server-ca", self.made)
-        return b"".join(ca.certificate.public_bytes(Encoding.DER) for ca in (sealed, self.server_ca))
+        return tuple(ca.certificate.public_bytes(Encoding.DER) for ca in (sealed, self.server_ca))
+
+    def bundle(self, version: int = 1, **changes: Any) -> Bundle:
+        """A trust bundle of this site; `key` signs instead of the release key, the rest replaces fields."""
+        key = changes.pop("key", self.release_key)
+        known = ReleaseKeys(0, release.point(self.release_key.public_key()), release.point(self.spare.public_key()))
+        made = Bundle("test", version, self.made, known, self.anchors)
+        made = dataclasses.replace(made, **changes)
+        return dataclasses.replace(made, signature=release.sign(key, made.signed_part()))
+
+    def new_keys(self, key: ec.EllipticCurvePrivateKey, endorser: ec.EllipticCurvePrivateKey) -> ReleaseKeys:
+        """The release keys of the next generation, on the word of `endorser`."""
+        known = ReleaseKeys(1, release.point(key.public_key()), release.point(self.spare.public_key()))
+        return dataclasses.replace(known, endorsement=release.sign(endorser, known.statement("test")))
 
 
 def issuing(root: Authority, profile: str, now: datetime) -> Authority:
@@ -70,4 +91,4 @@ def issuing(root: Authority, profile: str, now: datetime) -> Authority:
 
 def make_site(now: datetime) -> Site:
     root = self_signed("test", "test root", ec.generate_private_key(ec.SECP384R1()), now)
-    return Site(root, issuing(root, "server-ca", now), issuing(root, "device-ca", now), now)
+    return Site(root, issuing(root, "server-ca", now), issuing(root, "device-ca", now), now, new_key(), new_key())

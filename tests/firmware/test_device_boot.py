@@ -70,7 +70,7 @@ def test_no_secret_is_on_the_console(gateway, flash_file, boot):
 
 
 @pytest.mark.parametrize(
-    "key", ["device_id", "gateway", "https_port", "mqtt_port", "anchors", "wifi_ssid", "clock_floor"]
+    "key", ["device_id", "gateway", "https_port", "mqtt_port", "bundle", "wifi_ssid", "clock_floor"]
 )
 def test_a_missing_value_stops_with_the_name_of_the_key(gateway, flash_file, boot, key):
     device = boot(flash_file(gateway.nvs(**{key: None})))

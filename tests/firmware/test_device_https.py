@@ -14,11 +14,11 @@ from fleetmint.pki.authority import Authority, pem
 pytestmark = pytest.mark.micropython
 
 GET = """
-from agent import der, https, stream
+from agent import https, stream
 from agent.errors import *
 certificate, key = [bytes.fromhex(part) for part in identity] if identity else (None, None)
 try:
-    context = stream.context(der.split(bytes.fromhex(anchors)), certificate, key)
+    context = stream.context([bytes.fromhex(anchor) for anchor in anchors], certificate, key)
     r = https.request(context, host, port, "GET", "/", within=within)
     result([r.status, r.body.decode(), r.headers.get("retry-after")])
 except Problem as error:
@@ -28,7 +28,13 @@ except Problem as error:
 
 def get(board, site, port, *, host="localhost", identity=None, within=5000):
     material = [identity.der.hex(), identity.key_der.hex()] if identity else None
-    given = {"anchors": site.anchors.hex(), "host": host, "port": port, "identity": material, "within": within}
+    given = {
+        "anchors": [anchor.hex() for anchor in site.anchors],
+        "host": host,
+        "port": port,
+        "identity": material,
+        "within": within,
+    }
     return board.run(GET, **given)
 
 

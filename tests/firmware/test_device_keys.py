@@ -151,3 +151,42 @@ def test_key_and_request_are_made_in_a_small_heap(board):
     key, csr = board.run(MAKE, name="", heap="80K")
     assert key
     assert csr
+
+
+VERIFY = """
+from agent import p256
+result([p256.verify(bytes.fromhex(point), message.encode(), int(r), int(s)) for point, message, r, s in cases])
+"""
+
+
+def verdicts(board, *cases):
+    return board.run(VERIFY, cases=[(point, message, str(r), str(s)) for point, message, r, s in cases])
+
+
+def test_the_signatures_of_rfc_6979_are_good_and_nothing_beside_them_is(board):
+    point, (r, s) = PUBLIC[2:], SIGNATURES["sample"]
+    other = point[:-2] + "00"  # not on the curve
+    good = [(point, message, *numbers) for message, numbers in SIGNATURES.items()]
+    # the negative of s is a signature as well: ECDSA does not tell them apart
+    good.append((point, "sample", r, ORDER - s))
+    bad = [(point, "test", r, s), (point, "sample", s, r), (point, "sample", r + 1, s), (other, "sample", r, s)]
+    bad += [(point, "sample", number, s) for number in (0, ORDER, r + ORDER)]
+    bad += [(point, "sample", r, number) for number in (0, ORDER, s + ORDER)]
+    bad += [("00" * 64, "sample", r, s), (point[:-2], "sample", r, s), ("ff" * 64, "sample", r, s)]
+    assert verdicts(board, *good, *bad) == [True] * len(good) + [False] * len(bad)
+
+
+def test_signatures_of_other_keys_are_verified_as_the_library_does(board):
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+
+    cases = []
+    # the smallest and largest keys lead the sum of two points to its special cases
+    for scalar in (1, 2, ORDER - 1, 0x1234567890ABCDEF):
+        key = ec.derive_private_key(scalar, ec.SECP256R1())
+        numbers = key.public_key().public_numbers()
+        for message in ("a", "b"):
+            signature = utils.decode_dss_signature(key.sign(message.encode(), ec.ECDSA(hashes.SHA256())))
+            cases.append((f"{numbers.x:064x}{numbers.y:064x}", message, *signature))
+    assert verdicts(board, *cases) == [True] * len(cases)
+    assert verdicts(board, *((point, message + "!", r, s) for point, message, r, s in cases)) == [False] * len(cases)

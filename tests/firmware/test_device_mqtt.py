@@ -10,12 +10,13 @@ pytestmark = pytest.mark.micropython
 
 SESSION = """
 import time
-from agent import der, mqtt, stream
+from agent import mqtt, stream
 from agent.errors import *
 received = []
 certificate, key = [bytes.fromhex(part) for part in identity]
 try:
-    link = stream.Stream(stream.context(der.split(bytes.fromhex(anchors)), certificate, key), "localhost", port)
+    trusted = [bytes.fromhex(anchor) for anchor in anchors]
+    link = stream.Stream(stream.context(trusted, certificate, key), "localhost", port)
     client = mqtt.Mqtt(link, lambda topic, payload: received.append([topic, payload.decode()]), keepalive, within)
     client.connect("pump-0001")
     SCRIPT
@@ -36,7 +37,7 @@ def session(board, site, tmp_path):
         with serving(server_context(chain, key, trust), broker.handle) as port:
             return board.run(
                 SESSION.replace("SCRIPT", "\n    ".join(lines)),
-                anchors=site.anchors.hex(),
+                anchors=[anchor.hex() for anchor in site.anchors],
                 identity=[shown.der.hex(), shown.key_der.hex()],
                 port=port,
                 keepalive=keepalive,

@@ -12,6 +12,7 @@ from fleetmint.errors import FleetmintError
 
 # Loaded when asked for: the gateway has the libraries of its own commands only.
 COMMANDS = {
+    "bundle": "fleetmint.cli.bundle",
     "burn": "fleetmint.cli.burn",
     "devices": "fleetmint.cli.devices",
     "gateway": "fleetmint.cli.gateway",

@@ -3,28 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives import serialization
-
+from fleetmint import files
 from fleetmint.errors import FleetmintError
-from fleetmint.pki.authority import CERTIFICATE, load_certificate
-
-# Devices trust the server CA in use and the sealed one that would replace it; never the root, under which any client
-# CA could mint a "server": mbedTLS does not look at the key usage of CAs.
-TRUSTED = ("server", "server-next")
-
-MAX_ANCHORS = 3000  # bytes: an NVS blob that fits one page, and a fraction of the heap of a small board
+from fleetmint.pki import bundle
 
 
 @dataclass(frozen=True)
 class Common:
-    """The part of an NVS image that does not differ between devices. `anchors` are DER certificates in a row."""
+    """The part of an NVS image that does not differ between devices. `bundle` is the trust bundle."""
 
     wifi_ssid: str
     wifi_psk: str
     gateway: str
     https_port: int
     mqtt_port: int
-    anchors: bytes
+    bundle: bytes
 
 
 def checked(common: Common) -> Common:
@@ -41,15 +34,14 @@ def checked(common: Common) -> Common:
     for port in (common.https_port, common.mqtt_port):
         if not 1 <= port <= 65535:
             raise FleetmintError(f"{port} is no port number: choose one from 1 to 65535")
-    if not common.anchors or len(common.anchors) > MAX_ANCHORS:
-        raise FleetmintError(f"the trust anchors have {len(common.anchors)} bytes; a device takes 1 to {MAX_ANCHORS}")
+    if not bundle.decode(common.bundle, "the trust bundle").is_signed():
+        raise FleetmintError("the trust bundle is not signed by the release key that it names: run playbooks/ca.yml")
     return common
 
 
 def site_common(
     ca_directory: Path, *, gateway_host: str, https_port: int, mqtt_port: int, wifi_ssid: str, wifi_psk: str
 ) -> Common:
-    """Return what the devices of a site get alike; the trust anchors come from the site's CA directory."""
-    anchors = [load_certificate(ca_directory / name / CERTIFICATE) for name in TRUSTED]
-    der = b"".join(certificate.public_bytes(serialization.Encoding.DER) for certificate in anchors)
-    return Common(wifi_ssid, wifi_psk, gateway_host, https_port, mqtt_port, der)
+    """Return what the devices of a site get alike; the trust bundle comes from the site's CA directory."""
+    trust = files.read(ca_directory / bundle.FILE, "trust bundle, which playbooks/ca.yml makes,")
+    return Common(wifi_ssid, wifi_psk, gateway_host, https_port, mqtt_port, trust)

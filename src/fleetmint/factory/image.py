@@ -20,7 +20,7 @@ def nvs_entries(device: str, secret: Secret, common: Common, now: datetime) -> M
         keys.GATEWAY: common.gateway.encode(),
         keys.HTTPS_PORT: common.https_port,
         keys.MQTT_PORT: common.mqtt_port,
-        keys.ANCHORS: common.anchors,
+        keys.BUNDLE: common.bundle,
         keys.CLOCK_FLOOR: int((now - DEVICE_EPOCH).total_seconds()),
     }
     if secret.token is not None:

@@ -47,7 +47,7 @@ def load(directory: Path) -> BatchSecrets:
         common = content["common"]
         return BatchSecrets(
             content["chip"],
-            Common(**{**common, "anchors": base64.b64decode(common["anchors"])}),
+            Common(**{**common, "bundle": base64.b64decode(common["bundle"])}),
             {device: _secret(row) for device, row in content["devices"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -59,7 +59,7 @@ def save(directory: Path, secrets: BatchSecrets) -> None:
     content = {
         "format": FORMAT,
         "chip": secrets.chip,
-        "common": {**asdict(secrets.common), "anchors": base64.b64encode(secrets.common.anchors).decode()},
+        "common": {**asdict(secrets.common), "bundle": base64.b64encode(secrets.common.bundle).decode()},
         "devices": {device: _row(secret) for device, secret in secrets.devices.items()},
     }
     files.make_private_dir(directory)

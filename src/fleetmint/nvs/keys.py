@@ -18,8 +18,8 @@ GATEWAY = "gateway"
 # i32: ports of the gateway
 HTTPS_PORT = "https_port"
 MQTT_PORT = "mqtt_port"
-# blob: the server CAs to trust, DER certificates one after the other
-ANCHORS = "anchors"
+# blob: the trust bundle in use (site, version, release keys, server CAs to trust); docs/trust-bundle.md has its format
+BUNDLE = "bundle"
 # i32, seconds since 2000-01-01 UTC: the time is not earlier than this
 CLOCK_FLOOR = "clock_floor"
 # i32, 0 or 1: the slot whose key and certificate are in use; absent before the first enrolment

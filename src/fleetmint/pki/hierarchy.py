@@ -1,6 +1,7 @@
 """The CAs of one site as directories: a root and what it signs, made once and never made again.
 
     root/  server/  server-next/  operator/  factory/  device-<gateway>/     each with ca.key, ca.crt and crl.pem
+    release/  bundle.bin                                                     see release.py and bundle.py
 
 `server-next` is sealed: devices trust it from the factory on, and nobody uses it until the server CA is replaced.
 """
@@ -14,7 +15,7 @@ from cryptography import x509
 
 from fleetmint import files
 from fleetmint.errors import StateError
-from fleetmint.pki import compat, keys, names, passphrases, revocation
+from fleetmint.pki import bundle, compat, keys, names, passphrases, release, revocation
 from fleetmint.pki.authority import (
     CERTIFICATE,
     KEY,
@@ -80,6 +81,12 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
             steps.append((f"sign the first CRL of the {_title(name)}", _signing(hierarchy, name, now)))
         elif reasons := plan_authority_crl(hierarchy, name, (), now).reasons:
             steps.append(("; ".join(reasons), _signing(hierarchy, name, now)))
+    for plan in (
+        release.plan_release(hierarchy.directory, hierarchy.source),
+        bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now),
+    ):
+        if plan.changed:
+            steps.append(("; ".join(plan.reasons), plan.apply))
     return Plan(
         tuple(reason for reason, _ in steps),
         lambda: _run([step for _, step in steps]),

@@ -1,6 +1,6 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
-    devices' door     POST /v1/enrol    GET /
+    devices' door     POST /v1/enrol    GET /v1/trust-bundle    GET /
     operators' door   GET /v1/devices   GET /
 
 Every refusal is a 4xx with a reason, except that of a token, which is one and the same 403; what is no fault of the
@@ -21,7 +21,7 @@ from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.pki import names
 from fleetmint.pki.request import RequestRefusedError
-from fleetmint.service import identity
+from fleetmint.service import identity, trust_bundle
 from fleetmint.service.body import MAX_BYTES, read_enrolment
 from fleetmint.service.clock import utc_now
 from fleetmint.service.config import Config
@@ -59,7 +59,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     def hello() -> Response:
         at = identity.door(request.environ)
         if at == DEVICES:
-            return _page("hello.html", name=_device(resources))
+            return trust_bundle.announce(_page("hello.html", name=_device(resources)), config)
         if at != OPERATORS:
             abort(404)
         operator = _operator(resources)
@@ -98,6 +98,15 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
             serial=serial_text(issued.serial),
             not_after=time_text(issued.not_after),
         )
+
+    @app.get("/v1/trust-bundle")
+    def current_trust_bundle() -> Response:
+        _only_at(DEVICES)
+        _device(resources)
+        offered = trust_bundle.offered(resources.config)
+        if offered is None:
+            return _refuse(404, "no_trust_bundle", "this gateway has no trust bundle: playbooks/gateway.yml brings it")
+        return trust_bundle.answer(offered, request.if_none_match)
 
 
 def _add_operators(app: Flask, resources: Resources) -> None:

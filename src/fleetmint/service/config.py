@@ -19,10 +19,11 @@ PATH_VARIABLE = "FLEETMINT_CONFIG"
 class Config:
     """What gateway.toml says. `site` and `gateway` are required, the rest has these defaults.
 
-    `trust` holds {root,operator,factory,device}.crt, `crls` {root,operator,factory}.pem: both are shipped to the
-    gateway. `device_crl` is signed here. The bundles of a door are written to `nginx` and `mosquitto`; the CA
-    certificates and CRLs that everybody may read to `public`, unless that is empty. `published` remembers which reloads
-    are still owed and which sessions have been ended. `program_*` are commands, for a gateway that has other names.
+    `trust` holds {root,operator,factory,device}.crt and the devices' trust bundle, `crls` {root,operator,factory}.pem:
+    both are shipped to the gateway. `device_crl` is signed here. The bundles of a door are written to `nginx` and
+    `mosquitto`; the CA certificates and CRLs that everybody may read to `public`, unless that is empty. `published`
+    remembers which reloads are still owed and which sessions have been ended. `program_*` are commands, for a gateway
+    that has other names.
     """
 
     site: str
@@ -43,6 +44,11 @@ class Config:
     def trusted(self, name: str) -> Path:
         """Return the path of the certificate of the CA called root, operator, factory or device."""
         return self.trust / f"{name}.crt"
+
+    @property
+    def trust_bundle(self) -> Path:
+        """Return the path of the trust bundle that this gateway delivers and cannot make."""
+        return self.trust / "bundle.bin"
 
     def crl(self, name: str) -> Path:
         """Return the path of the newest CRL of that CA."""

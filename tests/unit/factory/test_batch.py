@@ -115,7 +115,7 @@ def test_a_changed_wifi_is_named_without_its_passphrase_and_reaches_the_next_boa
         ({"wifi_ssid": "x" * 33}, "1 to 32 bytes"),
         ({"https_port": 70000}, "no port number"),
         ({"gateway": ""}, "host name or an address"),
-        ({"anchors": b"x" * 4000}, "trust anchors"),
+        ({"bundle": b"x" * 900}, "no trust bundle"),
     ],
 )
 def test_what_a_device_could_not_use_is_refused_before_anything_is_made(
