@@ -14,7 +14,7 @@ from agent.errors import Missing, Problem
 PATH = "/v1/trust-bundle"
 # Generation and version of the bundle that the gateway has, on every page for a device with a certificate.
 HEADER = "fleetmint-trust-bundle"
-LARGEST = 2048
+LARGEST = 3072
 
 _MAGIC = b"FMTB\x01"
 _KEYS_MAGIC = b"FMTK\x01"

@@ -142,8 +142,8 @@ def damaged(data: bytes):
     yield data[:100]
     yield b""
     yield b"\x00" * 500
-    yield b"\xff" * 2048
-    yield b"\xff" * 2049
+    yield b"\xff" * 3072
+    yield b"\xff" * 3073
     yield data[:5] + b"\xff" + data[6:]
     for at in (0, 4, 6, 20, 60, 150, 220, 300, len(data) - 70, len(data) - 1):
         yield data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
@@ -269,9 +269,9 @@ def test_a_session_lasts_about_a_day(board):
 
 def test_the_largest_bundle_fits_a_device_and_a_larger_one_is_made_by_nobody(board, site):
     anchor = site.server_ca.certificate.public_bytes(Encoding.DER)
-    large = site.bundle(6, anchors=(anchor, anchor + bytes(2048)))
+    large = site.bundle(6, anchors=(anchor, anchor + bytes(3072)))
     spare_room = len(large.encode()) - bundles.MAX_BYTES
-    fitting = dataclasses.replace(large, anchors=(anchor, (anchor + bytes(2048))[:-spare_room]))
+    fitting = dataclasses.replace(large, anchors=(anchor, (anchor + bytes(3072))[:-spare_room]))
     assert len(fitting.encode()) == bundles.MAX_BYTES
     script = "from agent import trust\nresult(len(trust.Bundle(bytes.fromhex(data)).anchors))"
     assert board.run(script, data=fitting.encode().hex()) == 2

@@ -27,8 +27,8 @@ from fleetmint.plan import Plan
 
 FILE = "bundle.bin"
 MAGIC = b"FMTB\x01"
-# What a device takes: half of the NVS's room for it, since the old bundle stays until the new one is written.
-MAX_BYTES = 2048
+# What a device takes: three server CAs of a site with the longest name. Its NVS holds two bundles while one is written.
+MAX_BYTES = 3072
 MAX_ANCHORS = 4
 MAX_VERSION = 0xFFFFFFFF
 

@@ -2,7 +2,7 @@
 
     release/keys.bin        who they are: generation, release key, spare, and the spare's word for it
     release/release-0.key   the release key of that generation, opened by the passphrase of the issuing CAs
-    release/spare.key       the spare, opened by the passphrase of the root; it may be kept somewhere else
+    release/spare.key       the spare, opened by a passphrase of its own; both belong somewhere else, with the root
 
 The release key signs in daily life. The spare signs one thing only: who the release keys of a higher generation are.
 So whoever steals the release key can neither shut the spare out nor outbid it.
@@ -25,6 +25,7 @@ from fleetmint.plan import Plan
 DIRECTORY = "release"
 KEYS = "keys.bin"
 SPARE_KEY = "spare.key"
+SPARE = "spare"
 
 # A point is x || y, a signature r || s, each number in 32 bytes, big-endian.
 POINT_BYTES = 64
@@ -112,7 +113,7 @@ def plan_replacement(directory: Path, site: str, source: passphrases.Source, spa
     path = spare_path or directory / DIRECTORY / SPARE_KEY
 
     def replace() -> None:
-        spare = _opened(path, source.read(passphrases.ROOT))
+        spare = _opened(path, source.read(SPARE))
         if point(spare.public_key()) != old.spare:
             raise StateError(f"{path} is not the spare that devices know: restore the one that is")
         made = _made(_release_path(directory, old.generation + 1), source.read(passphrases.ISSUING))
@@ -160,7 +161,9 @@ def _make_first(directory: Path, source: passphrases.Source) -> None:
     place = directory / DIRECTORY
     files.make_private_dir(place)
     release = _made(_release_path(directory, 0), source.read(passphrases.ISSUING))
-    spare = _made(place / SPARE_KEY, source.read(passphrases.ROOT))
+    if not (place / SPARE_KEY).exists() and not source.has(SPARE):
+        source.make(SPARE)
+    spare = _made(place / SPARE_KEY, source.read(SPARE))
     known = ReleaseKeys(0, point(release.public_key()), point(spare.public_key()))
     files.write_atomically(place / KEYS, known.encode(), files.PUBLIC_FILE)
 

@@ -131,3 +131,27 @@ def test_a_device_refuses_what_is_not_the_next_bundle_of_its_site(held, key):
 def test_what_makes_no_sense_in_a_bundle_is_refused_when_it_is_read(held, key, change):
     with pytest.raises(StateError):
         bundle.decode(signed(replace(held, **change), key).encode(), "it")
+
+
+@pytest.mark.parametrize("nvs_bytes", [0x6000, 0x4000])
+def test_the_largest_bundle_and_its_successor_fit_into_the_nvs_beside_two_identities(nvs_bytes):
+    from fleetmint.nvs import keys
+    from fleetmint.nvs.encode import encode
+
+    large = b"x" * bundle.MAX_BYTES
+    values = {keys.BUNDLE: large, "being_written": large, keys.CLOCK_FLOOR: 1, keys.SLOT: 1}
+    values |= dict.fromkeys(keys.KEYS, b"k" * 121) | dict.fromkeys(keys.CERTIFICATES, b"c" * 1000)
+    values |= {keys.DEVICE_ID: b"d" * 63, keys.GATEWAY: b"g" * 253, keys.WIFI_SSID: b"s" * 32, keys.WIFI_PSK: b"p" * 63}
+    # raises when it does not fit with a page to spare
+    assert len(encode({keys.NAMESPACE: values}, nvs_bytes)) == nvs_bytes
+
+
+@pytest.mark.parametrize("site", ["ab", "a" * 31])
+def test_three_server_cas_of_a_site_with_any_name_fit(tmp_path, now, site):
+    from fleetmint.pki.passphrases import open_source
+
+    made = Hierarchy(tmp_path / "ca", site, open_source(f"file:{tmp_path / 'passphrases'}"))
+    plan_hierarchy(made, ["gateway"], now).apply()
+    found = bundle.load(tmp_path / "ca/bundle.bin")
+    three = replace(found, anchors=(*found.anchors, found.anchors[1]))
+    assert len(three.encode()) <= bundle.MAX_BYTES

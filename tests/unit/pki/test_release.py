@@ -17,7 +17,7 @@ def replace(hierarchy, now, **options):
 
 
 def test_the_keys_are_encrypted_and_openssl_opens_each_with_its_own_passphrase_only(hierarchy, openssl):
-    for name, secret, other in (("release-0.key", "issuing", "root"), ("spare.key", "root", "issuing")):
+    for name, secret, other in (("release-0.key", "issuing", "spare"), ("spare.key", "spare", "issuing")):
         path = hierarchy.directory / "release" / name
         assert path.stat().st_mode & 0o777 == 0o600
         opened, refused = (
@@ -30,7 +30,7 @@ def test_the_keys_are_encrypted_and_openssl_opens_each_with_its_own_passphrase_o
 
 def test_the_points_that_devices_know_are_those_of_the_keys(hierarchy, openssl):
     known = release.load(hierarchy.directory)
-    for name, secret, point in (("release-0.key", "issuing", known.release), ("spare.key", "root", known.spare)):
+    for name, secret, point in (("release-0.key", "issuing", known.release), ("spare.key", "spare", known.spare)):
         path = hierarchy.directory / "release" / name
         passphrase = f"file:{hierarchy.source.directory / secret}"
         der = openssl("pkey", "-in", path, "-pubout", "-outform", "DER", "-passin", passphrase).stdout
@@ -135,7 +135,7 @@ def test_a_replacement_that_was_cut_is_finished_with_the_key_it_made(hierarchy, 
 
 def test_another_spare_replaces_nothing(hierarchy, now, tmp_path):
     stranger = tmp_path / "spare.key"
-    stranger.write_bytes(sealed_pem(new_key(), hierarchy.source.read("root")))
+    stranger.write_bytes(sealed_pem(new_key(), hierarchy.source.read("spare")))
     before = {path: path.read_bytes() for path in hierarchy.directory.rglob("*") if path.is_file()}
     with pytest.raises(StateError, match="is not the spare that devices know"):
         replace(hierarchy, now, spare=stranger)
