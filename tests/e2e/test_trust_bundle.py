@@ -45,14 +45,18 @@ def first(path):
 @pytest.fixture(scope="module")
 def second(site, path, first, devices):
     """A bundle of the next version, signed on the controller and brought to the gateway by the play."""
-    done = site.fleetmint(
-        "bundle", "sign", "--force", "--state", str(site.state), "--passphrases", f"file:{site.state}/passphrases"
-    )
+    deliver(site, devices, "sign", "--force")
+    return path.read_bytes()
+
+
+def deliver(site, devices, *command):
+    """Make a bundle on the controller, bring it to the gateway, and have the devices greeted."""
+    place = ("--state", str(site.state), "--passphrases", f"file:{site.state}/passphrases")
+    done = site.fleetmint("bundle", *command, *place)
     assert done.returncode == 0, done.stderr
-    done = site.playbook("gateway.yml")
+    done = site.playbook("gateway.yml", "--tags", "service")
     assert done.returncode == 0, done.stdout[-3000:]
     restart(site, devices)
-    return path.read_bytes()
 
 
 def restart(site, devices):
@@ -79,32 +83,35 @@ def test_devices_take_a_higher_version_of_the_release_key(site, first, second, d
 
 
 def test_the_route_takes_the_certificate_of_a_device(site, second, devices):
-    status, _ = site.curl("https", "/v1/trust-bundle", site.stolen(devices[0]))
-    assert status == 200
+    # not shown: it is no text
+    into = ("--output", str(site.scratch / "bundle.bin"))
+    assert site.curl("https", "/v1/trust-bundle", site.stolen(devices[0]), *into)[0] == 200
+    assert (site.scratch / "bundle.bin").read_bytes() == second
     assert site.curl("https", "/v1/trust-bundle")[0] == 401
     assert site.curl("operators", "/v1/trust-bundle", site.operator())[0] == 404
 
 
 @pytest.fixture
-def thief(site, second, devices):
+def thief(site, path, second, devices):
     """Somebody who is root on the gateway: returns a way to offer any bundle to the devices."""
 
+    def put(data: bytes):
+        site.on_the_pi(f"echo {base64.b64encode(data).decode()} | base64 -d > {ON_THE_PI}")
+
     def offer(data: bytes):
-        text = base64.b64encode(data).decode()
-        site.on_the_pi(f"echo {text} | base64 -d > {ON_THE_PI}")
+        put(data)
         restart(site, devices)
 
     site.on_the_pi(OWN_THE_SERVICE)
     yield offer
     site.on_the_pi(GIVE_IT_BACK)
-    text = base64.b64encode(second).decode()
-    site.on_the_pi(f"echo {text} | base64 -d > {ON_THE_PI}")
+    put(path.read_bytes())
 
 
-def refused(site, devices, second, reason):
+def refused(site, devices, mine, reason):
     for device in devices:
         wait_for(lambda device=device: f"trust bundle refused: {reason}" in site.console(device), 60)
-        assert held(site, device) == second
+        assert held(site, device) == mine
     wait_for(lambda: {reading["device"] for reading in site.readings(3, 10)} >= set(devices), 60)
 
 
@@ -130,3 +137,20 @@ def test_devices_refuse_a_bundle_that_names_another_release_key(site, thief, sec
     forged = replace(forged, signature=release.sign(stranger, forged.signed_part()))
     thief(forged.encode())
     refused(site, devices, second, "it names other release keys")
+
+
+def test_the_spare_replaces_a_release_key_that_was_stolen(site, path, thief, second, devices, tmp_path):
+    """Recovery, as docs/trust-bundle.md has it; the spare comes from another place."""
+    stolen = release.signing_key(site.hierarchy.directory, site.hierarchy.source)
+    spare = (site.state / "ca/release/spare.key").rename(tmp_path / "spare.key")
+    deliver(site, devices, "replace-release-key", "--spare", str(spare))
+    third = path.read_bytes()
+    assert bundles.decode(third, "new").keys.generation == 1
+    for device in devices:
+        words = f"trust bundle {label(third)} in use, it replaces {label(second)}"
+        wait_for(lambda device=device, words=words: words in site.console(device), 60)
+    # the highest version that the stolen key can sign
+    outbid = replace(bundles.decode(second, "old"), version=bundles.MAX_VERSION)
+    outbid = replace(outbid, signature=release.sign(stolen, outbid.signed_part()))
+    thief(outbid.encode())
+    refused(site, devices, third, f"{outbid.label} is not newer than {label(third)}")

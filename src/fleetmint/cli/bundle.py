@@ -22,7 +22,7 @@ _passphrases = click.option(
     "source",
     metavar="SOURCE",
     envvar="FLEETMINT_PASSPHRASES",
-    help="Where the passphrases are, file:DIRECTORY or vault:DIRECTORY [default: vault:STATE/passphrases].",
+    help="Where the passphrases are, file:DIRECTORY or vault:DIRECTORY [default: vault:STATE/../passphrases].",
 )
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -114,7 +114,7 @@ def _site(ca: Path) -> str:
 
 
 def _source(state: Path, text: str | None) -> passphrases.Source:
-    return passphrases.open_source(text or f"vault:{state / 'passphrases'}")
+    return passphrases.open_source(text or f"vault:{state.absolute().parent / 'passphrases'}")
 
 
 def _carry_out(plan: Plan, ca: Path, check: bool, as_json: bool) -> None:
