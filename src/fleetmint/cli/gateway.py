@@ -16,6 +16,7 @@ from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.registration import read_registration
 from fleetmint.pki import names
 from fleetmint.pki.authority import load_authority, load_certificate
+from fleetmint.pki.revocation import REASONS
 from fleetmint.service import device_ca
 from fleetmint.service.clock import utc_now
 from fleetmint.service.config import Config, config_path, load_config
@@ -26,9 +27,6 @@ from fleetmint.service.views import device_view
 
 # Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
 _ACTOR = "command line"
-
-# RFC 5280, 5.3.1, as the library names them.
-REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
 
 _T = TypeVar("_T")
 
@@ -182,12 +180,15 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
 @_as_json
 @click.pass_context
 def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """Put the revocation lists in front of nginx and Mosquitto, and end the sessions of revoked devices. Needs root."""
+    """Put the revocation lists in front of nginx and Mosquitto, and end the sessions of the revoked. Needs root."""
     done = publish_lists(_config(ctx), now=utc_now(), check=check)
-    values = {"changed": done.changed, "reloaded": list(done.reloaded), "kicked": list(done.kicked)}
+    values = {"changed": done.changed, "reloaded": list(done.reloaded)}
+    values |= {"restarted": list(done.restarted), "kicked": list(done.kicked)}
     text = "published" if done.changed else "everything is published already"
     if done.reloaded:
         text += f"; reloaded {', '.join(done.reloaded)}"
+    if done.restarted:
+        text += f"; restarted {', '.join(done.restarted)} to end the sessions of revoked operators"
     if done.kicked:
         text += f"; ended the sessions of {', '.join(done.kicked)}"
     if as_json or done.changed or not done.problems:

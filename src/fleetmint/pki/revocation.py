@@ -17,6 +17,8 @@ from fleetmint.pki.profiles import BACKDATE
 from fleetmint.plan import Plan
 
 CRL = "crl.pem"
+# Why a certificate is revoked: RFC 5280, 5.3.1, as the library names them.
+REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ def load_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
         return x509.load_pem_x509_crl(data)
     except ValueError as error:
         raise StateError(f"{what} is no CRL: sign it again, or restore it from a backup") from error
+
+
+def read_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
+    """Read a CRL, PEM or DER; raise StateError naming `what` when it is not one."""
+    if b"-----BEGIN" in data:
+        return load_crl(data, what)
+    try:
+        return x509.load_der_x509_crl(data)
+    except ValueError as error:
+        raise StateError(f"{what} is no CRL: fetch it again") from error
 
 
 def crl_pem(crl: x509.CertificateRevocationList) -> bytes:

@@ -2,6 +2,10 @@
 
 Whatever interrupts it, the next run finishes: a reload is written down as owed before the file changes, and a session
 as ended after it was. The doors are independent: a list that is no good keeps its own door as it was, and is reported.
+
+A device has one session, which is taken over and dropped alone. Operators choose their client ids and have several,
+and no Mosquitto 2.0 tells whose is whose or ends what its CRL now refuses: a revoked operator costs a restart of the
+broker. Devices come back by themselves, and what was queued for them is on disk.
 """
 
 import fcntl
@@ -24,7 +28,7 @@ from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import devices_by_serial
 from fleetmint.service.bundles import DOORS, Bundle, installed_lists, read_bundle, refuse_older
 from fleetmint.service.config import Config
-from fleetmint.service.identity import DEVICES
+from fleetmint.service.identity import DEVICES, OPERATORS
 from fleetmint.service.kick import end_session
 
 NGINX, MOSQUITTO = "nginx", "mosquitto"
@@ -38,6 +42,7 @@ class Published:
 
     changed: bool = False
     reloaded: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
     kicked: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -60,6 +65,7 @@ class _Run:
     memory: _Memory
     changed: bool = False
     reloaded: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
     kicked: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -76,7 +82,8 @@ def publish(config: Config, *, now: datetime, check: bool = False) -> Published:
             _update(run, server, bundles)
         _update_public(run, bundles)
         _end_sessions(run, bundles)
-    return Published(run.changed, tuple(run.reloaded), tuple(run.kicked), tuple(run.problems))
+        _end_operators_sessions(run, bundles)
+    return Published(run.changed, tuple(run.reloaded), tuple(run.restarted), tuple(run.kicked), tuple(run.problems))
 
 
 @contextmanager
@@ -169,7 +176,7 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
     if MOSQUITTO in run.memory.owed and not run.check:
         return  # before it has loaded the list, the device would be back at once
     try:
-        new = {serial for serial in _refused(run, bundles) if serial_text(serial) not in run.memory.ended}
+        new = _not_ended(run, DEVICES, bundles)
         if not new:
             return
         owners = _owners(run.config, new)
@@ -190,12 +197,34 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
             run.problems.append(str(error))
 
 
-def _refused(run: _Run, bundles: list[Bundle]) -> set[int]:
-    """The serials that the broker's devices' door refuses; in check mode those of the new lists too."""
-    lists = list(installed_lists(_installed(bundle_path(run.config, MOSQUITTO, DEVICES))))
+def _end_operators_sessions(run: _Run, bundles: list[Bundle]) -> None:
+    """Restart the broker when it refuses an operator whose sessions may still be there, once for each certificate."""
+    if MOSQUITTO in run.memory.owed and not run.check:
+        return  # as above: the next run reloads, and then restarts
+    try:
+        new = _not_ended(run, OPERATORS, bundles)
+        if not new:
+            return
+        if _is_up(run.config, MOSQUITTO):
+            if not run.check:
+                _call(run.config.program_systemctl, "restart", MOSQUITTO)
+            run.changed = True
+            run.restarted.append(MOSQUITTO)
+        _remember(run, replace(run.memory, ended=run.memory.ended | {serial_text(serial) for serial in new}))
+    except FleetmintError as error:
+        run.problems.append(str(error))
+
+
+def _not_ended(run: _Run, door: str, bundles: list[Bundle]) -> set[int]:
+    """The serials that a door of the broker refuses and whose sessions nobody has ended yet.
+
+    In check mode those of the new lists too.
+    """
+    lists = list(installed_lists(_installed(bundle_path(run.config, MOSQUITTO, door))))
     if run.check:
-        lists += [crl for bundle in bundles if bundle.door == DEVICES for crl in bundle.lists.values()]
-    return {entry.serial_number for crl in lists for entry in crl}
+        lists += [crl for bundle in bundles if bundle.door == door for crl in bundle.lists.values()]
+    serials = {entry.serial_number for crl in lists for entry in crl}
+    return {serial for serial in serials if serial_text(serial) not in run.memory.ended}
 
 
 def _owners(config: Config, serials: set[int]) -> dict[int, str]:

@@ -257,6 +257,44 @@ def test_nobody_is_kicked_before_the_broker_has_the_new_list(site, now, publishe
     assert (done.reloaded, done.kicked) == (("nginx", "mosquitto"), ("lamp-000001",))
 
 
+def revoke_the_operator(site, now, serial, number=2):
+    operators = site.hierarchy.authority("operator")
+    crl = build_crl(operators, [Revoked(serial, now)], number=number, now=now, lifetime=timedelta(days=365))
+    (site.config.crls / "operator.pem").write_bytes(crl_pem(crl))
+
+
+def test_a_revoked_operator_costs_one_restart_of_the_broker_since_its_sessions_have_names_of_its_own(
+    site, now, published, calls
+):
+    revoke_the_operator(site, now, 0xABCDEF)
+    foretold = publish.publish(site.config, now=now, check=True)
+    done = publish.publish(site.config, now=now)
+    assert (done.restarted, done.kicked, done.problems) == (("mosquitto",), (), ())
+    assert foretold == done
+    assert calls()[-1] == "systemctl restart mosquitto"
+    assert publish.publish(site.config, now=now) == publish.Published()
+    revoke_the_operator(site, now, 0xFEDCBA, number=3)
+    assert publish.publish(site.config, now=now).restarted == ("mosquitto",)
+
+
+def test_a_restart_that_failed_is_reported_and_tried_again(site, now, published, calls):
+    revoke_the_operator(site, now, 0xABCDEF)
+    failing = site.root / "state" / "systemctl-restart-exit"
+    failing.write_text("1")
+    done = publish.publish(site.config, now=now)
+    assert (done.restarted, len(done.problems)) == ((), 1)
+    failing.unlink()
+    assert publish.publish(site.config, now=now).restarted == ("mosquitto",)
+
+
+def test_a_broker_that_is_down_needs_no_restart_for_a_revoked_operator(site, now, published, calls):
+    revoke_the_operator(site, now, 0xABCDEF)
+    (site.root / "state" / "mosquitto").write_text("inactive")
+    assert publish.publish(site.config, now=now).restarted == ()
+    (site.root / "state" / "mosquitto").write_text("active")
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+
 def test_a_run_cut_between_file_and_reload_is_finished_by_the_next(site, now, published, calls, monkeypatch):
     sign(site, now, force=True)
 
