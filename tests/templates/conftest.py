@@ -92,3 +92,8 @@ def mosquitto() -> Role:
 @pytest.fixture
 def signing_service() -> Role:
     return Role("signing_service")
+
+
+@pytest.fixture
+def operators() -> Role:
+    return Role("operators")

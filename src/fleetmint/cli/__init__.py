@@ -17,6 +17,8 @@ COMMANDS = {
     "devices": "fleetmint.cli.devices",
     "gateway": "fleetmint.cli.gateway",
     "listen": "fleetmint.cli.listen",
+    "operator": "fleetmint.cli.operator",
+    "revoke": "fleetmint.cli.revoke",
 }
 
 

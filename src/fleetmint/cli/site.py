@@ -1,4 +1,10 @@
-"""How the commands of the bench reach a site's gateway: its addresses, and a certificate to show there."""
+"""What the commands know of a site, from the file that the role `operators` writes to its state directory.
+
+site        the O of every certificate
+station     name of the bench's certificate
+ca          directory: of the CAs; passphrases: the source of their passphrases (pki/passphrases.py), never one
+gateways    by name: host, https_port and mqtt_port of its operators' doors
+"""
 
 import json
 import ssl
@@ -12,6 +18,8 @@ import click
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError, StateError
+from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.passphrases import open_source
 
 # What the role `operators` writes for this command line.
 FILE = "site.json"
@@ -41,7 +49,7 @@ class Gateway:
 
     def tls(self) -> ssl.SSLContext:
         """Return a context that trusts the site's server CA, and nothing else, and shows the operator's certificate."""
-        issued = self.state / "issued" / "operators"
+        issued = operators_directory(self.state)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         # The server CA is the anchor, as it is for devices: another CA under the same root could not pass for it.
@@ -72,9 +80,8 @@ class Gateway:
 
 def open_gateway(state: Path, name: str | None, gateway: str | None) -> Gateway:
     """Return the gateway to talk to; raise StateError when the site does not say which."""
-    path = state / FILE
+    site = read_site(state)
     try:
-        site = json.loads(files.read(path, "description of the site"))
         gateways = site["gateways"]
         chosen = gateway or (next(iter(gateways)) if len(gateways) == 1 else "")
         if chosen not in gateways:
@@ -84,4 +91,38 @@ def open_gateway(state: Path, name: str | None, gateway: str | None) -> Gateway:
             state, chosen, name or site["station"], row["host"], int(row["https_port"]), int(row["mqtt_port"])
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise StateError(f"{path} is damaged: run playbooks/ca.yml again") from error
+        raise _damaged(state) from error
+
+
+def open_hierarchy(state: Path) -> Hierarchy:
+    """Return the site's CAs. Their passphrases are read from their source when something is signed, and only then."""
+    site = read_site(state)
+    try:
+        directory = Path(site["ca"]["directory"])
+        hierarchy = Hierarchy(directory, site["site"], open_source(site["ca"]["passphrases"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(state) from error
+    if not directory.is_dir():
+        raise StateError(f"{state / FILE} says that the CAs are in {directory}, and nothing is: run playbooks/ca.yml")
+    return hierarchy
+
+
+def read_site(state: Path) -> dict[str, Any]:
+    """Return the content of the site's file; raise StateError when it is missing or damaged."""
+    path = state / FILE
+    try:
+        site = json.loads(files.read(path, "description of the site"))
+    except ValueError as error:
+        raise _damaged(state) from error
+    if not isinstance(site, dict):
+        raise _damaged(state)
+    return site
+
+
+def operators_directory(state: Path) -> Path:
+    """Return where keys and certificates of operators are."""
+    return state / "issued" / "operators"
+
+
+def _damaged(state: Path) -> StateError:
+    return StateError(f"{state / FILE} is damaged or of an older version: run playbooks/ca.yml again")

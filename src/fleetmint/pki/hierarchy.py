@@ -95,13 +95,15 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
     )
 
 
-def plan_authority_crl(hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime) -> Plan:
-    """Plan the CRL of the CA called `name`, with `serials` added to what it revokes."""
+def plan_authority_crl(
+    hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
+) -> Plan:
+    """Plan the CRL of the CA called `name`, with `serials` added to what it revokes, for `reason` (see Revoked)."""
     return revocation.plan_crl(
         hierarchy.directory / name / revocation.CRL,
         load_certificate(hierarchy.directory / name / CERTIFICATE),
         lambda: hierarchy.authority(name),
-        [revocation.Revoked(serial, now.replace(microsecond=0)) for serial in serials],
+        [revocation.Revoked(serial, now.replace(microsecond=0), reason) for serial in serials],
         lifetime=_crl_lifetime(hierarchy, name, now),
         now=now,
     )

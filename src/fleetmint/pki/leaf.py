@@ -9,14 +9,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
 from fleetmint.errors import StateError
-from fleetmint.pki import compat, keys
+from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
 from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.profiles import profile
+from fleetmint.pki.profiles import PROFILES, profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
 
-CA_OF = {"server": "server", "operator": "operator", "station": "operator"}
+OPERATOR = "operator"
+# What the operator CA issues: whoever comes in at the operators' doors.
+OPERATOR_PROFILES = tuple(name for name, wanted in PROFILES.items() if wanted.issuer == "operator-ca")
+CA_OF = {"server": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
 
 
 def renewal_reasons(
@@ -55,13 +58,20 @@ def plan_host_certificate(
 def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime) -> Plan:
     """Plan key and certificate of an operator or a station: `<name>.key` and `<name>.crt` in `directory`.
 
-    The key is made once; a certificate near its end is issued again for the same key.
+    The key is made once; a certificate near its end is issued again for the same key. A revoked one stays revoked:
+    the plan is empty, and `facts["warnings"]` says what gives the name a new key.
     """
     key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
+    if certificate.exists() and revoked(hierarchy, OPERATOR, _first_certificate(certificate).serial_number):
+        sentence = (
+            f"{name} is revoked and stays so: `fleetmint operator replace {name}` makes a new key and certificate, or"
+            " take the name out of the inventory"
+        )
+        return Plan(facts={"warnings": [sentence]})
     if key_path.exists():
         key = keys.load_key(files.read(key_path, "key"), None, str(key_path))
         return _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
-    key = keys.new_key()
+    key = keys.new_key(profile(profile_name).curve)
 
     def make() -> None:
         files.make_private_dir(directory)
@@ -70,6 +80,15 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         files.write_atomically(key_path, keys.plain_pem(key))
 
     return Plan((f"make key and certificate of {name}",), make, after=f"{name}\n")
+
+
+def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:
+    """Return what the CRL of the CA called `name` says about a serial number, None when it is not revoked."""
+    path = hierarchy.directory / name / revocation.CRL
+    if not path.exists():
+        return None
+    listed = revocation.entries(revocation.load_crl(files.read(path, "CRL"), str(path)))
+    return next((entry for entry in listed if entry.serial == serial), None)
 
 
 def _plan(

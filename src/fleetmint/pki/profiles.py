@@ -64,6 +64,7 @@ _ALL = (
     Profile("server", "server-ca", names.GATEWAYS_UNIT, timedelta(days=396), timedelta(days=60), SERVER),
     Profile("operator", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
     Profile("station", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
+    Profile("dashboard", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
     Profile("device", "device-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
     Profile("factory-device", "factory-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
 )  # fmt: skip

@@ -9,6 +9,7 @@ module: client
 short_description: Make key and certificate of an operator or a station
 description:
   - Makes C(NAME.key) and C(NAME.crt) where they are missing, and issues the certificate again when it nears its end.
+  - Leaves a client that was revoked as it is, with a warning.
 options:
   name:
     description: Name of the client, such as C(alice@workshop).
@@ -17,7 +18,7 @@ options:
   profile:
     description: What the client is.
     type: str
-    choices: [operator, station]
+    choices: [operator, station, dashboard]
     required: true
   into:
     description: Directory of the two files.
@@ -67,7 +68,7 @@ def main() -> None:
     options = {
         **CA_OPTIONS,
         "name": {"type": "str", "required": True},
-        "profile": {"type": "str", "choices": ["operator", "station"], "required": True},
+        "profile": {"type": "str", "choices": ["operator", "station", "dashboard"], "required": True},
         "into": {"type": "path", "required": True},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)

@@ -1,0 +1,160 @@
+"""Every certificate that the controller's state knows: found by name or serial, and by when it ends.
+
+issued/operators/NAME.crt         the operator CA's
+issued/GATEWAY/SERVER.crt         the server CA's
+batches/BATCH/secrets.json        the factory CA's, of devices whose key the factory makes
+ca/NAME/{ca.crt,crl.pem}          the CAs themselves
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from fleetmint import files
+from fleetmint.errors import StateError
+from fleetmint.factory import secrets
+from fleetmint.pki import compat, names, revocation
+from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate
+from fleetmint.pki.chain import issued_by
+from fleetmint.pki.clients import REVOKED
+from fleetmint.pki.hierarchy import ROOT, Hierarchy
+from fleetmint.pki.inspect import days_left, public_key_text, time_text
+from fleetmint.pki.leaf import revoked
+from fleetmint.pki.profiles import PROFILES
+
+OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factory device", "CA", "CRL"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One certificate and where it lies. `authority` is the directory name of the CA that issued it."""
+
+    kind: str
+    name: str
+    authority: str
+    certificate: x509.Certificate
+    path: Path
+
+
+def certificates(state: Path) -> list[Issued]:
+    """Return every leaf that the state knows, in use or revoked."""
+    issued = state / "issued"
+    found = []
+    for path in sorted(issued.glob("*/*.crt")) + sorted((issued / "operators" / REVOKED).glob("*.crt")):
+        certificate = load_certificate(path)
+        if "operators" in path.relative_to(issued).parts:
+            name = names.common_name(certificate.subject) or path.stem
+            found.append(Issued(OPERATOR, name, "operator", certificate, path))
+        elif path.parent.name != REVOKED:
+            found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
+    for path in sorted((state / "batches").glob(f"*/{secrets.FILE}")):
+        for device, secret in secrets.load(path.parent).devices.items():
+            if secret.certificate is not None:
+                leaf = x509.load_der_x509_certificate(secret.certificate)
+                found.append(Issued(FACTORY_DEVICE, device, "factory", leaf, path))
+    return found
+
+
+def devices_with_tokens(state: Path) -> set[str]:
+    """Return the devices that make their key themselves: their gateway's device CA signs for them."""
+    paths = (state / "batches").glob(f"*/{secrets.FILE}")
+    return {
+        device
+        for path in paths
+        for device, secret in secrets.load(path.parent).devices.items()
+        if secret.certificate is None
+    }
+
+
+def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
+    """Return the directory name of the CA of this site that issued `certificate`, None when none did."""
+    for path in sorted(hierarchy.directory.glob(f"*/{CERTIFICATE}")):
+        if issued_by(certificate, load_certificate(path)):
+            return path.parent.name
+    return None
+
+
+def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
+    """Describe the CAs, the root first, each with its depth in the tree.
+
+    `key` says what it is and whether it is on this machine: a CA without its key here can sign nothing here.
+    """
+    if not (hierarchy.directory / ROOT / CERTIFICATE).exists():
+        raise StateError(f"there is no CA in {hierarchy.directory}: run playbooks/ca.yml")
+    found = sorted(path.parent for path in hierarchy.directory.glob(f"*/{CERTIFICATE}"))
+    return [_authority(path, now) for path in sorted(found, key=lambda path: path.name != ROOT)]
+
+
+def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, Any]]:
+    """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
+    rows = []
+    for ca in tree(hierarchy, now):
+        rows.append(_ending(AUTHORITY, ca["title"], ca["not_after"], ca["days_left"], _renews_ca(ca["name"])))
+        if ca["crl"] is not None:
+            crl = ca["crl"]
+            rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
+    for issued in certificates(state):
+        if issued.kind == OPERATOR and issued.path.parent.name == REVOKED:
+            continue
+        if revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
+            continue
+        end = compat.not_after(issued.certificate)
+        name = f"{issued.name} ({issued.path.stem})" if issued.kind == SERVER else issued.name
+        rows.append(_ending(issued.kind, name, time_text(end), days_left(end, now), _renews(issued)))
+    return sorted(rows, key=lambda row: (row["ends"], row["name"]))
+
+
+def _authority(directory: Path, now: datetime) -> dict[str, Any]:
+    certificate = load_certificate(directory / CERTIFICATE)
+    end = compat.not_after(certificate)
+    path = directory / revocation.CRL
+    crl = None
+    if path.exists():
+        listed = revocation.load_crl(files.read(path, "CRL"), str(path))
+        ends = compat.next_update(listed)
+        crl = {
+            "number": revocation.crl_number(listed),
+            "next_update": time_text(ends),
+            "days_left": days_left(ends, now),
+            "revoked": len(revocation.entries(listed)),
+        }
+    return {
+        "name": directory.name,
+        "title": names.common_name(certificate.subject) or directory.name,
+        "depth": 0 if certificate.subject == certificate.issuer else 1,
+        "serial": f"{certificate.serial_number:x}",
+        "key": public_key_text(certificate.public_key()),
+        "key_here": (directory / KEY).exists(),
+        "not_before": time_text(compat.not_before(certificate)),
+        "not_after": time_text(end),
+        "days_left": days_left(end, now),
+        "crl": crl,
+    }
+
+
+def _ending(kind: str, name: str, ends: str, days: int, renewed_by: str) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewed_by}
+
+
+def _renews_ca(name: str) -> str:
+    if name == "server-next":
+        return "nothing yet: it waits sealed until the server CA is replaced"
+    return "a rollover to a new CA, with overlap; nothing does it by itself"
+
+
+def _renews_crl(ca: dict[str, Any]) -> str:
+    if ca["name"] == ROOT:
+        return "playbooks/ca.yml, with the root's key at hand"
+    return "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
+
+
+def _renews(issued: Issued) -> str:
+    if issued.kind == SERVER:
+        return f"playbooks/gateway.yml, from {PROFILES['server'].renew_before.days} days before"
+    if issued.kind == OPERATOR:
+        early = PROFILES["operator"].renew_before.days
+        return f"playbooks/ca.yml or `fleetmint operator add {issued.name}`, from {early} days before"
+    return "the device, once it has been burnt; a board that was not needs a new batch"

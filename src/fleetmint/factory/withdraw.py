@@ -1,0 +1,164 @@
+"""Revoking whatever a name, a serial number or a file means: the right CA's CRL, or the sentence that says what to do.
+
+A CRL reaches those who look at one: nginx and Mosquitto. Devices look at none, so a server certificate is not revoked.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from fleetmint import files
+from fleetmint.errors import FleetmintError
+from fleetmint.factory import issued
+from fleetmint.pki import names, revocation
+from fleetmint.pki.authority import CERTIFICATE, load_certificate
+from fleetmint.pki.clients import Client, plan_revoked_client
+from fleetmint.pki.hierarchy import ROOT, Hierarchy, plan_authority_crl
+from fleetmint.pki.inspect import read_certificates
+from fleetmint.pki.leaf import revoked
+from fleetmint.plan import Plan
+
+# A serial number of ours has 40 hexadecimal digits; anything that short could as well be a device id.
+_SERIAL = re.compile(r"[0-9a-fA-F]{16,40}")
+SHIP = "ansible-playbook playbooks/gateway.yml --tags service,certificates"
+_NO_CRL = (
+    "devices look at no CRL, so revoking a server certificate keeps nobody from trusting it. If its key is stolen: give"
+    " the gateway another name in the inventory and run playbooks/gateway.yml, or bring the sealed next server CA into"
+    " service. If it is only worn out: delete the key on the gateway, and playbooks/gateway.yml makes a new one"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be revoked. `client` is set for an operator whose files are here; `certificate` when it is known."""
+
+    authority: str
+    serial: int
+    title: str
+    certificate: x509.Certificate | None = None
+    client: Client | None = None
+
+
+def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = None) -> list[Target]:
+    """Return what `text` means: a file, an operator, a device, or a serial number in hexadecimal.
+
+    `authority` says whose serial it is when the state does not know it. Raises FleetmintError with what to do instead
+    for what cannot be revoked here.
+    """
+    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises for a text that is too long to be a name
+        data = files.read(Path(text), "certificate")
+        return [_target_of_file(hierarchy, state, read_certificates(data, text)[0], text)]
+    known = issued.certificates(state)
+    if "@" in text:
+        found = [row for row in known if row.name == names.operator_name(text)]
+        if not found:
+            raise FleetmintError(f"there is no operator {text}: `fleetmint operator list` shows who is")
+        return [_target(row) for row in found]
+    by_name = [row for row in known if row.name == text]
+    if by_name:
+        return [_target(row) for row in by_name]
+    serial = text.replace(":", "")
+    if _SERIAL.fullmatch(serial):
+        return _by_serial(hierarchy, known, revocation.serial_number(serial), authority)
+    raise FleetmintError(_by_playbook(names.device_id(text), state))
+
+
+def plan(
+    hierarchy: Hierarchy, targets: Sequence[Target], reason: str, now: datetime, *, whole_ca: bool = False
+) -> Plan:
+    """Plan the CRLs. A CA is revoked with `whole_ca` only, since everything it issued ends with it."""
+    plans = [_plan(hierarchy, target, reason, now, whole_ca) for target in targets]
+
+    def apply() -> None:
+        # One after the other and planned again: the second entry of a CRL builds on the first.
+        for target in targets:
+            _plan(hierarchy, target, reason, now, whole_ca).apply()
+
+    return Plan(
+        tuple(sentence for one in plans for sentence in one.reasons),
+        apply,
+        "".join(one.before for one in plans),
+        "".join(one.after for one in plans),
+    )
+
+
+def outlook(hierarchy: Hierarchy, target: Target) -> str:
+    """Say where the revocation is now and what brings it to the gateways."""
+    path = hierarchy.directory / target.authority / revocation.CRL
+    number = revocation.crl_number(revocation.load_crl(files.read(path, "CRL"), str(path)))
+    text = (
+        f"{target.title} is revoked: CRL number {number} of the {target.authority} CA, here on the controller. The"
+        f" gateways refuse it after `{SHIP}`"
+    )
+    if target.authority == "factory":
+        text += f"; `playbooks/revoke.yml -e device={target.title}` does that and also ends it in the ledger"
+    elif target.authority in (ROOT, "operator"):
+        text += ", which restarts the broker to end its live sessions"
+    return text
+
+
+def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan:
+    if target.authority == "server" or (target.authority == ROOT and target.title.startswith("server")):
+        raise FleetmintError(f"{target.title} was not revoked: {_NO_CRL}")
+    if target.authority.startswith("device-"):
+        raise FleetmintError(
+            f"{target.title} was not revoked: its gateway signs that CRL. Run `ansible-playbook playbooks/revoke.yml -e"
+            f" device={target.title}`"
+        )
+    if target.authority == ROOT and not whole_ca:
+        raise FleetmintError(
+            f"{target.title} is a CA, and everything it issued ends with it: give --whole-ca if that is what you want"
+        )
+    if target.client is not None:
+        return plan_revoked_client(hierarchy, target.client, reason, now)
+    if revoked(hierarchy, target.authority, target.serial) is not None:
+        return Plan()
+    return plan_authority_crl(hierarchy, target.authority, [target.serial], now, reason)
+
+
+def _target_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certificate, text: str) -> Target:
+    authority = issued.issuer_of(hierarchy, certificate)
+    if authority is None:
+        raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
+    title = names.common_name(certificate.subject) or f"{certificate.serial_number:x}"
+    if authority == ROOT:
+        if certificate.subject == certificate.issuer:
+            raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
+        known = hierarchy.directory.glob(f"*/{CERTIFICATE}")
+        title = next((path.parent.name for path in known if load_certificate(path) == certificate), title)
+    for row in issued.certificates(state):
+        if row.certificate == certificate:
+            return _target(row)
+    return Target(authority, certificate.serial_number, title, certificate)
+
+
+def _target(row: issued.Issued) -> Target:
+    client = Client(row.name, row.certificate, row.path, "", True) if row.kind == issued.OPERATOR else None
+    return Target(row.authority, row.certificate.serial_number, row.name, row.certificate, client)
+
+
+def _by_serial(
+    hierarchy: Hierarchy, known: Sequence[issued.Issued], serial: int, authority: str | None
+) -> list[Target]:
+    found = [_target(row) for row in known if row.certificate.serial_number == serial]
+    if found:
+        return found
+    if authority is None:
+        raise FleetmintError(
+            f"nothing here has the serial number {serial:x}: say which CA issued it with --ca operator or --ca factory"
+            " (for a device of a gateway's CA run playbooks/revoke.yml -e device=ID)"
+        )
+    return [Target(authority, serial, f"{serial:x}")]
+
+
+def _by_playbook(device: str, state: Path) -> str:
+    where = "makes its key itself" if device in issued.devices_with_tokens(state) else "is none that was made here"
+    return (
+        f"{device} was not revoked: it {where}, and the CA that signs for it is on its gateway. Run"
+        f" `ansible-playbook playbooks/revoke.yml -e device={device}`"
+    )

@@ -1,0 +1,45 @@
+"""What the role `operators` tells the commands, read by the code that reads it."""
+
+import json
+
+import jinja2
+import pytest
+
+from fleetmint.cli.site import open_gateway, open_hierarchy
+
+VALUES = {
+    "fleet_site": "workshop",
+    "operators_station": "bench@workshop",
+    "fleet_ca_passphrases": "vault:/site/passphrases",
+    "groups": {"gateways": ["gateway", "second"]},
+    "hostvars": {
+        name: {
+            "fleet_gateway_names": [f"{name}.local"],
+            "fleet_operators_https_port": 8443,
+            "fleet_operators_mqtt_port": 8884,
+        }
+        for name in ("gateway", "second")
+    },
+}
+
+
+@pytest.fixture
+def state(tmp_path, operators):
+    environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
+    environment.filters["to_json"] = json.dumps
+    template = environment.from_string((operators.templates / "state/site.json.j2").read_text())
+    (tmp_path / "ca").mkdir()
+    (tmp_path / "site.json").write_text(template.render(**VALUES, fleet_ca_dir=str(tmp_path / "ca")))
+    return tmp_path
+
+
+def test_the_commands_find_gateways_and_cas_in_it(state):
+    assert open_gateway(state, None, "second").host == "second.local"
+    hierarchy = open_hierarchy(state)
+    assert (hierarchy.directory, hierarchy.site) == (state / "ca", "workshop")
+    assert str(hierarchy.source.directory) == "/site/passphrases"
+
+
+def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
+    site = json.loads((state / "site.json").read_text())
+    assert site["ca"] == {"directory": str(state / "ca"), "passphrases": "vault:/site/passphrases"}

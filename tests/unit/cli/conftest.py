@@ -1,0 +1,73 @@
+"""A site's state on a controller, and the commands that work on it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fleetmint.cli import root
+from fleetmint.factory.batch import Place, plan_batch
+from fleetmint.factory.common import site_common
+from fleetmint.factory.spec import read_batch
+from fleetmint.pki import keys
+from fleetmint.pki.authority import pem
+from fleetmint.pki.leaf import plan_client
+
+BATCH = "batch: first\nprefix: lamp\ndevices:\n  - count: 1\n  - count: 1\n    key_origin: factory\n"
+
+
+@pytest.fixture
+def state(hierarchy, tmp_path, now) -> Path:
+    """Two operators, the bench, a gateway's certificate, and a batch with one device of each kind."""
+    for name, profile in (("alice@test", "operator"), ("bob@test", "operator"), ("bench@test", "station")):
+        plan_client(hierarchy, profile, name, tmp_path / "issued/operators", now).apply()
+    server = hierarchy.authority("server")
+    leaf = server.issue("server", keys.new_key().public_key(), "gateway", now=now, sans=["gateway.local"])
+    (tmp_path / "issued/gateway").mkdir()
+    (tmp_path / "issued/gateway/nginx.crt").write_bytes(pem(leaf, server.certificate))
+    (tmp_path / "batch.yml").write_text(BATCH)
+    common = site_common(
+        hierarchy.directory,
+        gateway_host="gateway.local",
+        https_port=443,
+        mqtt_port=8883,
+        wifi_ssid="w",
+        wifi_psk="p" * 8,
+    )
+    place = Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
+    plan_batch(read_batch(tmp_path / "batch.yml"), common, place, hierarchy, now).apply()
+    ca = {"directory": str(hierarchy.directory), "passphrases": f"file:{hierarchy.source.directory}"}
+    site = {"site": "test", "station": "bench@test", "ca": ca, "gateways": {}}
+    (tmp_path / "site.json").write_text(json.dumps(site))
+    return tmp_path
+
+
+@pytest.fixture
+def fleetmint(state, monkeypatch):
+    """Run a command; with --json among its arguments and no refusal, return the object it printed."""
+    monkeypatch.setenv("FLEETMINT_STATE", str(state))
+
+    def run(*arguments, **options) -> Result | dict:
+        result = CliRunner().invoke(root, [*map(str, arguments)], **options)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        if "--json" in arguments and result.stdout:
+            return json.loads(result.stdout)
+        return result
+
+    return run
+
+
+@pytest.fixture
+def refused():
+    """Check that a command was refused with one sentence on stderr that holds `words`."""
+
+    def check(result: Result, *words: str) -> None:
+        assert result.exit_code == 1, result.output
+        assert result.stdout == ""
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        for word in words:
+            assert word in result.stderr
+
+    return check
