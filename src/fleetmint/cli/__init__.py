@@ -14,11 +14,14 @@ from fleetmint.errors import FleetmintError
 COMMANDS = {
     "bundle": "fleetmint.cli.bundle",
     "burn": "fleetmint.cli.burn",
+    "ca": "fleetmint.cli.ca",
     "devices": "fleetmint.cli.devices",
     "gateway": "fleetmint.cli.gateway",
+    "inspect": "fleetmint.cli.inspect",
     "listen": "fleetmint.cli.listen",
     "operator": "fleetmint.cli.operator",
     "revoke": "fleetmint.cli.revoke",
+    "verify": "fleetmint.cli.verify",
 }
 
 

@@ -1,0 +1,95 @@
+"""`fleetmint inspect`: what is in a file, in plain words."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint import files
+from fleetmint.cli.output import examples, json_option, say
+from fleetmint.errors import StateError
+from fleetmint.factory.inspect import inspect_flash
+from fleetmint.pki.inspect import Finding
+from fleetmint.pki.inspect import inspect as inspect_pki
+
+_MANY_ROWS = 20
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint inspect state/ca/*/ca.crt",
+        "fleetmint inspect alice@workshop.p12",
+        "fleetmint inspect nvs.bin --json",
+    )
+)
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the password of a PKCS #12 file; asked for on the terminal otherwise.",
+)
+@json_option
+def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) -> None:
+    """Say what files are: certificates, requests, CRLs, keys, PKCS #12, NVS images, flash, partition tables, littlefs.
+
+    Secrets are never printed: of a key its public part and whether it is encrypted, of an NVS the names and sizes.
+    """
+    now = datetime.now(UTC)
+
+    def ask() -> bytes:
+        if password_file is not None:
+            return files.read(password_file, "password").partition(b"\n")[0].strip()
+        answer: str = click.prompt("Password of the PKCS #12 file", hide_input=True, err=True)
+        return answer.encode()
+
+    found = []
+    for path in paths:
+        data = files.read(path, "file")
+        findings = inspect_pki(data, now, ask, str(path)) or inspect_flash(data, now)
+        if not findings:
+            raise StateError(
+                f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, NVS, flash,"
+                " partition tables and littlefs"
+            )
+        found.append((path, findings))
+    rows = [
+        {"file": str(path), "kind": one.kind, "title": one.title, **one.facts} for path, many in found for one in many
+    ]
+    say(as_json, {"found": rows}, "\n\n".join(_text(path, many) for path, many in found))
+
+
+def _text(path: Path, findings: list[Finding]) -> str:
+    lines = [str(path)]
+    for finding in findings:
+        lines.append(f"  {finding.title}")
+        lines += [f"    {line}" for line in _lines(finding.facts)]
+    return "\n".join(lines)
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, value in facts.items():
+        label = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            for group, rows in value.items():
+                lines += [f"{label} of {group}:", *_rows(rows)]
+        elif isinstance(value, list) and value and isinstance(value[0], Mapping):
+            lines += [f"{label}:", *_rows(value)]
+        elif value not in (None, []):
+            lines.append(f"{label}: {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    return lines
+
+
+def _rows(rows: list[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"  {'  '.join(f'{value}' if key == 'name' else _cell(key, value) for key, value in row.items())}"
+        for row in rows
+    ]
+    left = len(lines) - _MANY_ROWS
+    return lines if left <= 0 else [*lines[:_MANY_ROWS], f"  and {left} more: see --json"]
+
+
+def _cell(key: str, value: object) -> str:
+    return key if value is True else f"{key} {value}"
