@@ -98,3 +98,18 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     failed, printed = module("batch", "-vvv", **batch | {"wifi_psk": "canary!"})
     assert "8 to 63 characters" in failed["msg"]
     assert "canary!" not in printed
+
+
+def test_client_warns_about_a_revoked_operator_and_makes_nothing(module, cas, snapshot, tmp_path):
+    module("ca", **cas, gateways=["gateway"])
+    operator = {**cas, "name": "alice@test", "profile": "dashboard", "into": str(tmp_path / "state/operators")}
+    module("client", **operator)
+    certificate = tmp_path / "state/operators/alice@test.crt"
+    serial = openssl("x509", "-in", certificate, "-noout", "-serial").strip().removeprefix("serial=")
+    module("crl", **cas, authority="operator", revoke=[serial])
+    (tmp_path / "state/operators/alice@test.key").unlink()
+    before = snapshot()
+    result, printed = module("client", **operator)
+    assert not result["changed"]
+    assert "fleetmint operator replace alice@test" in printed
+    assert snapshot() == before

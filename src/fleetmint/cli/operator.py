@@ -147,6 +147,7 @@ def list_(state: Path, as_json: bool) -> None:
         {
             "name": client.name,
             "status": client.status,
+            "in_use": client.in_use,
             "serial": f"{client.certificate.serial_number:x}",
             "not_after": time_text(compat.not_after(client.certificate)),
             "days_left": days_left(compat.not_after(client.certificate), now),
@@ -160,8 +161,12 @@ def list_(state: Path, as_json: bool) -> None:
         return
     table(
         ["name", "status", "serial", "ends", "left"],
-        [[row["name"], row["status"], row["serial"], row["not_after"][:10], days(row["days_left"])] for row in rows],
+        [[row["name"], _status(row), row["serial"], row["not_after"][:10], days(row["days_left"])] for row in rows],
     )
+
+
+def _status(row: dict[str, Any]) -> str:
+    return row["status"] if row["in_use"] else f"{row['status']}, earlier"
 
 
 def _open(state: Path, name: str) -> tuple[Hierarchy, Path, datetime]:

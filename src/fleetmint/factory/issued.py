@@ -19,10 +19,9 @@ from fleetmint.factory import secrets
 from fleetmint.pki import compat, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate
 from fleetmint.pki.chain import issued_by
-from fleetmint.pki.clients import REVOKED
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.inspect import days_left, public_key_text, time_text
-from fleetmint.pki.leaf import revoked
+from fleetmint.pki.leaf import EARLIER, revoked
 from fleetmint.pki.profiles import PROFILES
 
 OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factory device", "CA", "CRL"
@@ -30,25 +29,29 @@ OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factor
 
 @dataclass(frozen=True)
 class Issued:
-    """One certificate and where it lies. `authority` is the directory name of the CA that issued it."""
+    """One certificate and where it lies. `authority` is the directory name of the CA that issued it.
+
+    `in_use` is false for an operator's that was renewed or replaced.
+    """
 
     kind: str
     name: str
     authority: str
     certificate: x509.Certificate
     path: Path
+    in_use: bool = True
 
 
 def certificates(state: Path) -> list[Issued]:
-    """Return every leaf that the state knows, in use or revoked."""
+    """Return every leaf that the state knows, in use, earlier or revoked."""
     issued = state / "issued"
     found = []
-    for path in sorted(issued.glob("*/*.crt")) + sorted((issued / "operators" / REVOKED).glob("*.crt")):
+    for path in sorted(issued.glob("*/*.crt")) + sorted((issued / "operators" / EARLIER).glob("*.crt")):
         certificate = load_certificate(path)
         if "operators" in path.relative_to(issued).parts:
             name = names.common_name(certificate.subject) or path.stem
-            found.append(Issued(OPERATOR, name, "operator", certificate, path))
-        elif path.parent.name != REVOKED:
+            found.append(Issued(OPERATOR, name, "operator", certificate, path, path.parent.name != EARLIER))
+        else:
             found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
     for path in sorted((state / "batches").glob(f"*/{secrets.FILE}")):
         for device, secret in secrets.load(path.parent).devices.items():
@@ -97,9 +100,7 @@ def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, 
             crl = ca["crl"]
             rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
     for issued in certificates(state):
-        if issued.kind == OPERATOR and issued.path.parent.name == REVOKED:
-            continue
-        if revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
+        if not issued.in_use or revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
             continue
         end = compat.not_after(issued.certificate)
         name = f"{issued.name} ({issued.path.stem})" if issued.kind == SERVER else issued.name

@@ -80,7 +80,7 @@ def plan(
             _plan(hierarchy, target, reason, now, whole_ca).apply()
 
     return Plan(
-        tuple(sentence for one in plans for sentence in one.reasons),
+        tuple(dict.fromkeys(sentence for one in plans for sentence in one.reasons)),
         apply,
         "".join(one.before for one in plans),
         "".join(one.after for one in plans),
@@ -138,7 +138,9 @@ def _target_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certifi
 
 
 def _target(row: issued.Issued) -> Target:
-    client = Client(row.name, row.certificate, row.path, "", True) if row.kind == issued.OPERATOR else None
+    client = None
+    if row.kind == issued.OPERATOR:
+        client = Client(row.name, row.certificate, row.path, "", has_key=True, in_use=row.in_use)
     return Target(row.authority, row.certificate.serial_number, row.name, row.certificate, client)
 
 

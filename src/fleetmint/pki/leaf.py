@@ -1,6 +1,7 @@
 """Certificates that live in files of the site's state: issued when missing, and again when they no longer serve."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
 
 OPERATOR = "operator"
+# Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
+EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' doors.
 OPERATOR_PROFILES = tuple(name for name, wanted in PROFILES.items() if wanted.issuer == "operator-ca")
 CA_OF = {"server": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
@@ -70,7 +73,15 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         return Plan(facts={"warnings": [sentence]})
     if key_path.exists():
         key = keys.load_key(files.read(key_path, "key"), None, str(key_path))
-        return _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
+        plan = _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
+
+        def renew() -> None:
+            # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
+            hierarchy.authority(OPERATOR)  # a passphrase that does not open it changes nothing
+            put_aside(certificate, name)
+            plan.apply()
+
+        return replace(plan, apply=renew) if plan.changed and certificate.exists() else plan
     key = keys.new_key(profile(profile_name).curve)
 
     def make() -> None:
@@ -80,6 +91,14 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         files.write_atomically(key_path, keys.plain_pem(key))
 
     return Plan((f"make key and certificate of {name}",), make, after=f"{name}\n")
+
+
+def put_aside(path: Path, name: str) -> None:
+    """Keep a copy of the operator's certificate at `path` among the earlier ones."""
+    certificate = _first_certificate(path)
+    aside = path.parent / EARLIER / f"{name}.{certificate.serial_number:x}.crt"
+    files.make_private_dir(aside.parent)
+    files.write_atomically(aside, pem(certificate), files.PUBLIC_FILE)
 
 
 def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:

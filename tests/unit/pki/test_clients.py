@@ -1,8 +1,10 @@
 """Operators over their whole life on the controller."""
 
+from datetime import timedelta
+
 import pytest
 
-from fleetmint.errors import StateError
+from fleetmint.errors import SecretError, StateError
 from fleetmint.pki import keys
 from fleetmint.pki.authority import load_certificate
 from fleetmint.pki.clients import find_client, list_clients, plan_replacement, plan_revoked_client
@@ -87,6 +89,27 @@ def test_a_revoked_operator_can_be_given_a_new_key(hierarchy, directory, now):
     assert find_client(hierarchy, directory, "alice@test", now).status == "valid"
 
 
+def test_a_renewed_certificate_is_revoked_together_with_the_one_before(hierarchy, directory, now):
+    """Both are good for whoever has the key, which is the same."""
+    old, later = serial(directory), now + timedelta(days=320)
+    plan_client(hierarchy, "operator", "alice@test", directory, later).apply()
+    new = serial(directory)
+    assert new != old
+    assert [client.in_use for client in list_clients(hierarchy, directory, later)] == [True, False, True]
+    client = find_client(hierarchy, directory, "alice@test", later)
+    plan_revoked_client(hierarchy, client, "unspecified", later).apply()
+    assert all(revoked(hierarchy, "operator", number) for number in (old, new))
+    assert not plan_revoked_client(hierarchy, client, "unspecified", later).changed
+
+
+def test_a_renewal_that_cannot_sign_leaves_everything_as_it_was(hierarchy, directory, now):
+    (hierarchy.source.directory / "issuing").write_bytes(b"A" * 32)
+    before = {path: path.read_bytes() for path in directory.rglob("*")}
+    with pytest.raises(SecretError, match="does not open"):
+        plan_client(hierarchy, "operator", "alice@test", directory, now + timedelta(days=320)).apply()
+    assert {path: path.read_bytes() for path in directory.rglob("*")} == before
+
+
 def test_nobody_is_replaced_who_is_not_there(hierarchy, directory, now):
     with pytest.raises(StateError, match="no operator carol@test"):
         plan_replacement(hierarchy, "operator", "carol@test", directory, "unspecified", now)
@@ -97,7 +120,7 @@ def test_a_replacement_that_cannot_sign_leaves_everything_as_it_was(hierarchy, d
     (hierarchy.source.directory / "issuing").write_bytes(b"A" * 32)
     before = {path: path.read_bytes() for path in directory.rglob("*")}
     crl = (hierarchy.directory / "operator/crl.pem").read_bytes()
-    with pytest.raises(Exception, match="does not open"):
+    with pytest.raises(SecretError, match="does not open"):
         plan_replacement(hierarchy, "operator", "alice@test", directory, "unspecified", now).apply()
     assert {path: path.read_bytes() for path in directory.rglob("*")} == before
     assert (hierarchy.directory / "operator/crl.pem").read_bytes() == crl
