@@ -158,4 +158,4 @@ def _renews(issued: Issued) -> str:
     if issued.kind == OPERATOR:
         early = PROFILES["operator"].renew_before.days
         return f"playbooks/ca.yml or `fleetmint operator add {issued.name}`, from {early} days before"
-    return "the device, once it has been burnt; a board that was not needs a new batch"
+    return "nothing yet: devices do not renew their certificates"
