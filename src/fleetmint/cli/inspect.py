@@ -32,7 +32,9 @@ _MANY_ROWS = 20
 )
 @json_option
 def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) -> None:
-    """Say what files are: certificates, requests, CRLs, keys, PKCS #12, NVS images, flash, partition tables, littlefs.
+    """Say what files are.
+
+    Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, flash, partition tables, littlefs.
 
     Secrets are never printed: of a key its public part and whether it is encrypted, of an NVS the names and sizes.
     """
@@ -50,8 +52,8 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) 
         findings = inspect_pki(data, now, ask, str(path)) or inspect_flash(data, now)
         if not findings:
             raise StateError(
-                f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, NVS, flash,"
-                " partition tables and littlefs"
+                f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, trust"
+                " bundles, NVS, flash, partition tables and littlefs"
             )
         found.append((path, findings))
     rows = [

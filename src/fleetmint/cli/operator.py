@@ -33,7 +33,7 @@ _encryption = click.option(
     type=click.Choice(pkcs12.ENCRYPTIONS),
     default=pkcs12.MODERN,
     show_default=True,
-    help="legacy: for macOS before 15, Android before 14 and other systems that call the right password wrong.",
+    help="legacy: for older systems that call the right password wrong, as macOS 13 and Android 12 are said to.",
 )
 _out = click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the PKCS #12 file.")
 _password_file = click.option(

@@ -14,11 +14,11 @@ from fleetmint.flash.table import DATA, NVS, TABLE_OFFSET, TABLE_SIZE, Partition
 from fleetmint.nvs import keys as entries
 from fleetmint.nvs.decode import decode
 from fleetmint.nvs.layout import PAGE_SIZE
-from fleetmint.pki.inspect import BROKEN, Finding, certificate_finding, read_certificates
+from fleetmint.pki.inspect import BROKEN, Finding, bundle_findings, certificate_finding, read_certificates
 
 _TEXTS = (entries.DEVICE_ID, entries.WIFI_SSID, entries.GATEWAY)
 _NUMBERS = (entries.HTTPS_PORT, entries.MQTT_PORT, entries.CLOCK_FLOOR, entries.SLOT)
-_CERTIFICATES = (entries.ANCHORS, *entries.CERTIFICATES)
+_PUBLIC = (entries.BUNDLE, *entries.CERTIFICATES)
 _TABLE_MAGIC = b"\xaa\x50"
 _LITTLEFS_MAGIC = slice(8, 16)
 _LARGEST_FLASH = 1 << 24
@@ -86,14 +86,21 @@ def _nvs(data: bytes, now: datetime) -> list[Finding]:
         )
     ]
     ours = spaces.get(entries.NAMESPACE, {})
-    for name in _CERTIFICATES:
+    for name in _PUBLIC:
         value = ours.get(name)
         if isinstance(value, bytes) and value:
             try:
-                found += [certificate_finding(c, now) for c in read_certificates(value, f"the NVS entry {name}")]
+                found += _public(name, value, now)
             except (FleetmintError, *BROKEN) as error:
-                found.append(Finding("certificate", f"{name} is damaged", {"problem": str(error)}))
+                found.append(Finding(name, f"{name} is damaged", {"problem": str(error)}))
     return found
+
+
+def _public(name: str, value: bytes, now: datetime) -> list[Finding]:
+    what = f"the NVS entry {name}"
+    if name == entries.BUNDLE:
+        return bundle_findings(value, now, what)
+    return [certificate_finding(certificate, now) for certificate in read_certificates(value, what)]
 
 
 def _owner(spaces: dict[str, dict[str, int | bytes]]) -> str:
@@ -111,7 +118,7 @@ def _row(name: str, value: int | bytes) -> dict[str, Any]:
         row["bytes"] = len(value)
         if name in _TEXTS:
             row["value"] = value.decode(errors="replace")
-        elif name not in _CERTIFICATES:
+        elif name not in _PUBLIC:
             row["secret"] = True
     elif name in _NUMBERS:
         row["value"] = value

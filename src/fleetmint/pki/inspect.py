@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fleetmint.errors import StateError
+from fleetmint.pki import bundle as bundles
 from fleetmint.pki import compat, names, revocation
 from fleetmint.pki.pkcs12 import is_pkcs12, open_pkcs12
 
@@ -57,6 +58,8 @@ def inspect(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
         return [_pem_block(kind, block, now, what) for kind, block in blocks]
     if is_pkcs12(data):
         return _pkcs12(data, now, ask, what)
+    if data.startswith(bundles.MAGIC):
+        return bundle_findings(data, now, what)
     return [finding for part in der_parts(data) if (finding := _der(part, now)) is not None]
 
 
@@ -76,6 +79,17 @@ def der_parts(data: bytes) -> list[bytes]:
         parts.append(data[at:end])
         at = end
     return parts
+
+
+def bundle_findings(data: bytes, now: datetime, what: str) -> list[Finding]:
+    """Describe a trust bundle and the server CAs in it; raise StateError when it is damaged."""
+    bundle = bundles.decode(data, what)
+    facts = {"label": bundle.label, "bytes": len(data), "signed": bundle.is_signed(), "says": bundles.describe(bundle)}
+    title = f"the trust bundle {bundle.label} of {bundle.site}"
+    if not bundle.is_signed():
+        title += ", not signed by the release key that it names"
+    anchors = [certificate_finding(x509.load_der_x509_certificate(anchor), now) for anchor in bundle.anchors]
+    return [Finding("trust bundle", title, facts), *anchors]
 
 
 def certificate_finding(certificate: x509.Certificate, now: datetime) -> Finding:

@@ -11,6 +11,7 @@ from fleetmint.flash.app import make_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
+from fleetmint.pki.inspect import bundle_findings
 
 SIZE = 0x6000
 SECRETS = (b"a-token-of-32-characters-or-more", b"the wifi passphrase", b"what a later version stores")
@@ -21,7 +22,6 @@ def nvs(hierarchy, now):
     key = keys.new_key()
     leaf = hierarchy.authority("factory").issue("factory-device", key.public_key(), "lamp-000001", now=now)
     der = serialization.Encoding.DER
-    anchors = b"".join(hierarchy.authority(name).certificate.public_bytes(der) for name in ("server", "server-next"))
     values = {
         "device_id": b"lamp-000001",
         "token": SECRETS[0],
@@ -30,7 +30,7 @@ def nvs(hierarchy, now):
         "gateway": b"gateway.local",
         "https_port": 443,
         "slot": 0,
-        "anchors": anchors,
+        "bundle": (hierarchy.directory / "bundle.bin").read_bytes(),
         "key0": keys.device_der(key),
         "cert0": leaf.public_bytes(der),
         "later": SECRETS[2],
@@ -41,7 +41,7 @@ def nvs(hierarchy, now):
 def test_an_nvs_shows_ids_sizes_and_certificates_and_no_secret(nvs, now):
     image, key = nvs
     found = inspect_flash(image, now)
-    assert [finding.kind for finding in found] == ["NVS", "certificate", "certificate", "certificate"]
+    assert [finding.kind for finding in found] == ["NVS", "trust bundle", "certificate", "certificate", "certificate"]
     assert found[0].title == f"an NVS partition of {SIZE} bytes: the device lamp-000001"
     rows = {row["name"]: row for row in found[0].facts["entries"]["fleetmint"]}
     assert rows["gateway"]["value"] == "gateway.local"
@@ -51,6 +51,13 @@ def test_an_nvs_shows_ids_sizes_and_certificates_and_no_secret(nvs, now):
     for secret in SECRETS:
         assert secret.decode() not in text
     assert f"{key.private_numbers().private_value:x}" not in text
+
+
+def test_a_bundle_that_was_changed_is_told(nvs, hierarchy, now):
+    good = (hierarchy.directory / "bundle.bin").read_bytes()
+    assert bundle_findings(good, now, "bundle.bin")[0].title == "the trust bundle 0.1 of test"
+    forged = good[:-1] + bytes([good[-1] ^ 1])
+    assert "not signed by the release key" in bundle_findings(forged, now, "bundle.bin")[0].title
 
 
 def test_a_whole_flash_shows_table_nvs_and_program(nvs, now):
@@ -63,7 +70,13 @@ def test_a_whole_flash_shows_table_nvs_and_program(nvs, now):
     program = make_image({"main.py": b"print(1)\n", "agent/x.py": b"y"}, vfs.size)
     flash[vfs.offset : vfs.offset + len(program)] = program
     found = inspect_flash(bytes(flash), now)
-    assert [finding.kind for finding in found] == ["partition table", "NVS", *["certificate"] * 3, "littlefs"]
+    assert [finding.kind for finding in found] == [
+        "partition table",
+        "NVS",
+        "trust bundle",
+        *["certificate"] * 3,
+        "littlefs",
+    ]
     assert {row["name"] for row in found[-1].facts["files"]} == {"/main.py", "/agent/x.py"}
     assert [row["name"] for row in found[0].facts["partitions"]] == [p.name for p in table.partitions]
 
