@@ -14,7 +14,7 @@ from fleetmint.errors import PublishError
 from fleetmint.ledger import create_schema, imports, open_ledger, reading, revocation, writing
 from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.registration import read_registration
-from fleetmint.pki import names
+from fleetmint.pki import keys, names
 from fleetmint.pki.authority import load_authority, load_certificate
 from fleetmint.pki.revocation import REASONS
 from fleetmint.service import device_ca
@@ -207,10 +207,17 @@ def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The private key: made when it is missing, never replaced.",
 )
+@click.option(
+    "--kind",
+    type=click.Choice(["P-256", keys.RSA]),
+    default="P-256",
+    show_default=True,
+    help="What key to make when it is missing; RSA is for servers of legacy clients.",
+)
 @_as_json
-def request(name: str, sans: tuple[str, ...], key_path: Path, as_json: bool) -> None:
+def request(name: str, sans: tuple[str, ...], key_path: Path, kind: str, as_json: bool) -> None:
     """Print a certificate request for this host's own key, which stays here."""
-    csr, changed = make_request(key_path, name, sans)
+    csr, changed = make_request(key_path, name, sans, kind)
     _say(as_json, {"changed": changed, "csr": csr.decode()}, csr.decode().rstrip("\n"))
 
 

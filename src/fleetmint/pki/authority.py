@@ -36,7 +36,7 @@ class Authority:
     def issue(
         self,
         profile_name: str,
-        public_key: ec.EllipticCurvePublicKey,
+        public_key: keys.PublicKey,
         common_name: str,
         *,
         now: datetime,
@@ -46,11 +46,12 @@ class Authority:
         """Sign a certificate of the named profile for `public_key`.
 
         `sans` are DNS names and IP addresses, allowed for servers only. The certificate ends with its profile's
-        lifetime or with this CA, whichever is earlier. Raises FleetmintError when the CA has ended or is not the one
-        that the profile wants, NameRefusedError for a name outside its grammar.
+        lifetime or with this CA, whichever is earlier. Raises FleetmintError when the CA has ended or the key is of
+        another kind than the profile certifies, NameRefusedError for a name outside its grammar.
         """
         wanted = profile(profile_name)
         checked = _checked_name(wanted, common_name)
+        check_kind(wanted, public_key)
         if now >= compat.not_after(self.certificate):
             raise FleetmintError(f"{_label(self.certificate)} ended on {compat.not_after(self.certificate):%Y-%m-%d}")
         subject = names.subject(self.site, wanted.unit, checked)
@@ -60,7 +61,7 @@ class Authority:
             critical=False,
         )
         if sans:
-            if wanted.name != "server":
+            if not wanted.alternative_names:
                 raise FleetmintError(f"a certificate of profile {wanted.name} carries no alternative names")
             builder = builder.add_extension(x509.SubjectAlternativeName([_san(san) for san in sans]), critical=False)
         return builder.sign(self.key, digest_for(self.key))
@@ -119,7 +120,7 @@ def _builder(
     wanted: Profile,
     subject: x509.Name,
     issuer: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: keys.PublicKey,
     now: datetime,
     serial: int | None,
     issuer_certificate: x509.Certificate | None,
@@ -200,9 +201,20 @@ def _key_identifier(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
     return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
 
 
-def digest_for(key: ec.EllipticCurvePrivateKey) -> hashes.SHA384 | hashes.SHA256:
+def check_kind(wanted: Profile, public_key: keys.PublicKey) -> None:
+    """Raise FleetmintError when a certificate of the profile `wanted` cannot be for this kind of key."""
+    found = keys.kind_of(public_key)
+    if found != wanted.key_kind:
+        raise FleetmintError(
+            f"a certificate of profile {wanted.name} is for a key of the kind {wanted.key_kind}, and this one is"
+            f" {found}: choose another profile, or move the key away to have a new one made"
+        )
+
+
+def digest_for(key: keys.PrivateKey) -> hashes.SHA384 | hashes.SHA256:
     """Return the hash that matches the strength of the signing key."""
-    return hashes.SHA384() if key.curve.name == ec.SECP384R1.name else hashes.SHA256()
+    strong = isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name == ec.SECP384R1.name
+    return hashes.SHA384() if strong else hashes.SHA256()
 
 
 def _label(certificate: x509.Certificate) -> str:

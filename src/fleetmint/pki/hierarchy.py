@@ -151,7 +151,7 @@ def _founding(hierarchy: Hierarchy, name: str, profile: str, site: str, now: dat
         if key_path.exists():  # a run that was cut between the two files: the key counts
             key = keys.load_key(files.read(key_path, "key"), secret, str(key_path))
         else:
-            key = keys.new_key(PROFILES[profile].curve)
+            key = keys.new_key(PROFILES[profile].key_kind)
             files.write_atomically(key_path, keys.sealed_pem(key, secret))
         common_name = f"{site} {_title(name)}"
         if name == ROOT:

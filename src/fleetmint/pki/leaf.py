@@ -6,12 +6,11 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
-from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
+from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, pem, public_key_bytes
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.profiles import PROFILES, profile
 from fleetmint.pki.request import read_host_request
@@ -22,14 +21,14 @@ OPERATOR = "operator"
 EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' doors.
 OPERATOR_PROFILES = tuple(name for name, wanted in PROFILES.items() if wanted.issuer == "operator-ca")
-CA_OF = {"server": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
+CA_OF = {"server": "server", "server-rsa": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
 
 
 def renewal_reasons(
     found: x509.Certificate,
     *,
     profile_name: str,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: keys.PublicKey,
     common_name: str,
     sans: Sequence[str],
     issuer: x509.Certificate,
@@ -51,18 +50,25 @@ def renewal_reasons(
 
 
 def plan_host_certificate(
-    hierarchy: Hierarchy, request: Path, certificate: Path, common_name: str, sans: Sequence[str], now: datetime
+    hierarchy: Hierarchy,
+    request: Path,
+    certificate: Path,
+    common_name: str,
+    sans: Sequence[str],
+    now: datetime,
+    profile_name: str = "server",
 ) -> Plan:
     """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA."""
     key = read_host_request(files.read(request, "certificate request"))
-    return _plan(hierarchy, "server", key, certificate, common_name, sans, now)
+    return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now)
 
 
 def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime) -> Plan:
     """Plan key and certificate of an operator or a station: `<name>.key` and `<name>.crt` in `directory`.
 
-    The key is made once; a certificate near its end is issued again for the same key. A revoked one stays revoked:
-    the plan is empty, and `facts["warnings"]` says what gives the name a new key.
+    The key is made once, of the kind that the profile certifies; a certificate near its end is issued again for the
+    same key. A revoked one stays revoked: the plan is empty, and `facts["warnings"]` says what gives the name a new
+    key. Raises FleetmintError when there is a key of another kind.
     """
     key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
     if certificate.exists() and revoked(hierarchy, OPERATOR, _first_certificate(certificate).serial_number):
@@ -72,7 +78,7 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         )
         return Plan(facts={"warnings": [sentence]})
     if key_path.exists():
-        key = keys.load_key(files.read(key_path, "key"), None, str(key_path))
+        key = keys.load_leaf_key(files.read(key_path, "key"), None, str(key_path))
         plan = _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
 
         def renew() -> None:
@@ -82,7 +88,7 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
             plan.apply()
 
         return replace(plan, apply=renew) if plan.changed and certificate.exists() else plan
-    key = keys.new_key(profile(profile_name).curve)
+    key = keys.new_leaf_key(profile(profile_name).key_kind)
 
     def make() -> None:
         files.make_private_dir(directory)
@@ -113,12 +119,13 @@ def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked 
 def _plan(
     hierarchy: Hierarchy,
     profile_name: str,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: keys.PublicKey,
     path: Path,
     common_name: str,
     sans: Sequence[str],
     now: datetime,
 ) -> Plan:
+    check_kind(profile(profile_name), public_key)
     ca = CA_OF[profile_name]
     issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)
     reasons: tuple[str, ...] = (f"there is no {path.name} yet",)

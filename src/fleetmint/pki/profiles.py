@@ -5,7 +5,7 @@ outlives its issuer; `renew_before` leaves time to notice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import MappingProxyType
 
@@ -26,7 +26,8 @@ BACKDATE = timedelta(hours=1)
 class Profile:
     """One kind of certificate.
 
-    `issuer` names the profile that signs it (None: itself); `unit` is the OU of its subject. For a client CA,
+    `issuer` names the profile that signs it (None: itself); `unit` is the OU of its subject; `key_kind` is what
+    it certifies, in the words of keys.py. Only with `alternative_names` may it carry any. For a client CA,
     `clients` is the OU that everything under it must carry: a critical name constraint says so. Server CAs carry no
     critical extension beyond basic constraints and key usage, since mbedTLS refuses chains with ones it does not know.
     """
@@ -37,12 +38,18 @@ class Profile:
     lifetime: timedelta
     renew_before: timedelta
     usage: ObjectIdentifier | None
-    curve: str = "P-256"
+    key_kind: str = "P-256"
     is_ca: bool = False
     path_length: int | None = None
     clients: str | None = None
+    alternative_names: bool = False
     crl_lifetime: timedelta | None = None
 
+
+_SERVER = Profile(
+    "server", "server-ca", names.GATEWAYS_UNIT, timedelta(days=396), timedelta(days=60), SERVER, alternative_names=True
+)
+_OPERATOR = Profile("operator", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT)
 
 _ALL = (
     # The root is away on ordinary days, so its CRL lasts as long as the first of the CAs under it (see hierarchy.py).
@@ -61,12 +68,15 @@ _ALL = (
         "device-ca", "root", names.AUTHORITIES_UNIT, 10 * YEAR, 3 * YEAR, CLIENT, is_ca=True, path_length=0,
         clients=names.DEVICES_UNIT, crl_lifetime=timedelta(days=7),
     ),
-    Profile("server", "server-ca", names.GATEWAYS_UNIT, timedelta(days=396), timedelta(days=60), SERVER),
-    Profile("operator", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
+    _SERVER,
+    _OPERATOR,
     Profile("station", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
     Profile("dashboard", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
     Profile("device", "device-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
     Profile("factory-device", "factory-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
+    # For what cannot use an EC key: an old browser, smart card or TLS library. The CAs above stay EC. Devices never.
+    replace(_SERVER, name="server-rsa", key_kind="RSA-3072"),
+    replace(_OPERATOR, name="operator-rsa", key_kind="RSA-3072"),
 )  # fmt: skip
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({profile.name: profile for profile in _ALL})

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from fleetmint.errors import FleetmintError
@@ -67,8 +67,10 @@ def read_request(data: bytes) -> Request:
     return Request(key, str(subject[0].value), keys.spki_sha256(key))
 
 
-def read_host_request(data: bytes) -> ec.EllipticCurvePublicKey:
+def read_host_request(data: bytes) -> keys.PublicKey:
     """Return the public key of a gateway's own request; its names are ignored, since the site's inventory decides them.
+
+    Which kind of key is good is for the profile to say.
 
     Raises RequestRefusedError as read_request does.
     """
@@ -77,8 +79,8 @@ def read_host_request(data: bytes) -> ec.EllipticCurvePublicKey:
         key, valid = csr.public_key(), csr.is_signature_valid
     except Exception as error:
         raise RequestRefusedError("bad_encoding", "the request cannot be read as PKCS #10") from error
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not valid:
-        raise RequestRefusedError("bad_key", "the request has to hold an EC key and be signed by it")
+    if not isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey) or not valid:
+        raise RequestRefusedError("bad_key", "the request has to hold an EC or RSA key and be signed by it")
     return key
 
 

@@ -18,20 +18,20 @@ from fleetmint.pki.authority import digest_for
 _HOST = re.compile(r"(?=.{1,64}\Z)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*")
 
 
-def make_request(key_path: Path, name: str, sans: Sequence[str]) -> tuple[bytes, bool]:
+def make_request(key_path: Path, name: str, sans: Sequence[str], kind: str = "P-256") -> tuple[bytes, bool]:
     """Return a PEM request for `name` (host name or address) signed by the key at `key_path`, and whether that is new.
 
-    A missing key is made, 0600; one that is there is used and never replaced. Raises NameRefusedError for a name that
-    is neither host name nor address, and StateError when the key cannot be read, used or written.
+    A missing key is made, of this kind and 0600; one that is there is used and never replaced. Raises NameRefusedError
+    for a name that is neither host name nor address, and StateError when the key cannot be read, used or written.
     """
     names = [_general_name(text) for text in sans]
     _general_name(name)
     new = not key_path.exists()
     if new:
-        key = keys.new_key()
+        key = keys.new_leaf_key(kind)
         files.write_atomically(key_path, keys.plain_pem(key))
     else:
-        key = keys.load_key(files.read(key_path, "key"), None, str(key_path))
+        key = keys.load_leaf_key(files.read(key_path, "key"), None, str(key_path))
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     )

@@ -28,6 +28,11 @@ options:
     type: list
     elements: str
     required: true
+  profile:
+    description: What the host is; C(server-rsa) is for clients that cannot use EC, and wants the request of an RSA key.
+    type: str
+    choices: [server, server-rsa]
+    default: server
 attributes:
   check_mode:
     support: full
@@ -76,6 +81,7 @@ def main() -> None:
         "certificate": {"type": "path", "required": True},
         "common_name": {"type": "str", "required": True},
         "names": {"type": "list", "elements": "str", "required": True},
+        "profile": {"type": "str", "choices": ["server", "server-rsa"], "default": "server"},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
@@ -87,7 +93,13 @@ def main() -> None:
         params = module.params
         request, certificate = Path(params["request"]), Path(params["certificate"])
         return plan_host_certificate(
-            hierarchy(module), request, certificate, params["common_name"], params["names"], utc_now()
+            hierarchy(module),
+            request,
+            certificate,
+            params["common_name"],
+            params["names"],
+            utc_now(),
+            params["profile"],
         )
 
     carry_out(module, make_plan)

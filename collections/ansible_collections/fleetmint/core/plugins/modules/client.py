@@ -16,9 +16,9 @@ options:
     type: str
     required: true
   profile:
-    description: What the client is.
+    description: What the client is; C(operator-rsa) is an operator whose programs cannot use EC keys.
     type: str
-    choices: [operator, station, dashboard]
+    choices: [operator, operator-rsa, station, dashboard]
     required: true
   into:
     description: Directory of the two files.
@@ -68,7 +68,7 @@ def main() -> None:
     options = {
         **CA_OPTIONS,
         "name": {"type": "str", "required": True},
-        "profile": {"type": "str", "choices": ["operator", "station", "dashboard"], "required": True},
+        "profile": {"type": "str", "choices": ["operator", "operator-rsa", "station", "dashboard"], "required": True},
         "into": {"type": "path", "required": True},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
