@@ -72,6 +72,10 @@ def self_signed(site: str, common_name: str, key: ec.EllipticCurvePrivateKey, no
     wanted = profile("root")
     subject = names.subject(names.site_name(site), wanted.unit, common_name)
     builder = _builder(wanted, subject, subject, key.public_key(), now, None, None)
+    # RFC 5280 (4.2.1.1) lets a root leave it out; with it, one rule holds for every certificate.
+    builder = builder.add_extension(
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False
+    )
     return Authority(builder.sign(key, digest_for(key)), key)
 
 
@@ -172,8 +176,13 @@ def _only_clients(site: str, unit: str) -> x509.NameConstraints:
         ]
     )
     return x509.NameConstraints(
-        # OpenSSL has no "every e-mail address" to exclude, but a permitted domain that cannot exist excludes the rest.
-        permitted_subtrees=[x509.DirectoryName(base), x509.RFC822Name("nobody.invalid")],
+        # OpenSSL has no "every e-mail address" or "every URI" to exclude, but a permitted domain that cannot exist
+        # excludes the rest.
+        permitted_subtrees=[
+            x509.DirectoryName(base),
+            x509.RFC822Name("nobody.invalid"),
+            x509.UniformResourceIdentifier("nobody.invalid"),
+        ],
         excluded_subtrees=[
             x509.DNSName(""),
             x509.IPAddress(ipaddress.ip_network("0.0.0.0/0")),

@@ -1,6 +1,5 @@
-"""What each profile issues, judged by openssl and GnuTLS."""
+"""What a CA issues, and what openssl refuses of it; test_judges.py has every profile before every judge."""
 
-import subprocess
 from datetime import timedelta
 
 import pytest
@@ -11,14 +10,6 @@ from cryptography.x509.oid import NameOID
 from fleetmint.errors import FleetmintError, NameRefusedError
 from fleetmint.pki import compat, keys, names, revocation
 from fleetmint.pki.authority import Authority, pem
-
-LEAVES = [
-    ("server", "server", "gateway", ("localhost", "127.0.0.1"), "sslserver"),
-    ("operator", "operator", "alice@test", (), "sslclient"),
-    ("operator", "station", "bench@test", (), "sslclient"),
-    ("factory", "factory-device", "lamp-000001", (), "sslclient"),
-    ("device-gateway", "device", "lamp-000001", (), "sslclient"),
-]
 
 
 @pytest.fixture
@@ -37,26 +28,6 @@ def chain(hierarchy, tmp_path, now):
     return write
 
 
-@pytest.mark.parametrize(("authority", "profile", "name", "sans", "purpose"), LEAVES)
-def test_every_leaf_passes_strict_openssl_and_gnutls(
-    chain, openssl, tmp_path, now, authority, profile, name, sans, purpose
-):
-    ca, trust, crls = chain(authority)
-    leaf = tmp_path / "leaf.pem"
-    leaf.write_bytes(pem(ca.issue(profile, keys.new_key().public_key(), name, now=now, sans=sans)))
-    strict = ["-x509_strict", "-crl_check_all", "-purpose", purpose]
-    verified = openssl("verify", *strict, "-CAfile", trust, "-CRLfile", crls, leaf)
-    assert verified.returncode == 0, verified.stderr.decode()
-    wrong = "sslclient" if purpose == "sslserver" else "sslserver"
-    assert openssl("verify", "-purpose", wrong, "-CAfile", trust, leaf).returncode != 0
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_bytes(leaf.read_bytes() + pem(ca.certificate))
-    judged = subprocess.run(
-        ["certtool", "--verify", "--load-ca-certificate", trust, "--infile", bundle], capture_output=True, check=False
-    )
-    assert judged.returncode == 0, judged.stdout.decode()
-
-
 def test_a_leaf_of_the_device_ca_under_another_unit_is_refused_by_openssl(chain, openssl, tmp_path, now):
     ca, trust, _ = chain("device-gateway")
     forged = tmp_path / "forged.pem"
@@ -69,6 +40,8 @@ def test_a_leaf_of_the_device_ca_under_another_unit_is_refused_by_openssl(chain,
     [
         x509.DNSName("gateway.example"),
         x509.RFC822Name("alice@example.org"),
+        x509.UniformResourceIdentifier("https://gateway.example/"),
+        x509.UniformResourceIdentifier("urn:lamp:1"),
         x509.IPAddress(__import__("ipaddress").ip_address("192.0.2.1")),
         x509.IPAddress(__import__("ipaddress").ip_address("2001:db8::1")),
     ],
@@ -77,7 +50,9 @@ def test_a_leaf_of_a_client_ca_with_an_alternative_name_is_refused_by_openssl(ch
     ca, trust, _ = chain("device-gateway")
     forged = tmp_path / "forged.pem"
     forged.write_bytes(pem(mint(ca, names.subject("test", "devices", "lamp-000001"), now, san)))
-    assert b"subtree violation" in openssl("verify", "-CAfile", trust, forged).stderr
+    verdict = openssl("verify", "-CAfile", trust, forged)
+    assert verdict.returncode != 0
+    assert b"subtree violation" in verdict.stderr or b"unsupported or invalid name syntax" in verdict.stderr
 
 
 def test_no_leaf_outlives_its_issuer(hierarchy, now):
