@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
-from fleetmint.errors import StateError
-from fleetmint.pki import compat
+from fleetmint.errors import FleetmintError, StateError
+from fleetmint.pki import compat, names
 from fleetmint.pki.authority import Authority, digest_for
 from fleetmint.pki.profiles import BACKDATE
 from fleetmint.plan import Plan
@@ -33,9 +33,17 @@ class Revoked:
 def build_crl(
     authority: Authority, revoked: Sequence[Revoked], *, number: int, now: datetime, lifetime: timedelta
 ) -> x509.CertificateRevocationList:
-    """Sign the complete CRL of `authority`. `number` has to be higher than that of any CRL it signed before."""
+    """Sign the complete CRL of `authority`. `number` has to be higher than that of any CRL it signed before.
+
+    It ends after `lifetime` or with the CA, whichever is earlier. Raises FleetmintError when the CA has ended.
+    """
     now = now.replace(microsecond=0)
-    end = min(now + lifetime, compat.not_after(authority.certificate))
+    end = _end(authority.certificate, now, lifetime)
+    if end <= now:
+        label = names.common_name(authority.certificate.subject)
+        raise FleetmintError(
+            f"{label} ended on {end:%Y-%m-%d}: it signs no CRL any more, and what it issued has ended too"
+        )
     builder = (
         x509.CertificateRevocationListBuilder()
         .issuer_name(authority.certificate.subject)
@@ -90,6 +98,11 @@ def serial_number(text: str) -> int:
         raise StateError(f"{text!r} is no serial number: write it in hexadecimal, as openssl prints it") from error
 
 
+def issuer_key_id(crl: x509.CertificateRevocationList) -> bytes | None:
+    """Return the key identifier of the CA that signed `crl`: tells two CAs of one name apart."""
+    return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+
+
 def signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     """Whether `issuer` signed `crl`."""
     key = issuer.public_key()
@@ -138,7 +151,11 @@ def plan_crl(
         crl = build_crl(open_authority(), list(wanted.values()), number=number, now=now, lifetime=lifetime)
         files.write_atomically(path, crl_pem(crl), files.PUBLIC_FILE)
 
-    return Plan(tuple(reasons), sign, before=before, after=_summary(number, now + lifetime, wanted))
+    return Plan(tuple(reasons), sign, before=before, after=_summary(number, _end(issuer, now, lifetime), wanted))
+
+
+def _end(issuer: x509.Certificate, now: datetime, lifetime: timedelta) -> datetime:
+    return min(now + lifetime, compat.not_after(issuer))
 
 
 def _summary(number: int, end: datetime, revoked: Iterable[int]) -> str:

@@ -58,14 +58,27 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
 
 
 def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:
-    """Raise PublishError when a list of the bundle has a lower number than the one of the same CA that is installed."""
-    numbers = {crl.issuer: revocation.crl_number(crl) for crl in installed_lists(installed)}
+    """Raise PublishError when a list of the bundle is older than the one of the same CA that is installed.
+
+    Older is a lower number, and also whatever does not revoke all that the installed list revokes: that is what a
+    controller signs that was restored from a backup, with any number.
+    """
+    before = {revocation.issuer_key_id(crl): crl for crl in installed_lists(installed)}
     for name, crl in bundle.lists.items():
-        number, before = revocation.crl_number(crl), numbers.get(crl.issuer, 0)
-        if number < before:
+        old = before.get(revocation.issuer_key_id(crl))
+        if old is None:
+            continue
+        number, old_number = revocation.crl_number(crl), revocation.crl_number(old)
+        if number < old_number:
             raise PublishError(
-                f"the {name} CRL has the number {number}, and {where} holds number {before}: an older list would"
-                " forget revocations; sign a new one"
+                f"the {name} CRL has the number {number}, and {where} holds number {old_number}: an older list would"
+                " forget revocations; go on from the list that is there (docs/recovery.md), then sign a new one"
+            )
+        forgotten = {entry.serial_number for entry in old} - {entry.serial_number for entry in crl}
+        if forgotten:
+            raise PublishError(
+                f"the {name} CRL number {number} does not revoke {min(forgotten):x}, which {where} does"
+                f" ({len(forgotten)} such): go on from the list that is there (docs/recovery.md), then sign a new one"
             )
 
 
@@ -76,6 +89,7 @@ def installed_lists(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
         try:
             crl = x509.load_pem_x509_crl(block)
             revocation.crl_number(crl)
+            revocation.issuer_key_id(crl)
         except (ValueError, x509.ExtensionNotFound):
             continue
         found.append(crl)

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from gateway_site import make_csr, new_key
+from pkilint.bin import lint_crl
 
 from fleetmint import files
 from fleetmint.errors import ClockError, StateError
@@ -67,6 +68,8 @@ def test_a_second_signing_changes_nothing_until_it_is_two_days_old(site, engine,
     assert revocation.crl_number(crl_of(site)) == 2
 
 
+# pkilint's command leaves the closing of its file to the garbage collector
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_revoked_device_is_in_the_next_crl_with_its_reason(site, engine, now, openssl):
     sign(site, engine, now)
     serial = revoked_device(site, engine, now, "lamp-000001")
@@ -74,6 +77,9 @@ def test_a_revoked_device_is_in_the_next_crl_with_its_reason(site, engine, now, 
     text = openssl("crl", "-in", site.config.device_crl, "-noout", "-text").stdout.decode()
     assert f"{serial:X}" in text
     assert "Key Compromise" in text
+    assert (
+        lint_crl.main(["lint", "--type", "CRL", "--profile", "PKIX", "-s", "WARNING", str(site.config.device_crl)]) == 0
+    )
 
 
 def test_force_signs_again_with_a_higher_number(site, engine, now):

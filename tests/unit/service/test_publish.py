@@ -11,8 +11,11 @@ from gateway_site import certificate_entry, new_key, registration
 from fleetmint.errors import PublishError
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
+from fleetmint.pki import names
+from fleetmint.pki.authority import Authority, load_certificate, pem
 from fleetmint.pki.revocation import Revoked, build_crl, crl_pem
 from fleetmint.service import kick, publish
+from fleetmint.service.bundles import installed_lists
 from fleetmint.service.device_crl import plan_device_crl
 
 RECORDING = """#!/bin/sh
@@ -208,6 +211,44 @@ def test_a_list_that_is_no_good_leaves_its_door_as_it_was(site, now, published, 
 
 def crl(site, now, number) -> bytes:
     return crl_pem(build_crl(site.device_ca, [], number=number, now=now, lifetime=timedelta(days=7)))
+
+
+def test_a_bundle_holds_the_lists_of_its_own_chain_and_no_other(site, now, published):
+    expected = {"devices": ["root", "device", "factory"], "operators": ["root", "operator"]}
+    for door, wanted in expected.items():
+        subjects = [load_certificate(site.config.trusted(name)).subject for name in wanted]
+        for server in ("nginx", "mosquitto"):
+            assert [crl.issuer for crl in installed_lists(bundle(site, server, door))] == subjects
+
+
+@pytest.mark.parametrize("number", [2, 3], ids=["same number", "higher number"])
+def test_a_list_that_forgets_a_revocation_is_refused_whatever_its_number(site, now, published, lamps, calls, number):
+    serial = lamps["lamp-000001"]
+    revoke_at_the_factory(site, now, serial, number=2)
+    publish.publish(site.config, now=now)
+    before = bundle(site, "nginx", "devices")
+    factory = site.hierarchy.authority("factory")
+    forgetful = build_crl(factory, [Revoked(7, now)], number=number, now=now, lifetime=timedelta(days=365))
+    (site.config.crls / "factory.pem").write_bytes(crl_pem(forgetful))
+    done = publish.publish(site.config, now=now)
+    assert f"does not revoke {serial:x}" in " ".join(done.problems)
+    assert bundle(site, "nginx", "devices") == before
+
+
+def test_a_new_device_ca_of_the_same_name_begins_its_lists_anew(site, now, published, calls):
+    sign(site, now, force=True)
+    publish.publish(site.config, now=now)
+    key = new_key()
+    old = site.device_ca.certificate
+    name = names.common_name(old.subject)
+    new = Authority(site.hierarchy.authority("root").issue("device-ca", key.public_key(), name, now=now), key)
+    assert new.certificate.subject == old.subject
+    site.config.trusted("device").write_bytes(pem(new.certificate))
+    first = build_crl(new, [], number=1, now=now, lifetime=timedelta(days=7))
+    site.config.device_crl.write_bytes(crl_pem(first))
+    done = publish.publish(site.config, now=now)
+    assert done.problems == ()
+    assert crl_pem(first) in bundle(site, "nginx", "devices")
 
 
 def test_one_bad_door_does_not_keep_the_other_from_its_news(site, now, published, calls):
