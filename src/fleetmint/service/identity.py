@@ -59,13 +59,22 @@ def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certif
         certificate = x509.load_pem_x509_certificate(unquote_to_bytes(str(environ.get(CERTIFICATE, ""))))
         name = names.common_name(certificate.subject)
         units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        is_ca = _is_ca(certificate)
     except Exception as error:  # parsed when touched, and a broken field raises whatever it likes
         raise IdentityRefusedError("the certificate cannot be read") from error
     if not any(issued_by(certificate, issuer) for issuer in issuers):
         raise IdentityRefusedError("the certificate was issued for another door")
-    if name is None or [attribute.value for attribute in units] != [unit]:
+    if name is None or [attribute.value for attribute in units] != [unit] or is_ca:
         raise IdentityRefusedError("the certificate is of another kind")
     return Peer(name, certificate)
+
+
+def _is_ca(certificate: x509.Certificate) -> bool:
+    """Whether a certificate calls itself a CA, which OpenSSL takes from a client nevertheless."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
 
 
 def known_device(connection: Connection, found: Peer) -> str:

@@ -103,6 +103,24 @@ def test_a_device_named_like_an_operator_is_refused_by_the_operators(client, sit
     assert get(client, "devices", forged).status_code == 403
 
 
+def test_a_client_that_calls_itself_a_ca_is_refused(client, site, lamp, alice):
+    for door, template, ca in (
+        ("devices", lamp, site.hierarchy.authority("factory")),
+        ("operators", alice, site.hierarchy.authority("operator")),
+    ):
+        builder = x509.CertificateBuilder().subject_name(template.subject).issuer_name(template.issuer)
+        builder = builder.public_key(new_key().public_key()).serial_number(x509.random_serial_number())
+        builder = builder.not_valid_before(template.not_valid_before_utc).not_valid_after(template.not_valid_after_utc)
+        for extension in template.extensions:
+            value = extension.value
+            if isinstance(value, x509.BasicConstraints):
+                value = x509.BasicConstraints(ca=True, path_length=None)
+            builder = builder.add_extension(value, extension.critical)
+        answer = get(client, door, builder.sign(ca.key, template.signature_hash_algorithm))
+        assert answer.status_code == 403
+        assert "of another kind" in answer.text
+
+
 def test_identity_headers_of_a_client_say_nothing(client, lamp):
     pem = environ("devices", lamp)["FLEETMINT_CERT"]
     headers = {

@@ -1,0 +1,264 @@
+"""What the holder of a client CA's key could sign, and old lists, before the real servers and the real firmware.
+
+Each attack has its control beside it: the same knock with what is genuine gets in, so a refusal is about the forgery.
+"""
+
+import ipaddress
+import re
+import shlex
+import shutil
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from firmware_boards import Board
+from gateway_double import http, reply, server_context, serving
+
+from fleetmint.nvs import keys as nvs_keys
+from fleetmint.pki import keys, names
+from fleetmint.pki.authority import Authority
+from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.profiles import PROFILES
+from tests.e2e.site import Client
+from virtual.esp32.micropython import find
+from virtual.purpose import ROOT
+
+CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
+# door → the CAs whose leaves get in there, their OU, and a name
+DOORS = {
+    "mqtt": (("device-gateway", "factory"), "devices", "attacker-1"),
+    "https": (("device-gateway", "factory"), "devices", "attacker-1"),
+    "mqtt_operators": (("operator",), "operators", "mallory@demo"),
+    "operators": (("operator",), "operators", "mallory@demo"),
+}
+DOORS_OF_CAS = [(door, ca) for door, (cas, _, _) in DOORS.items() for ca in cas]
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """What is wrong with a leaf; without anything it is what its CA would issue."""
+
+    unit: str | None = None
+    sans: tuple[x509.GeneralName, ...] = ()
+    is_ca: bool = False
+    usage: x509.ObjectIdentifier = field(default=CLIENT)
+
+
+FORGERIES = {
+    "another OU": Forgery(unit="gateways"),
+    "the other clients' OU": Forgery(unit="the other"),
+    "extra DNS name": Forgery(sans=(x509.DNSName("localhost"),)),
+    "extra address": Forgery(sans=(x509.IPAddress(ipaddress.ip_address("127.0.0.1")),)),
+    "extra e-mail address": Forgery(sans=(x509.RFC822Name("alice@example.org"),)),
+    "extra URI": Forgery(sans=(x509.UniformResourceIdentifier("https://alice.example/"),)),
+    "server's usage": Forgery(usage=SERVER),
+}
+
+
+def mint(ca: Authority, subject: x509.Name, key, forgery: Forgery) -> x509.Certificate:
+    """Sign what somebody with the CA's key could sign."""
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(ca.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(forgery.is_ca, None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([forgery.usage]), critical=False)
+    )
+    if forgery.sans:
+        builder = builder.add_extension(x509.SubjectAlternativeName(forgery.sans), critical=False)
+    return builder.sign(ca.key, hashes.SHA256())
+
+
+def forged(site, door: str, ca: str, forgery: Forgery) -> Client:
+    authority, key = site.hierarchy.authority(ca), keys.new_key()
+    _, unit, name = DOORS[door]
+    other = "operators" if unit == "devices" else "devices"
+    units = {None: unit, "the other": other}
+    subject = names.subject("demo", units.get(forgery.unit, forgery.unit), name)
+    return site.client("forged", key, mint(authority, subject, key, forgery), authority.certificate)
+
+
+@pytest.fixture
+def let_in(site):
+    """Say whether a server lets a client through its TLS, whatever the ledger then says about it."""
+
+    def knock(door: str, client: Client) -> bool:
+        if door.startswith("mqtt"):
+            return site.mosquitto("mosquitto_pub", door, client, "-t", "x", "-m", "x", "-i", "knock").returncode == 0
+        status, body = site.curl(door, "/", client)
+        assert status in (200, 401, 403), body
+        return status != 401
+
+    return knock
+
+
+@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
+def test_what_the_ca_would_issue_is_let_in(site, let_in, door, ca):
+    assert let_in(door, forged(site, door, ca, Forgery()))
+
+
+@pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
+@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
+def test_a_forged_leaf_is_refused(site, let_in, door, ca, forgery):
+    assert not let_in(door, forged(site, door, ca, forgery))
+
+
+@pytest.mark.parametrize(("door", "ca"), [(door, ca) for door, ca in DOORS_OF_CAS if not door.startswith("mqtt")])
+def test_a_leaf_that_calls_itself_a_ca_gets_no_page(site, door, ca):
+    # OpenSSL lets a CA be a client, strict or not, so the service refuses it. Mosquitto has nobody to ask: there it is
+    # the device or operator that it names, which whoever holds the CA's key can be anyway, and it can sign for nobody.
+    status, body = site.curl(door, "/", forged(site, door, ca, Forgery(is_ca=True)))
+    assert status == 403
+    assert "of another kind" in body
+
+
+@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
+def test_what_a_leaf_that_calls_itself_a_ca_has_signed_is_refused(site, let_in, door, ca):
+    authority, between, key = site.hierarchy.authority(ca), keys.new_key(), keys.new_key()
+    _, unit, name = DOORS[door]
+    middle = mint(authority, names.subject("demo", unit, f"{name}-ca"), between, Forgery(is_ca=True))
+    leaf = mint(Authority(middle, between), names.subject("demo", unit, name), key, Forgery())
+    assert not let_in(door, site.client("deep", key, leaf, middle, authority.certificate))
+
+
+# profile → its CA, a name, and the doors it opens
+CLIENTS = {
+    "device": ("device-gateway", "attacker-1", {"mqtt", "https"}),
+    "factory-device": ("factory", "attacker-1", {"mqtt", "https"}),
+    "operator": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
+    "operator-rsa": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
+    "station": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
+}
+
+
+@pytest.mark.parametrize(
+    "profile", [name for name, profile in PROFILES.items() if profile.usage == CLIENT and not profile.is_ca]
+)
+def test_a_client_of_each_profile_is_let_in_at_its_own_doors_and_no_other(site, let_in, profile):
+    ca, name, doors = CLIENTS[profile]
+    authority, key = site.hierarchy.authority(ca), keys.new_leaf_key(PROFILES[profile].key_kind)
+    leaf = authority.issue(profile, key.public_key(), name, now=datetime.now(UTC))
+    client = site.client(profile, key, leaf, authority.certificate)
+    assert {door for door in DOORS if let_in(door, client)} == doors
+
+
+# --- an older list for a newer one ---
+
+GATEWAY = "/opt/fleetmint/bin/fleetmint gateway"
+
+
+def run_on_the_pi(site, command: str) -> tuple[int, str]:
+    """Return exit code and all output of a shell command on the Pi, as root."""
+    said = site.on_the_pi(f"{{ {command}; }} 2>&1; echo exit $?").decode().replace("\r", "")
+    text, code = re.search(r"(?s)>>\n(.*)exit (\d+)", said).groups()
+    return int(code), text
+
+
+def put_on_the_pi(site, path: str, data: bytes) -> None:
+    code, said = run_on_the_pi(site, f"printf %s {shlex.quote(data.decode())} > {path}")
+    assert code == 0, said
+
+
+def test_an_older_list_of_operators_is_refused_and_who_was_revoked_stays_out(site, let_in):
+    key, authority = keys.new_key(), site.hierarchy.authority("operator")
+    leaf = authority.issue("operator", key.public_key(), "mallory@demo", now=datetime.now(UTC))
+    mallory, file = site.client("mallory", key, leaf), site.state / "ca/operator/crl.pem"
+    older = file.read_bytes()
+    assert let_in("operators", mallory)
+    plan_authority_crl(site.hierarchy, "operator", [leaf.serial_number], datetime.now(UTC)).apply()
+    place = "/etc/fleetmint/crl/operator.pem"
+    put_on_the_pi(site, place, file.read_bytes())
+    assert run_on_the_pi(site, f"{GATEWAY} publish")[0] == 0
+    assert not let_in("operators", mallory)
+    assert not let_in("mqtt_operators", mallory)
+    try:
+        put_on_the_pi(site, place, older)
+        code, said = run_on_the_pi(site, f"{GATEWAY} publish")
+        assert code != 0
+        assert "an older list would forget revocations" in said
+        for server in ("nginx", "mosquitto"):
+            assert run_on_the_pi(site, f"systemctl reload {server}")[0] == 0
+        assert not let_in("operators", mallory)
+        assert not let_in("mqtt_operators", mallory)
+        assert let_in("operators", site.operator())
+    finally:
+        put_on_the_pi(site, place, file.read_bytes())
+    assert run_on_the_pi(site, f"{GATEWAY} publish")[0] == 0
+
+
+def test_an_older_list_of_devices_is_refused_and_the_next_signing_mends_it(site):
+    place = "/var/lib/fleetmint/crl/device.pem"
+    sign = f"runuser --user=fleetmint -- {GATEWAY} sign-crl"
+    bundles = "sha256sum /etc/nginx/fleetmint/devices.crl.pem /etc/mosquitto/fleetmint/devices.crl.pem"
+    older = run_on_the_pi(site, f"cat {place}")[1].encode()
+    assert run_on_the_pi(site, f"{sign} --force && {GATEWAY} publish")[0] == 0
+    before = run_on_the_pi(site, bundles)
+    put_on_the_pi(site, place, older)
+    code, said = run_on_the_pi(site, f"{GATEWAY} publish")
+    assert code != 0
+    assert "an older list would forget revocations" in said
+    assert run_on_the_pi(site, bundles) == before
+    code, said = run_on_the_pi(site, f"{sign} && {GATEWAY} publish")
+    assert code == 0, said
+    assert "was given out" in said
+
+
+# --- a server that a client CA has signed, before MicroPython ---
+
+GET = """
+from agent import der, https, stream
+from agent.errors import Problem
+try:
+    context = stream.context(der.split(bytes.fromhex(anchors)))
+    result([https.request(context, "localhost", port, "GET", "/").status, ""])
+except Problem as error:
+    result([0, str(error)])
+"""
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory) -> Board:
+    """MicroPython with the firmware's modules, as the boards of the site have them."""
+    directory = tmp_path_factory.mktemp("firmware")
+    shutil.copytree(ROOT / "firmware/agent", directory / "agent")
+    (directory / "agent/nvs_keys.py").write_text(resources.files("fleetmint.nvs").joinpath("keys.py").read_text())
+    return Board(find(), (directory,))
+
+
+@pytest.fixture
+def seen_by_a_board(site, board, tmp_path):
+    """Return status and reason when MicroPython, trusting what is in a board's flash, meets a server of a CA."""
+
+    def meet(ca: str, *above: x509.Certificate):
+        authority, key = site.hierarchy.authority(ca), keys.new_key()
+        forgery = Forgery(usage=SERVER, sans=(x509.DNSName("localhost"),))
+        leaf = mint(authority, names.subject("demo", "gateways", "localhost"), key, forgery)
+        client = site.client("server", key, leaf, authority.certificate, *above)
+        context = server_context(client.certificate, client.key)
+        with serving(context, http(lambda request: reply("200 OK"), [])) as port:
+            return board.run(GET, anchors=site.nvs(1)[nvs_keys.ANCHORS].hex(), port=port)
+
+    return meet
+
+
+@pytest.mark.parametrize("ca", ["server", "server-next"])
+def test_a_board_takes_a_server_of_the_server_cas(seen_by_a_board, ca):
+    assert seen_by_a_board(ca) == [200, ""]
+
+
+@pytest.mark.parametrize("with_root", [False, True], ids=["chain", "chain and root"])
+@pytest.mark.parametrize("ca", ["device-gateway", "factory", "operator", "root"])
+def test_a_board_takes_no_server_of_any_other_ca_of_its_site(site, seen_by_a_board, ca, with_root):
+    above = [site.hierarchy.authority("root").certificate] if with_root else []
+    status, reason = seen_by_a_board(ca, *above)
+    assert status == 0
+    assert "not trusted" in reason
