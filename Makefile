@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup demo demo-down test lint unit molecule e2e lock clean
+.PHONY: help setup demo demo-down test lint unit molecule e2e bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, v
 
 e2e: ## the whole chain, and everything that must be refused
 	python -m pytest tests -m podman --verbose
+
+bench: ## what issuing a device certificate costs beyond its key and signature
+	@python benchmarks/issue.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
