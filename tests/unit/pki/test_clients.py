@@ -30,10 +30,10 @@ def revoke(hierarchy, directory, now, name="alice@test"):
 
 
 def test_every_profile_of_the_operator_ca_makes_a_client(hierarchy, tmp_path, now):
-    assert OPERATOR_PROFILES == ("operator", "station", "dashboard")
+    assert OPERATOR_PROFILES == ("operator", "station", "dashboard", "operator-rsa")
     for profile in OPERATOR_PROFILES:
         plan_client(hierarchy, profile, f"{profile}@test", tmp_path, now).apply()
-    assert [client.status for client in list_clients(hierarchy, tmp_path, now)] == ["valid"] * 3
+    assert [client.status for client in list_clients(hierarchy, tmp_path, now)] == ["valid"] * 4
 
 
 def test_revoking_puts_it_on_the_crl_and_deletes_every_copy_of_the_key(hierarchy, directory, now):

@@ -37,6 +37,7 @@ LEAVES = {
     "operator": ("operator", "alice@test", ()),
     "operator-rsa": ("operator", "alice@test", ()),
     "station": ("operator", "bench@test", ()),
+    "dashboard": ("operator", "wall@test", ()),
     "device": ("device-gateway", "lamp-000001", ()),
     "factory-device": ("factory", "lamp-000001", ()),
 }

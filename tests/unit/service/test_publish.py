@@ -298,9 +298,9 @@ def test_nobody_is_kicked_before_the_broker_has_the_new_list(site, now, publishe
     assert (done.reloaded, done.kicked) == (("nginx", "mosquitto"), ("lamp-000001",))
 
 
-def revoke_the_operator(site, now, serial, number=2):
+def revoke_the_operator(site, now, *serials, number=2):
     operators = site.hierarchy.authority("operator")
-    crl = build_crl(operators, [Revoked(serial, now)], number=number, now=now, lifetime=timedelta(days=365))
+    crl = build_crl(operators, [Revoked(serial, now) for serial in serials], number=number, now=now, lifetime=timedelta(days=365))
     (site.config.crls / "operator.pem").write_bytes(crl_pem(crl))
 
 
@@ -314,7 +314,7 @@ def test_a_revoked_operator_costs_one_restart_of_the_broker_since_its_sessions_h
     assert foretold == done
     assert calls()[-1] == "systemctl restart mosquitto"
     assert publish.publish(site.config, now=now) == publish.Published()
-    revoke_the_operator(site, now, 0xFEDCBA, number=3)
+    revoke_the_operator(site, now, 0xABCDEF, 0xFEDCBA, number=3)
     assert publish.publish(site.config, now=now).restarted == ("mosquitto",)
 
 
