@@ -3,7 +3,9 @@
 import contextlib
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fleetmint.errors import StateError
 
@@ -12,12 +14,31 @@ PRIVATE_FILE = 0o600
 PUBLIC_FILE = 0o644
 
 
-def make_private_dir(path: Path) -> None:
-    """Create `path` and its missing parents, each readable by its owner only."""
+class File(NamedTuple):
+    """A file to be written: where, what, and its mode."""
+
+    path: Path
+    data: bytes
+    mode: int = PRIVATE_FILE
+
+
+def make_private_dir(path: Path) -> list[Path]:
+    """Create `path` and its missing parents, each readable by its owner only; return those that were created.
+
+    Raises StateError when one cannot be created; those above it that were are removed again.
+    """
+    made: list[Path] = []
     missing = [p for p in (path, *path.parents) if not p.exists()]
     for directory in reversed(missing):
-        with contextlib.suppress(FileExistsError):
+        try:
             directory.mkdir(mode=PRIVATE_DIR)
+            made.append(directory)
+        except FileExistsError:
+            continue  # somebody else was faster
+        except OSError as error:
+            _remove_dirs(made)
+            raise StateError(f"cannot make the directory {directory}: {error.strerror}") from error
+    return made
 
 
 def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
@@ -25,6 +46,54 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
 
     Raises StateError when the directory is missing or the disk is full; nothing half-written stays behind.
     """
+    staged = _stage(File(path, data, mode))
+    try:
+        staged.replace(path)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise _failed(path, error) from error
+    _sync_dir(path.parent)
+
+
+def write_together(contents: Sequence[File]) -> None:
+    """Write several files and the private directories they need, in this order, or leave all of them as they were.
+
+    Everything is on the disk under other names before the first file gets its own, so a disk that fills up changes
+    nothing; only a machine that stops between two renames leaves the first ones. Raises StateError.
+    """
+    made: list[Path] = []
+    staged: list[tuple[Path, Path]] = []
+    try:
+        for content in contents:
+            made += make_private_dir(content.path.parent)
+            staged.append((_stage(content), content.path))
+    except StateError:
+        for temporary, _ in staged:
+            temporary.unlink(missing_ok=True)
+        _remove_dirs(made)
+        raise
+    for temporary, path in staged:
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            for left, _ in staged:
+                left.unlink(missing_ok=True)
+            raise _failed(path, error) from error
+    for directory in {path.parent for _, path in staged}:
+        _sync_dir(directory)
+
+
+def read(path: Path, what: str) -> bytes:
+    """Return the content of `path`; `what` names it in the StateError raised when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StateError(f"cannot read {what} {path}: {error.strerror}") from error
+
+
+def _stage(content: File) -> Path:
+    """Write to a new file beside the final one, down to the disk."""
+    path, data, mode = content
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -35,20 +104,25 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
-        raise StateError(f"cannot write {path}: {error.strerror}; the old content is untouched") from error
-    directory = os.open(path.parent, os.O_RDONLY)
+        raise _failed(path, error) from error
+    return Path(name)
+
+
+def _failed(path: Path, error: OSError) -> StateError:
+    return StateError(f"cannot write {path}: {error.strerror}; the old content is untouched")
+
+
+def _sync_dir(path: Path) -> None:
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)  # the rename itself must survive a power cut
     finally:
         os.close(directory)
 
 
-def read(path: Path, what: str) -> bytes:
-    """Return the content of `path`; `what` names it in the StateError raised when it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StateError(f"cannot read {what} {path}: {error.strerror}") from error
+def _remove_dirs(paths: Sequence[Path]) -> None:
+    for path in reversed(paths):
+        with contextlib.suppress(OSError):
+            path.rmdir()

@@ -1,3 +1,5 @@
+import contextlib
+import resource
 import subprocess
 from pathlib import Path
 
@@ -39,3 +41,31 @@ def _ledgers_are_closed(monkeypatch):
     yield
     for ledger in opened:
         ledger.dispose()
+
+
+@pytest.fixture
+def full_disk():
+    """Return a context in which no file can grow beyond so many bytes, as on a disk that is full."""
+
+    @contextlib.contextmanager
+    def limit(size: int):
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit
+
+
+@pytest.fixture
+def snapshot():
+    """Return every file below a directory with content and mode, to compare before and after."""
+
+    def take(directory: Path) -> dict[Path, tuple[int, bytes | None]]:
+        return {
+            path: (path.stat().st_mode, path.read_bytes() if path.is_file() else None) for path in directory.rglob("*")
+        }
+
+    return take

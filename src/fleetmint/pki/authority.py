@@ -91,10 +91,14 @@ def load_authority(directory: Path, passphrase: bytes | None) -> Authority:
 
 def load_certificate(path: Path) -> x509.Certificate:
     """Read a PEM certificate; raise StateError naming the file when that is not one."""
+    data = files.read(path, "certificate")
+    # Fields are parsed when they are touched, and a damaged one raises whatever it likes: touch them all in here.
     try:
-        return x509.load_pem_x509_certificate(files.read(path, "certificate"))
-    except ValueError as error:
-        raise StateError(f"{path} is no certificate: restore it from the backup of the CA") from error
+        found = x509.load_pem_x509_certificate(data)
+        _ = found.subject, found.issuer, found.public_key(), list(found.extensions), found.signature_hash_algorithm
+    except Exception as error:
+        raise StateError(f"{path} is no certificate, or damaged: restore it from the backup of the CA") from error
+    return found
 
 
 def organization(certificate: x509.Certificate) -> str:

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether `issuer` signed `certificate` and is named in it. False, never an error, for what cannot be checked."""
     # Certificate.verify_directly_issued_by does this from cryptography 40 on; Debian 12 has 38.
-    key = issuer.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        return False
     try:
+        key = issuer.public_key()
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            return False
         digest = certificate.signature_hash_algorithm
         if certificate.issuer != issuer.subject or digest is None:
             return False

@@ -4,18 +4,22 @@
     release/  bundle.bin                                                     see release.py and bundle.py
 
 `server-next` is sealed: devices trust it from the factory on, and nobody uses it until the server CA is replaced.
+The root's key may lie elsewhere, on a medium that is away on ordinary days; its certificate and its CRL, which gateways
+need every day, are always here. Where the root was made in a ceremony, see offline.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
-from fleetmint.errors import StateError
-from fleetmint.pki import bundle, compat, keys, names, passphrases, release, revocation
+from fleetmint.errors import ClockError, SecretError, StateError
+from fleetmint.pki import bundle, chain, compat, keys, names, passphrases, release, revocation
 from fleetmint.pki.authority import (
     CERTIFICATE,
     KEY,
@@ -31,21 +35,61 @@ from fleetmint.plan import Plan
 
 ROOT = "root"
 PROFILE_OF = {"server": "server-ca", "server-next": "server-ca", "operator": "operator-ca", "factory": "factory-ca"}
+# Who signs a CRL on the controller; a device CA's is signed on its gateway, and nobody looks at a server CA's.
+WITH_CRL = ("operator", "factory")
 
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """The CAs of `site` under `directory`, opened with the passphrases of `source`."""
+    """The CAs of `site` under `directory`, opened with the passphrases of `source`.
+
+    `root_directory` is where the root's key lies, when that is not under `directory`.
+    """
 
     directory: Path
     site: str
     source: passphrases.Source
+    root_directory: Path | None = None
 
     def authority(self, name: str) -> Authority:
         """Open the CA called `name` (such as `factory`); raise StateError when it is not this site's."""
-        found = load_authority(self.directory / name, self.source.read(_secret_of(name)))
-        _of_site(self, name, found.certificate)
+        directory = self.directory / name
+        if name == ROOT:
+            directory = self.key_path(ROOT).parent
+            self.need_root("sign with it")
+        found = load_authority(directory, self.source.read(secret_of(name)))
+        of_site(self.site, directory, found.certificate)
+        if name == ROOT:
+            own = load_certificate(self.directory / ROOT / CERTIFICATE)
+            if own != found.certificate:
+                raise StateError(
+                    f"{directory} holds another root ({fingerprint(found.certificate)}) than this site's"
+                    f" ({fingerprint(own)}): plug in the right medium"
+                )
         return found
+
+    def key_path(self, name: str) -> Path:
+        """Return where the key of the CA called `name` lies."""
+        if name == ROOT and self.root_directory is not None:
+            return self.root_directory / KEY
+        return self.directory / name / KEY
+
+    @property
+    def root_is_elsewhere(self) -> bool:
+        """Whether the root's key lies outside `directory`, so that its absence is nothing to complain about."""
+        return self.key_path(ROOT).parent != self.directory / ROOT
+
+    def need_root(self, what: str) -> None:
+        """Raise StateError, saying what to plug in, unless the root's key is there to do `what`."""
+        path = self.key_path(ROOT)
+        if path.exists():
+            return
+        public = self.directory / ROOT / CERTIFICATE
+        which = f", SHA-256 {fingerprint(load_certificate(public))}" if public.exists() else ""
+        raise StateError(
+            f"the root's key is needed to {what}, and {path} is not there: plug in the medium that holds the root of"
+            f" {self.site}{which}, or say with fleet_ca_root_dir where it is, and run this again"
+        )
 
 
 def device_ca(gateway: str) -> str:
@@ -53,45 +97,109 @@ def device_ca(gateway: str) -> str:
     return f"device-{gateway}"
 
 
+def issuing(gateways: Sequence[str]) -> dict[str, str]:
+    """Return the names of the issuing CAs of a site with these gateways, each with its profile."""
+    return PROFILE_OF | {device_ca(names.device_id(gateway)): "device-ca" for gateway in gateways}
+
+
+def title(name: str) -> str:
+    """Return what people call the CA called `name`; the site and this are its CN."""
+    if name == ROOT:
+        return "root"
+    if name == "server-next":
+        return "next server CA"
+    if name.startswith("device-"):
+        return f"device CA of {name.removeprefix('device-')}"
+    return f"{name} CA"
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate as openssl prints it: pairs of hexadecimal digits with colons."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def secret_of(name: str) -> str:
+    """Return which passphrase opens the key of the CA called `name`."""
+    return passphrases.ROOT if name == ROOT else passphrases.ISSUING
+
+
+def of_site(site: str, where: Path, certificate: x509.Certificate) -> None:
+    """Raise StateError unless `certificate`, found at `where`, belongs to `site`."""
+    found = organization(certificate)
+    if found != site:
+        raise StateError(
+            f"{where} belongs to the site {found!r}, not to {site!r}: correct fleet_site or fleet_ca_dir, or restore"
+            f" the CAs of {site!r} there"
+        )
+
+
+def check_clock(root: x509.Certificate, now: datetime) -> None:
+    """Raise ClockError when `now` lies before the root was made: whatever were signed now would be wrong."""
+    if now < compat.not_before(root):
+        raise ClockError(
+            f"the clock says {now:%Y-%m-%d %H:%M}Z, but the root was made on {compat.not_before(root):%Y-%m-%d}: set"
+            " the clock of this machine and run this again; nothing was signed"
+        )
+
+
 def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime) -> Plan:
     """Plan what is missing of a site's CAs, their passphrases and CRLs.
 
     A key that exists is never made again, whatever else is missing. Keys are opened only to sign, so a run that finds
-    everything in place needs no passphrase. Raises StateError when what is there contradicts itself.
+    everything in place needs neither a passphrase nor the root's medium. Applied, it writes all that is new or nothing.
+    Raises StateError when what is there contradicts itself, ClockError when the clock cannot be right.
     """
     site = names.site_name(hierarchy.site)
-    wanted = {ROOT: ROOT, **PROFILE_OF}
-    wanted |= {device_ca(names.device_id(gateway)): "device-ca" for gateway in gateways}
+    wanted = {ROOT: ROOT, **issuing(gateways)}
     missing = [name for name in wanted if not _complete(hierarchy, name)]
-    steps: list[tuple[str, Callable[[], None]]] = []
-    for secret in (passphrases.ROOT, passphrases.ISSUING):
-        if not hierarchy.source.has(secret):
-            users = [name for name in wanted if _secret_of(name) == secret and _key(hierarchy, name).exists()]
-            if users:
-                raise StateError(
-                    f"the passphrase {secret!r} is missing, but the key of {users[0]} needs it: restore it"
-                )
-            steps.append(
-                (f"make a passphrase for the {secret} key{'s' * (secret != ROOT)}", _making(hierarchy, secret))
-            )
-    for name in missing:
-        steps.append((f"make the {_title(name)}", _founding(hierarchy, name, wanted[name], site, now)))
-    for name in (ROOT, "operator", "factory"):
+    if ROOT not in missing:
+        root = load_certificate(hierarchy.directory / ROOT / CERTIFICATE)
+        check_clock(root, now)
+        if missing:
+            hierarchy.need_root(f"make the {title(missing[0])}")
+    elif hierarchy.root_is_elsewhere and not hierarchy.key_path(ROOT).parent.is_dir():
+        # made by hand, it cannot come to lie on the disk under a medium that is not mounted
+        raise StateError(
+            f"{hierarchy.key_path(ROOT).parent} is not there: plug in the medium that is to hold the root of {site} and"
+            " make this directory on it (mkdir -m 700), or correct fleet_ca_root_dir"
+        )
+    new_secrets = [secret for secret in (passphrases.ROOT, passphrases.ISSUING) if _is_new(hierarchy, secret, wanted)]
+    reasons = [f"make a passphrase for the {secret} key{'s' * (secret != ROOT)}" for secret in new_secrets]
+    reasons += [f"make the {title(name)}" for name in missing]
+    signed, warnings = [], []
+    for name in (ROOT, *WITH_CRL):
         if name in missing:
-            steps.append((f"sign the first CRL of the {_title(name)}", _signing(hierarchy, name, now)))
-        elif reasons := plan_authority_crl(hierarchy, name, (), now).reasons:
-            steps.append(("; ".join(reasons), _signing(hierarchy, name, now)))
-    for plan in (
+            reasons.append(f"sign the first CRL of the {title(name)}")
+        elif why := plan_authority_crl(hierarchy, name, (), now).reasons:
+            if name == ROOT and not hierarchy.key_path(ROOT).exists():
+                if not _has_crl(hierarchy, ROOT):
+                    hierarchy.need_root("sign its CRL")
+                warnings.append(f"{'; '.join(why)}: bring the root's medium one of these months")
+                continue
+            signed.append(name)
+            reasons.append("; ".join(why))
+
+    later = [
         release.plan_release(hierarchy.directory, hierarchy.source),
         bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now),
-    ):
-        if plan.changed:
-            steps.append(("; ".join(plan.reasons), plan.apply))
+    ]
+    reasons += [reason for plan in later for reason in plan.reasons]
+
+    def apply() -> None:
+        for secret in new_secrets:
+            hierarchy.source.make(secret)
+        files.write_together(_founded(hierarchy, missing, wanted, now))
+        for name in signed:
+            plan_authority_crl(hierarchy, name, (), now).apply()
+        for plan in later:
+            plan.apply()
+
     return Plan(
-        tuple(reason for reason, _ in steps),
-        lambda: _run([step for _, step in steps]),
+        tuple(reasons),
+        apply,
         before="".join(f"{name}\n" for name in wanted if name not in missing),
         after="".join(f"{name}\n" for name in wanted),
+        facts={"warnings": warnings} if warnings else {},
     )
 
 
@@ -109,78 +217,115 @@ def plan_authority_crl(
     )
 
 
+def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.EllipticCurvePrivateKey, list[files.File]]:
+    """Return the key of the CA called `name`, and the file to write for it: none when it existed.
+
+    Raises SecretError when the passphrase is not the one that opens this site's other keys.
+    """
+    path, secret = hierarchy.key_path(name), hierarchy.source.read(secret_of(name))
+    if path.exists():  # a run that was cut before the certificate: the key counts
+        return keys.load_key(files.read(path, "key"), secret, str(path)), []
+    # A key sealed with a mistyped passphrase would be found out when it is too late.
+    if name != ROOT and (siblings := _issuing_keys(hierarchy)):
+        keys.load_key(files.read(siblings[0], "key"), secret, str(siblings[0]))
+    elif not hierarchy.source.makes:
+        raise SecretError(
+            f"the first key of the {title(name)} wants a random passphrase, not one that somebody thought of: make the"
+            " CAs with vault:DIRECTORY as source, or the root in a ceremony (docs/ceremony.md)"
+        )
+    key = keys.new_key(curve)
+    return key, [files.File(path, keys.sealed_pem(key, secret))]
+
+
+def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str], now: datetime) -> list[files.File]:
+    """Return the files of the CAs that are `missing`, made in memory."""
+    contents: list[files.File] = []
+    made: dict[str, Authority] = {}
+    root = None
+    for name in missing:
+        if name == ROOT:
+            made[ROOT], new = _founded_root(hierarchy, now)
+        else:
+            root = root or made.get(ROOT) or hierarchy.authority(ROOT)
+            key, new = sealed_key(hierarchy, name, PROFILES[wanted[name]].curve)
+            common_name = f"{hierarchy.site} {title(name)}"
+            certificate = root.issue(wanted[name], key.public_key(), common_name, now=now)
+            new = [*new, _public(hierarchy.directory / name, certificate)]
+            made[name] = Authority(certificate, key)
+        contents += new
+    ends = [compat.not_after(authority.certificate) for authority in made.values()]
+    for name in (ROOT, *WITH_CRL):
+        if name in made and not _has_crl(hierarchy, name):
+            lifetime = min(ends) - now if name == ROOT else _crl_lifetime(hierarchy, name, now)
+            crl = revocation.build_crl(made[name], [], number=1, now=now, lifetime=lifetime)
+            path = hierarchy.directory / name / revocation.CRL
+            contents.append(files.File(path, revocation.crl_pem(crl), files.PUBLIC_FILE))
+    return contents
+
+
+def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[files.File]]:
+    beside = hierarchy.key_path(ROOT).parent
+    if (beside / CERTIFICATE).exists():  # the medium of a controller that was lost, and set up again
+        found = load_authority(beside, hierarchy.source.read(passphrases.ROOT))
+        of_site(hierarchy.site, beside, found.certificate)
+        check_clock(found.certificate, now)
+        return found, [_public(hierarchy.directory / ROOT, found.certificate)]
+    key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].curve)
+    root = self_signed(hierarchy.site, f"{hierarchy.site} {title(ROOT)}", key, now)
+    places = dict.fromkeys((beside, hierarchy.directory / ROOT))
+    return root, new + [_public(place, root.certificate) for place in places]
+
+
+def _public(directory: Path, certificate: x509.Certificate) -> files.File:
+    return files.File(directory / CERTIFICATE, pem(certificate), files.PUBLIC_FILE)
+
+
+def _is_new(hierarchy: Hierarchy, secret: str, wanted: dict[str, str]) -> bool:
+    """Whether the passphrase `secret` has to be made; raise StateError when it is lost instead."""
+    if hierarchy.source.has(secret):
+        return False
+    users = [name for name in wanted if secret_of(name) == secret and hierarchy.key_path(name).exists()]
+    if users:
+        raise StateError(f"the passphrase {secret!r} is missing, but the key of {users[0]} needs it: restore it")
+    # of a root that is away, nothing is needed
+    return not (secret == ROOT and _certificate(hierarchy, ROOT).exists())
+
+
+def _issuing_keys(hierarchy: Hierarchy) -> list[Path]:
+    return sorted(path for path in hierarchy.directory.glob(f"*/{KEY}") if path.parent.name != ROOT)
+
+
+def _certificate(hierarchy: Hierarchy, name: str) -> Path:
+    return hierarchy.directory / name / CERTIFICATE
+
+
+def _has_crl(hierarchy: Hierarchy, name: str) -> bool:
+    return (hierarchy.directory / name / revocation.CRL).exists()
+
+
 def _crl_lifetime(hierarchy: Hierarchy, name: str, now: datetime) -> timedelta:
     if name == ROOT:  # until the first issuing CA ends: nobody has to fetch the root for a CRL before
         ends = [compat.not_after(load_certificate(path)) for path in hierarchy.directory.glob(f"*/{CERTIFICATE}")]
         return min(ends) - now
     fixed = PROFILES[PROFILE_OF[name]].crl_lifetime
     if fixed is None:
-        raise StateError(f"the {_title(name)} signs no CRL on the controller")
+        raise StateError(f"the {title(name)} signs no CRL on the controller")
     return fixed
 
 
-def _key(hierarchy: Hierarchy, name: str) -> Path:
-    return hierarchy.directory / name / KEY
-
-
 def _complete(hierarchy: Hierarchy, name: str) -> bool:
-    key, certificate = _key(hierarchy, name), hierarchy.directory / name / CERTIFICATE
-    if not certificate.exists():
+    """Whether the CA called `name` is there; raise StateError when what is there cannot be it."""
+    key, path = hierarchy.key_path(name), _certificate(hierarchy, name)
+    if not path.exists():
         return False
-    if not key.exists():
-        raise StateError(f"{certificate} has no key beside it: restore {KEY} from the backup of the CA")
-    _of_site(hierarchy, name, load_certificate(certificate))
+    if not key.exists() and not (name == ROOT and hierarchy.root_is_elsewhere):
+        raise StateError(f"{path} has no key beside it: restore {KEY} from the backup of the CA")
+    certificate = load_certificate(path)
+    of_site(hierarchy.site, path.parent, certificate)
+    root = _certificate(hierarchy, ROOT)
+    if root.exists() and not chain.issued_by(certificate, load_certificate(root)):
+        raise StateError(
+            f"{path} is not signed by the root of {hierarchy.site}, or damaged: restore {path.parent} from the backup"
+            " of the CA"
+        )
     return True
-
-
-def _of_site(hierarchy: Hierarchy, name: str, certificate: x509.Certificate) -> None:
-    found = organization(certificate)
-    if found != hierarchy.site:
-        raise StateError(f"{hierarchy.directory / name} belongs to the site {found!r}, not to {hierarchy.site!r}")
-
-
-def _making(hierarchy: Hierarchy, secret: str) -> Callable[[], None]:
-    return lambda: hierarchy.source.make(secret)
-
-
-def _founding(hierarchy: Hierarchy, name: str, profile: str, site: str, now: datetime) -> Callable[[], None]:
-    def found() -> None:
-        key_path = _key(hierarchy, name)
-        secret = hierarchy.source.read(_secret_of(name))
-        files.make_private_dir(key_path.parent)
-        if key_path.exists():  # a run that was cut between the two files: the key counts
-            key = keys.load_key(files.read(key_path, "key"), secret, str(key_path))
-        else:
-            key = keys.new_key(PROFILES[profile].key_kind)
-            files.write_atomically(key_path, keys.sealed_pem(key, secret))
-        common_name = f"{site} {_title(name)}"
-        if name == ROOT:
-            certificate = self_signed(site, common_name, key, now).certificate
-        else:
-            certificate = hierarchy.authority(ROOT).issue(profile, key.public_key(), common_name, now=now)
-        files.write_atomically(key_path.with_name(CERTIFICATE), pem(certificate), files.PUBLIC_FILE)
-
-    return found
-
-
-def _signing(hierarchy: Hierarchy, name: str, now: datetime) -> Callable[[], None]:
-    return lambda: plan_authority_crl(hierarchy, name, (), now).apply()
-
-
-def _run(steps: Sequence[Callable[[], None]]) -> None:
-    for step in steps:
-        step()
-
-
-def _secret_of(name: str) -> str:
-    return passphrases.ROOT if name == ROOT else passphrases.ISSUING
-
-
-def _title(name: str) -> str:
-    if name == ROOT:
-        return "root"
-    if name == "server-next":
-        return "next server CA"
-    if name.startswith("device-"):
-        return f"device CA of {name.removeprefix('device-')}"
-    return f"{name} CA"

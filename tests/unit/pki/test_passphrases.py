@@ -1,6 +1,13 @@
+import contextlib
+import os
+import pty
+import subprocess
+import sys
+
 import pytest
 
 from fleetmint.errors import SecretError
+from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
 from fleetmint.pki.passphrases import open_source
 
 
@@ -30,7 +37,85 @@ def test_a_missing_passphrase_is_an_error(tmp_path):
         open_source(f"file:{tmp_path}").read("root")
 
 
-@pytest.mark.parametrize("text", ["", "secret", "file:", "prompt:x"])
+@pytest.mark.parametrize("text", ["", "secret", "file:", "shares:", "prompt:x", "fd:", "fd:x", "fd:-1"])
 def test_what_names_no_source_is_refused(text):
     with pytest.raises(SecretError, match="write file:DIRECTORY"):
         open_source(text)
+
+
+def test_a_descriptor_gives_each_passphrase_by_its_name():
+    source = open_source(descriptor(b"root " + b"R" * 26 + b"\nissuing " + b"I" * 32 + b"\n"))
+    assert source.read("issuing") == b"I" * 32
+    assert source.read("root") == b"R" * 26
+    assert source.read("root") == b"R" * 26
+
+
+def test_a_descriptor_with_one_word_gives_it_for_whatever_is_asked():
+    assert open_source(descriptor(b"P" * 32)).read("issuing") == b"P" * 32
+
+
+def test_a_descriptor_without_the_passphrase_is_told_without_showing_another():
+    source = open_source(descriptor(b"root " + b"R" * 26 + b"\n"))
+    with pytest.raises(SecretError, match="gave no line `issuing PASSPHRASE`") as error:
+        source.read("issuing")
+    assert "RRRR" not in str(error.value)
+    assert "RRRR" not in repr(source)
+
+
+def test_a_descriptor_that_is_not_open_says_that_ansible_hands_none_on():
+    with pytest.raises(SecretError, match="Ansible hands on no descriptors"):
+        open_source("fd:987").read("root")
+
+
+def test_a_typed_passphrase_is_asked_once_and_not_shown():
+    # whatever is typed early would be shown, so the test waits for the question
+    program = (
+        "from fleetmint.pki.passphrases import open_source\n"
+        "source = open_source('prompt:')\n"
+        "print(source.read('issuing') == source.read('issuing') == b'T' * 32)\n"
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-c", program])  # noqa: S606
+    said = b""
+    while b"issuing keys: " not in said:
+        said += os.read(terminal, 1000)
+    os.write(terminal, b"T" * 32 + b"\n")
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while data := os.read(terminal, 1000):
+            said += data
+    os.waitpid(child, 0)
+    os.close(terminal)
+    assert said.count(b"Passphrase of") == 1
+    assert b"True" in said
+    assert b"TTTT" not in said
+
+
+def test_without_a_terminal_a_prompt_says_what_to_name_instead():
+    program = "from fleetmint.pki.passphrases import open_source\nopen_source('prompt:').read('root')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, start_new_session=True)
+    assert b"a module of Ansible never has one" in done.stderr
+
+
+def test_what_is_given_is_never_made(tmp_path, now):
+    site = Hierarchy(tmp_path / "ca", "test", open_source(descriptor(b"P" * 32)))
+    with pytest.raises(SecretError, match="not one that somebody thought of"):
+        plan_hierarchy(site, [], now).apply()
+    assert not (tmp_path / "ca").exists()
+
+
+def test_a_mistyped_passphrase_seals_no_new_key(hierarchy, now, snapshot):
+    before = snapshot(hierarchy.directory)
+    root = (hierarchy.source.directory / "root").read_bytes()
+    wrong = open_source(descriptor(b"root " + root + b"issuing " + b"W" * 32))
+    plan = plan_hierarchy(Hierarchy(hierarchy.directory, "test", wrong), ["gateway", "second"], now)
+    with pytest.raises(SecretError, match="does not open"):
+        plan.apply()
+    assert snapshot(hierarchy.directory) == before
+
+
+def descriptor(data: bytes) -> str:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "wb") as file:
+        file.write(data)
+    return f"fd:{reader}"
