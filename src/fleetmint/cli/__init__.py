@@ -15,6 +15,7 @@ COMMANDS = {
     "bundle": "fleetmint.cli.bundle",
     "burn": "fleetmint.cli.burn",
     "ca": "fleetmint.cli.ca",
+    "ceremony": "fleetmint.cli.ceremony",
     "devices": "fleetmint.cli.devices",
     "gateway": "fleetmint.cli.gateway",
     "inspect": "fleetmint.cli.inspect",

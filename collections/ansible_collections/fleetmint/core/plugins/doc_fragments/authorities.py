@@ -18,7 +18,15 @@ options:
     type: str
     required: true
   passphrases:
-    description: Source of the passphrases, C(file:DIRECTORY) or C(vault:DIRECTORY).
+    description:
+      - Source of the passphrases, C(file:DIRECTORY) or C(vault:DIRECTORY); of a root's alone, C(shares:DIRECTORY).
+      - The sources C(prompt:) and C(fd:N) are for the command C(fleetmint), since a module has neither a terminal nor
+        the descriptors of the shell.
     type: str
     required: true
+  root_directory:
+    description:
+      - Directory of the root's key, such as one on a medium that is away on ordinary days.
+      - Inside O(directory) when it is left out.
+    type: path
 """

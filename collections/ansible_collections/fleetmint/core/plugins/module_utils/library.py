@@ -19,6 +19,7 @@ CA_OPTIONS = {
     "site": {"type": "str", "required": True},
     # The name of a place, not what lies there.
     "passphrases": {"type": "str", "required": True, "no_log": False},
+    "root_directory": {"type": "path"},
 }
 
 
@@ -35,7 +36,8 @@ def hierarchy(module: AnsibleModule):
     from fleetmint.pki.passphrases import open_source
 
     params = module.params
-    return Hierarchy(Path(params["directory"]), params["site"], open_source(params["passphrases"]))
+    root = Path(params["root_directory"]) if params["root_directory"] else None
+    return Hierarchy(Path(params["directory"]), params["site"], open_source(params["passphrases"]), root)
 
 
 def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:

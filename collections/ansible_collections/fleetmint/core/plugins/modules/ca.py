@@ -10,12 +10,30 @@ short_description: Make the certificate authorities of a site
 description:
   - Makes the root, the issuing CAs, their passphrases and their CRLs where they are missing.
   - Never makes a key again that exists.
+  - Beside a root that was made in a ceremony, makes the keys of the issuing CAs, asks for their certificates with
+    files, and takes over the answers that are exactly what was asked for.
 options:
   gateways:
     description: Names of the gateways; each gets a device CA of its own.
     type: list
     elements: str
     default: []
+  root:
+    description:
+      - Where the root is, C(controller) for one that this module makes, or C(ceremony) for one on a machine of its own.
+    type: str
+    choices: [controller, ceremony]
+    default: controller
+  root_fingerprint:
+    description: SHA-256 of the root of the ceremony, as its transcript has it.
+    type: str
+    default: ""
+  requests:
+    description: Directory for what is asked of the root of the ceremony.
+    type: path
+  answers:
+    description: Directory with what the root of the ceremony answered.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -42,6 +60,11 @@ reasons:
   type: list
   elements: str
   returned: success
+waiting:
+  description: Issuing CAs whose request the root of the ceremony has not answered.
+  type: list
+  elements: str
+  returned: when O(root=ceremony)
 """
 
 from ansible.module_utils.basic import AnsibleModule
@@ -55,13 +78,31 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
 
 def main() -> None:
     """Run the module."""
-    options = {**CA_OPTIONS, "gateways": {"type": "list", "elements": "str", "default": []}}
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    options = {
+        **CA_OPTIONS,
+        "gateways": {"type": "list", "elements": "str", "default": []},
+        "root": {"type": "str", "choices": ["controller", "ceremony"], "default": "controller"},
+        "root_fingerprint": {"type": "str", "default": ""},
+        "requests": {"type": "path"},
+        "answers": {"type": "path"},
+    }
+    module = AnsibleModule(
+        argument_spec=options,
+        required_if=[("root", "ceremony", ("requests", "answers"))],
+        supports_check_mode=True,
+    )
 
     def make_plan():
-        from fleetmint.pki.hierarchy import plan_hierarchy
+        from pathlib import Path
 
-        return plan_hierarchy(hierarchy(module), module.params["gateways"], utc_now())
+        from fleetmint.pki.hierarchy import plan_hierarchy
+        from fleetmint.pki.offline import Exchange, plan_offline_hierarchy
+
+        params = module.params
+        if params["root"] == "controller":
+            return plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
+        post = Exchange(Path(params["requests"]), Path(params["answers"]), params["root_fingerprint"])
+        return plan_offline_hierarchy(hierarchy(module), params["gateways"], post, utc_now())
 
     carry_out(module, make_plan)
 
