@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fleetmint import files
-from fleetmint.errors import FleetmintError, StateError
+from fleetmint.errors import ClockError, FleetmintError, StateError
 from fleetmint.pki import compat, keys, names
 from fleetmint.pki.profiles import BACKDATE, Profile, profile
 
@@ -47,11 +47,18 @@ class Authority:
 
         `sans` are DNS names and IP addresses, allowed for servers only. The certificate ends with its profile's
         lifetime or with this CA, whichever is earlier. Raises FleetmintError when the CA has ended or the key is of
-        another kind than the profile certifies, NameRefusedError for a name outside its grammar.
+        another kind than the profile certifies, ClockError when the CA has not begun, NameRefusedError for a name
+        outside its grammar.
         """
         wanted = profile(profile_name)
         checked = _checked_name(wanted, common_name)
         check_kind(wanted, public_key)
+        if now < compat.not_before(self.certificate):
+            begin = compat.not_before(self.certificate)
+            raise ClockError(
+                f"the clock says {now:%Y-%m-%d %H:%M}Z, but {_label(self.certificate)} begins on {begin:%Y-%m-%d}: set"
+                " the clock of this machine; nothing was signed"
+            )
         if now >= compat.not_after(self.certificate):
             raise FleetmintError(f"{_label(self.certificate)} ended on {compat.not_after(self.certificate):%Y-%m-%d}")
         subject = names.subject(self.site, wanted.unit, checked)

@@ -207,6 +207,7 @@ def plan_authority_crl(
     hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
 ) -> Plan:
     """Plan the CRL of the CA called `name`, with `serials` added to what it revokes, for `reason` (see Revoked)."""
+    check_clock(load_certificate(hierarchy.directory / ROOT / CERTIFICATE), now)
     return revocation.plan_crl(
         hierarchy.directory / name / revocation.CRL,
         load_certificate(hierarchy.directory / name / CERTIFICATE),

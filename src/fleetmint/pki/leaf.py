@@ -91,7 +91,6 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
     key = keys.new_leaf_key(profile(profile_name).key_kind)
 
     def make() -> None:
-        files.make_private_dir(directory)
         # Certificate first: a certificate without a key is made anew, a key without one would look finished.
         _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now).apply()
         files.write_atomically(key_path, keys.plain_pem(key))

@@ -76,8 +76,7 @@ def test_a_key_that_does_not_belong_to_its_certificate(hierarchy, now, snapshot,
         plan_client(hierarchy, "operator", "alice@test", tmp_path / "operators", now).apply()
     with pytest.raises(StateError, match="does not belong to"):
         plan_authority_crl(hierarchy, "operator", [1], now).apply()
-    after = {path: data for path, data in snapshot(tmp_path).items() if path.name != "operators"}
-    assert after == before
+    assert snapshot(tmp_path) == before
 
 
 def test_a_root_key_that_does_not_belong_to_its_certificate(hierarchy, refused):
@@ -89,6 +88,17 @@ def test_a_root_key_that_does_not_belong_to_its_certificate(hierarchy, refused):
 def test_a_clock_before_the_root_was_made(refused, now):
     refused(ClockError, "set the clock of this machine", at=now - timedelta(hours=2))
     refused(ClockError, "nothing was signed", at=now - timedelta(days=9999), gateways=["gateway"])
+
+
+def test_a_clock_before_the_root_was_made_when_something_else_is_signed(hierarchy, now, snapshot, tmp_path):
+    early = now - timedelta(hours=2)
+    before = snapshot(hierarchy.directory)
+    with pytest.raises(ClockError, match="set the clock of this machine; nothing was signed"):
+        plan_client(hierarchy, "operator", "alice@test", tmp_path / "operators", early).apply()
+    with pytest.raises(ClockError, match="set the clock"):
+        plan_authority_crl(hierarchy, "factory", [1], early)
+    assert snapshot(hierarchy.directory) == before
+    assert not (tmp_path / "operators").exists()
 
 
 def test_an_issuing_ca_of_another_site(hierarchy, refused, tmp_path, now):

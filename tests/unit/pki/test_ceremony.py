@@ -100,6 +100,13 @@ def test_shares_of_another_root_are_told_apart_from_wrong_ones(site, tmp_path, n
         check_shares(site.vault, forged)
 
 
+def test_a_key_that_is_not_the_roots_is_told_when_the_shares_are_tried(site):
+    passphrase = site.root_machine().source.read("root")
+    (site.vault / "root/ca.key").write_bytes(keys.sealed_pem(keys.new_key("P-384"), passphrase))
+    with pytest.raises(StateError, match=r"does not belong to .*ca\.crt"):
+        check_shares(site.vault, shares.read_files(site.papers()))
+
+
 def test_a_ceremony_on_a_full_disk_leaves_no_root_and_no_share(tmp_path, now, full_disk, snapshot):
     # the shares are about 500 bytes each, the transcript is more
     with full_disk(800), pytest.raises(StateError, match="cannot write"):
@@ -109,12 +116,14 @@ def test_a_ceremony_on_a_full_disk_leaves_no_root_and_no_share(tmp_path, now, fu
 
 def test_a_ceremony_that_was_cut_before_the_root_existed_can_be_held_again(site, tmp_path, now):
     (site.vault / "root").rename(site.vault / "root.unfinished")
+    (site.vault / "root.unfinished/crl.pem").write_bytes(b"of the root that never came to be")
     stale = {paper.parent for paper in site.papers()}
     again = site.make_root()
     assert again.root_fingerprint != site.root_fingerprint
     fresh = [paper for paper in again.papers() if paper.parent not in stale]
     assert again.root_fingerprint in check_shares(site.vault, shares.read_files(fresh))
     assert not (site.vault / "root.unfinished").exists()
+    assert not (site.vault / "root/crl.pem").exists()
 
 
 def test_requests_are_answered_once_and_the_same_way_again(site, snapshot, tmp_path):
@@ -194,6 +203,18 @@ def csr(site: str, name: str, *, curve: str = "P-256", extension=None, subject=N
     return builder.sign(keys.new_key(curve), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def unsigned(site: str, name: str) -> bytes:
+    """A request whose key is exchanged for another one after it was signed."""
+    requests = [x509.load_pem_x509_csr(csr(site, name)) for _ in range(2)]
+    der, points = requests[0].public_bytes(serialization.Encoding.DER), [
+        request.public_key().public_bytes(
+            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+        ) for request in requests
+    ]  # fmt: skip
+    forged = x509.load_der_x509_csr(der.replace(points[0], points[1]))
+    return forged.public_bytes(serialization.Encoding.PEM)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "why"),
     [
@@ -206,6 +227,7 @@ def csr(site: str, name: str, *, curve: str = "P-256", extension=None, subject=N
         ("server", csr("test", "server", curve="P-384"), "its key is not EC on P-256"),
         ("server", csr("test", "server", extension=x509.BasicConstraints(True, 3)), "asks for extensions"),
         ("server", csr("test", "server", subject=names.subject("test", "devices", "x")), "not the server CA of test"),
+        ("server", unsigned("test", "server"), "not signed by its own key"),
         ("server", b"", "cannot be read"),
         ("server", csr("test", "server") * 9, "cannot be read"),
     ],

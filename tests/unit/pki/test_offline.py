@@ -171,6 +171,14 @@ def test_a_root_crl_that_takes_a_revocation_back_is_refused(answered, snapshot, 
     refused(answered, snapshot, "takes back the revocation of 7")
 
 
+def test_a_root_crl_of_another_root_or_one_that_has_ended_is_refused(answered, snapshot, now):
+    other = self_signed("test", "test root", keys.new_key("P-384"), now)
+    crl(answered, now, 2, [], root=other)
+    refused(answered, snapshot, r"root-crl\.pem is not signed by the root of test")
+    crl(answered, now - timedelta(days=100), 2, [])
+    refused(answered, snapshot, r"root-crl\.pem ended on .*: let the root sign a new one")
+
+
 def test_an_answer_from_a_clock_that_is_ahead_is_refused(answered, snapshot, now):
     public = load_certificate(answered.post.answers / "server.crt").public_key()
     write(answered, answered.root().issue("server-ca", public, "test server CA", now=now + timedelta(days=2)))
@@ -228,6 +236,6 @@ def write(site, certificate):
     (site.post.answers / "server.crt").write_bytes(pem(certificate))
 
 
-def crl(site, now, number, revoked):
-    signed = revocation.build_crl(site.root(), revoked, number=number, now=now, lifetime=timedelta(days=99))
+def crl(site, now, number, revoked, root=None):
+    signed = revocation.build_crl(root or site.root(), revoked, number=number, now=now, lifetime=timedelta(days=99))
     (site.post.answers / "root-crl.pem").write_bytes(revocation.crl_pem(signed))
