@@ -45,9 +45,11 @@ def test_the_controller_asks_for_every_issuing_ca_and_says_which_are_waiting(tmp
 
 
 def test_the_answers_make_a_whole_site_in_which_a_second_run_changes_nothing(answered, snapshot, tmp_path, openssl):
+    ca = answered.controller.directory
+    assert not (ca / "bundle.bin").exists()
     plan = answered.ask()
     assert plan.facts["waiting"] == []
-    ca = answered.controller.directory
+    assert (ca / "bundle.bin").exists()
     for name in ISSUING:
         assert openssl("verify", "-x509_strict", "-CAfile", ca / "root/ca.crt", ca / name / "ca.crt").returncode == 0
         assert answered.controller.authority(name).site == "test"
