@@ -214,7 +214,7 @@ def _write_p12(
     if password is None:
         return None
     path = directory / f"{name}.key"
-    key = keys.load_key(files.read(path, "key"), None, str(path))
+    key = keys.load_leaf_key(files.read(path, "key"), None, str(path))
     issuer = load_certificate(hierarchy.directory / OPERATOR / CERTIFICATE)
     made = pkcs12.make_pkcs12(key, load_certificate(directory / f"{name}.crt"), issuer, name, password[0], encryption)
     target = out or directory / f"{name}.p12"

@@ -62,7 +62,7 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
         raise StateError(f"{final / KEY} has no certificate beside it: restore {final} from the backup of the CA")
 
     secret = shares.new_secret()
-    key = keys.new_key(PROFILES[ROOT].curve)
+    key = keys.new_key(PROFILES[ROOT].key_kind)
     root = self_signed(site, f"{site} {title(ROOT)}", key, now).certificate
     papers = shares_directory(custody, root)
 

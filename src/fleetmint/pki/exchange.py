@@ -68,8 +68,8 @@ def read_request(path: Path, site: str) -> ec.EllipticCurvePublicKey:
         raise _refused(path, "it is not signed by its own key")
     if found != subject(site, name):
         raise _refused(path, f"it names {found.rfc4514_string()}, not the {title(name)} of {site}")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, keys.CURVES[wanted.curve]):
-        raise _refused(path, f"its key is not EC on {wanted.curve}")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, keys.CURVES[wanted.key_kind]):
+        raise _refused(path, f"its key is not EC on {wanted.key_kind}")
     if extensions:
         raise _refused(path, "it asks for extensions, which the profile alone decides")
     return key
@@ -90,7 +90,7 @@ def check_answer(path: Path, site: str, root: x509.Certificate, key: ec.Elliptic
     if found.serial_number.bit_length() < MIN_SERIAL_BITS:
         raise _refused(path, "its serial number is too short to be random")
     # The same certificate made here by a stand-in for the root, which differs in nothing but the signature.
-    stand_in = Authority(root, keys.new_key(PROFILES["root"].curve))
+    stand_in = Authority(root, keys.new_key(PROFILES["root"].key_kind))
     wanted = stand_in.issue(
         profile_of(name),
         key,

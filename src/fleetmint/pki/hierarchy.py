@@ -248,7 +248,7 @@ def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str
             made[ROOT], new = _founded_root(hierarchy, now)
         else:
             root = root or made.get(ROOT) or hierarchy.authority(ROOT)
-            key, new = sealed_key(hierarchy, name, PROFILES[wanted[name]].curve)
+            key, new = sealed_key(hierarchy, name, PROFILES[wanted[name]].key_kind)
             common_name = f"{hierarchy.site} {title(name)}"
             certificate = root.issue(wanted[name], key.public_key(), common_name, now=now)
             new = [*new, _public(hierarchy.directory / name, certificate)]
@@ -271,7 +271,7 @@ def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[
         of_site(hierarchy.site, beside, found.certificate)
         check_clock(found.certificate, now)
         return found, [_public(hierarchy.directory / ROOT, found.certificate)]
-    key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].curve)
+    key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].key_kind)
     root = self_signed(hierarchy.site, f"{hierarchy.site} {title(ROOT)}", key, now)
     places = dict.fromkeys((beside, hierarchy.directory / ROOT))
     return root, new + [_public(place, root.certificate) for place in places]

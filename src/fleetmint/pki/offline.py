@@ -231,6 +231,6 @@ def _asked(hierarchy: Hierarchy, name: str, post: Exchange) -> bool:
 
 
 def _ask(hierarchy: Hierarchy, name: str, post: Exchange) -> list[files.File]:
-    key, new = sealed_key(hierarchy, name, PROFILES[exchange.profile_of(name)].curve)
+    key, new = sealed_key(hierarchy, name, PROFILES[exchange.profile_of(name)].key_kind)
     request = exchange.build_request(hierarchy.site, name, key)
     return [*new, files.File(post.requests / f"{name}{exchange.REQUEST}", request, files.PUBLIC_FILE)]

@@ -14,10 +14,10 @@ import secrets
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
 from fleetmint.errors import SecretError
+from fleetmint.pki import keys
 
 MODERN, LEGACY = "modern", "legacy"
 ENCRYPTIONS = (MODERN, LEGACY)
@@ -43,7 +43,7 @@ def checked_password(text: bytes, where: str) -> bytes:
 
 
 def make_pkcs12(
-    key: ec.EllipticCurvePrivateKey,
+    key: keys.PrivateKey,
     certificate: x509.Certificate,
     issuer: x509.Certificate,
     name: str,

@@ -41,6 +41,13 @@ def test_add_makes_key_certificate_and_pkcs12_for_their_owner_only(fleetmint, is
     assert PASSWORD not in str(said)
 
 
+def test_an_operator_whose_programs_need_rsa_gets_a_pkcs12_too(fleetmint, password_file, openssl):
+    options = ["--profile", "operator-rsa", "--p12", "--password-file", password_file, "--json"]
+    said = fleetmint("operator", "add", "carol@test", *options)
+    key = openssl("pkcs12", "-in", said["p12"], "-nocerts", "-nodes", "-passin", f"pass:{PASSWORD}").stdout
+    assert b"Private-Key: (3072 bit" in openssl("pkey", "-noout", "-text", data=key).stdout
+
+
 def test_adding_again_changes_nothing(fleetmint, issued):
     fleetmint("operator", "add", "carol@test")
     before = snapshot(issued)

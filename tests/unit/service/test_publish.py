@@ -300,7 +300,9 @@ def test_nobody_is_kicked_before_the_broker_has_the_new_list(site, now, publishe
 
 def revoke_the_operator(site, now, *serials, number=2):
     operators = site.hierarchy.authority("operator")
-    crl = build_crl(operators, [Revoked(serial, now) for serial in serials], number=number, now=now, lifetime=timedelta(days=365))
+    crl = build_crl(
+        operators, [Revoked(serial, now) for serial in serials], number=number, now=now, lifetime=timedelta(days=365)
+    )
     (site.config.crls / "operator.pem").write_bytes(crl_pem(crl))
 
 
