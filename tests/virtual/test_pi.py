@@ -56,7 +56,7 @@ def test_the_image_is_named_after_what_is_in_it(monkeypatch):
 
 
 @pytest.mark.parametrize(("said", "sentence"), [
-    ("E: Temporary failure resolving 'deb.debian.org'\n", "check the network"),
+    ("E: Temporary failure resolving 'mirror.invalid'\n", "check the network"),
     ("W: NO_PUBKEY 6ED0E7B82643E131\nE: apt failed\n", "debian-archive-keyring"),
     ("E: No space left on device\n", "the disk is full"),
     ("I: fine\nE: something else\nI: cleaning\n", "something else"),

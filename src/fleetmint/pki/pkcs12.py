@@ -5,8 +5,8 @@ Two ways to encrypt, since a file that a system does not know is refused as "wro
     modern    PBES2 with AES-256-CBC and PBKDF2-HMAC-SHA-256, MAC with SHA-256: what OpenSSL 3 writes by default.
               Firefox, Windows 10 and newer take it.
     legacy    Triple DES and SHA-1, for systems that refuse the other. Reported for macOS 12 and 13 (pyca/cryptography
-              issue 7293, chris2511/xca issue 474) and Android 11 and 12 (strongswan-docs issue 5). Its key derivation
-              adds next to nothing, so it is as good as its password and made with a random one only.
+              #7293, chris2511/xca #474) and Android 11 and 12 (strongswan-docs #5). Its key derivation adds next to
+              nothing, so it is as good as its password and made with a random one only.
 """
 
 import base64
