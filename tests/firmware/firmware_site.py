@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -90,5 +90,7 @@ def issuing(root: Authority, profile: str, now: datetime) -> Authority:
 
 
 def make_site(now: datetime) -> Site:
-    root = self_signed("test", "test root", ec.generate_private_key(ec.SECP384R1()), now)
-    return Site(root, issuing(root, "server-ca", now), issuing(root, "device-ca", now), now, new_key(), new_key())
+    # Old enough for leaves that have ended: no CA signs before it began.
+    then = now - timedelta(days=600)
+    root = self_signed("test", "test root", ec.generate_private_key(ec.SECP384R1()), then)
+    return Site(root, issuing(root, "server-ca", then), issuing(root, "device-ca", then), now, new_key(), new_key())

@@ -12,11 +12,11 @@ from fleetmint.pki.profiles import PROFILES
 pytestmark = pytest.mark.micropython
 
 GET = """
-from agent import der, https, stream
+from agent import https, stream
 from agent.errors import Problem
 certificate, key = [bytes.fromhex(part) for part in identity]
 try:
-    context = stream.context(der.split(bytes.fromhex(anchors)), certificate, key)
+    context = stream.context([bytes.fromhex(anchor)], certificate, key)
     result([https.request(context, "localhost", port, "GET", "/").status, ""])
 except Problem as error:
     result([0, str(error)])
@@ -33,8 +33,8 @@ def meet(board, tmp_path):
         trust.write_bytes(pem(trusted))
         shown = [client.der.hex(), client.key_der.hex()]
         with serving(server_context(chain, key, trust), http(lambda request: reply("200 OK"), seen)) as port:
-            anchors = anchor.public_bytes(Encoding.DER).hex()
-            status, reason = board.run(GET, anchors=anchors, identity=shown, port=port)
+            trusted_there = anchor.public_bytes(Encoding.DER).hex()
+            status, reason = board.run(GET, anchor=trusted_there, identity=shown, port=port)
         assert status == 200, reason
         return [request.client for request in seen]
 

@@ -91,9 +91,9 @@ def test_a_revoked_device_stays_revoked_whatever_is_imported(site, now, expires,
 
 
 def test_what_has_ended_already_is_not_added(site, now, factory):
-    leaf = factory.issue("factory-device", new_key().public_key(), "lamp-000002", now=now - timedelta(days=500))
-    entries = [token_entry("lamp-000001", "a", now - timedelta(days=1)), certificate_entry("lamp-000002", leaf)]
-    decision = site.import_(registration(entries), now)
+    leaf = factory.issue("factory-device", new_key().public_key(), "lamp-000002", now=now)
+    entries = [token_entry("lamp-000001", "a", now + timedelta(days=1)), certificate_entry("lamp-000002", leaf)]
+    decision = site.import_(registration(entries), now + timedelta(days=500))
     assert [kept.reason for kept in decision.kept] == ["the token has expired", "the certificate has ended"]
     assert statuses(site) == {}
 
