@@ -137,6 +137,7 @@ CLIENTS = {
     "operator": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
     "operator-rsa": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
     "station": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
+    "dashboard": ("operator", "mallory@demo", {"mqtt_operators", "operators"}),
 }
 
 
