@@ -19,7 +19,7 @@ from firmware_boards import Board
 from gateway_double import http, reply, server_context, serving
 
 from fleetmint.nvs import keys as nvs_keys
-from fleetmint.pki import keys, names
+from fleetmint.pki import bundle, keys, names
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.hierarchy import plan_authority_crl
 from fleetmint.pki.profiles import PROFILES
@@ -216,10 +216,10 @@ def test_an_older_list_of_devices_is_refused_and_the_next_signing_mends_it(site)
 # --- a server that a client CA has signed, before MicroPython ---
 
 GET = """
-from agent import der, https, stream
+from agent import https, stream
 from agent.errors import Problem
 try:
-    context = stream.context(der.split(bytes.fromhex(anchors)))
+    context = stream.context([bytes.fromhex(anchor) for anchor in anchors])
     result([https.request(context, "localhost", port, "GET", "/").status, ""])
 except Problem as error:
     result([0, str(error)])
@@ -246,7 +246,8 @@ def seen_by_a_board(site, board, tmp_path):
         client = site.client("server", key, leaf, authority.certificate, *above)
         context = server_context(client.certificate, client.key)
         with serving(context, http(lambda request: reply("200 OK"), [])) as port:
-            return board.run(GET, anchors=site.nvs(1)[nvs_keys.ANCHORS].hex(), port=port)
+            trusted = bundle.decode(site.nvs(1)[nvs_keys.BUNDLE], "the board's trust bundle").anchors
+            return board.run(GET, anchors=[anchor.hex() for anchor in trusted], port=port)
 
     return meet
 
