@@ -12,8 +12,11 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_makereport(item, call):
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item):
     """In CI a skip is a failure: whatever a test needs, the setup has to bring it."""
-    if os.environ.get("CI") and call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception):
-        pytest.fail(f"{item.nodeid} was skipped, and CI promised to run it: {call.excinfo.value}", pytrace=False)
+    report = yield
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, and CI promised to run it: {report.longrepr[-1]}"
+    return report
