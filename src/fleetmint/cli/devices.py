@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from fleetmint.cli.output import json_option, table
 from fleetmint.cli.readings import readings
 from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.ledger import open_ledger, reading
@@ -23,7 +22,7 @@ LEDGER = "ledger.sqlite"
 @click.option(
     "--readings", "seconds", type=click.FloatRange(min=0), default=0, help="Wait so long for a reading of each."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 def devices(state: Path, name: str | None, gateway: str | None, seconds: float, as_json: bool) -> None:
     """List the devices with board, certificate and last reading."""
     door = open_gateway(state, name, gateway)
@@ -34,19 +33,20 @@ def devices(state: Path, name: str | None, gateway: str | None, seconds: float, 
     if as_json:
         click.echo(json.dumps({"devices": fleet}))
         return
-    table = Table("device", "MAC", "status", "serial of its certificate", "expires", "last reading", box=None)
-    for row in fleet:
-        said = row["reading"]
-        table.add_row(
-            row["device"],
-            row["mac"] or "-",
-            row["status"],
-            row["serial"] or "-",
-            (row["not_after"] or "-")[:10],
-            "  ".join(f"{key} {value}" for key, value in said.items()) if said else "-",
-        )
-    # wide enough for a serial, whatever the terminal says: a cut serial is of no use
-    Console(width=max(Console().width, 140), soft_wrap=True).print(table)
+    columns = ["device", "MAC", "status", "serial of its certificate", "expires", "last reading"]
+    table(columns, [_row(row) for row in fleet])
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    said = row["reading"]
+    return [
+        row["device"],
+        row["mac"] or "-",
+        row["status"],
+        row["serial"] or "-",
+        (row["not_after"] or "-")[:10],
+        "  ".join(f"{key} {value}" for key, value in said.items()) if said else "-",
+    ]
 
 
 def _boards(state: Path) -> dict[str, str]:

@@ -101,18 +101,20 @@ def burn_ports(bench: Bench, ports: Sequence[str], watch: Watch = lambda _outcom
 def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan:
     """Plan to burn the boards on `ports`; nothing to do when the batch is burnt or there is no port.
 
-    Applying it raises BurnError when a board could not be burned, and fills the fact `boards` with every outcome.
+    Applying it raises BurnError when a board could not be burned. It fills the fact `boards` with every outcome, and
+    says in the fact `changed` whether any was burned: whose boards are on the ports shows only then.
     """
     todo = left(bench)
     if not todo or not ports:
         return Plan(before=f"{todo} left\n", after=f"{todo} left\n", facts={"boards": []})
-    boards: list[dict[str, Any]] = []
+    facts: dict[str, Any] = {"boards": []}
 
     def apply() -> None:
         outcomes = burn_ports(bench, ports)
-        boards.extend(
+        facts["boards"] = [
             {"port": each.port, "state": each.state, "device": each.device, "mac": each.mac} for each in outcomes
-        )
+        ]
+        facts["changed"] = any(each.state == "burned" for each in outcomes)
         failed = [each.reason for each in outcomes if each.state == "failed"]
         if failed:
             raise BurnError(f"{len(failed)} of {len(ports)} boards failed: {'; '.join(failed)}", "boards")
@@ -122,7 +124,7 @@ def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan:
         apply,
         before=f"{todo} left\n",
         after=f"{max(0, todo - len(ports))} left\n",
-        facts={"boards": boards},
+        facts=facts,
     )
 
 

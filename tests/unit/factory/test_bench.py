@@ -66,6 +66,17 @@ def test_each_board_gets_an_identity_of_its_own_and_a_second_run_touches_none(be
     assert [(tmp_path / f"boards/{number}/flash.bin").read_bytes() for number in (1, 2, 3)] == flashes
 
 
+def test_a_board_that_is_done_is_no_change_while_others_of_the_batch_are_left(bench, boards):
+    ports = boards(1)
+    plan = plan_burn(bench, ports)
+    plan.apply()
+    assert plan.facts["changed"]
+    again = plan_burn(bench, ports)
+    again.apply()
+    assert not again.facts["changed"]
+    assert left(bench) == 2
+
+
 def test_a_board_of_another_chip_is_refused_and_costs_no_identity(bench, boards, tmp_path):
     (outcome,) = burn_ports(bench, boards(1, "--chip", "esp32c3"))
     assert outcome.state == "failed"

@@ -56,9 +56,11 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
             plan.apply()
     except FleetmintError as error:
         module.fail_json(msg=str(error))
+    facts = dict(plan.facts)
     module.exit_json(
-        changed=plan.changed,
+        # Some plans know only after they were applied whether anything was left to change.
+        changed=facts.pop("changed", plan.changed),
         reasons=list(plan.reasons),
         diff={"before": plan.before, "after": plan.after},
-        **plan.facts,
+        **facts,
     )
