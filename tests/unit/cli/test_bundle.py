@@ -42,7 +42,9 @@ def test_show_tells_content_size_and_signature(hierarchy, run):
     shown = json.loads(run("show", path, "--json").output)
     assert shown["bytes"] == len(path.read_bytes())
     assert shown["signed"]
-    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    spoiled = bytearray(path.read_bytes())
+    spoiled[-1] ^= 1
+    path.write_bytes(spoiled)
     assert not json.loads(run("show", path, "--json").output)["signed"]
 
 
