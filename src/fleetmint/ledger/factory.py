@@ -1,11 +1,12 @@
 """The factory's half: batches of identities, which board got which, and what went wrong.
 
 A unit goes planned → claimed → burned, or to quarantined. From the claim on it is bound to the MAC of its board: a
-burn that was cut is taken up by the same board with the same identity, and no other board can get it.
+burn that was cut is taken up by the same board with the same identity, and no other board can get it. A board that
+came back is returned: its identity has ended for ever, and the board may get another one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,18 +23,24 @@ from fleetmint.ledger.schema import (
     FACTORY_KEY,
     PLANNED,
     QUARANTINED,
+    RETURNED,
     batches,
     burns,
     units,
 )
 from fleetmint.pki import names
 
+# SQLite before 3.32 takes at most 999 parameters in a statement.
+_CHUNK = 500
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One identity of a batch. `key_origin` is device or factory, `state` one of the four above."""
+    """One identity of a batch. `key_origin` is device or factory, `state` one of the five above.
+
+    `registered_at` is None as long as no gateway is known to know it.
+    """
 
     device: str
     batch: str
@@ -45,6 +52,7 @@ class Unit:
     reason: str | None = None
     claimed_at: datetime | None = None
     finished_at: datetime | None = None
+    registered_at: datetime | None = None
 
 
 def create_batch(connection: Connection, batch: str, planned: Mapping[str, str], *, now: datetime) -> bool:
@@ -87,9 +95,38 @@ def list_boards(connection: Connection) -> dict[str, str]:
 
 
 def find_unit_of_board(connection: Connection, mac: str) -> Unit | None:
-    """Return the unit bound to this board, or None for a board that never had one."""
-    row = connection.execute(select(units).where(units.c.mac == _checked_mac(mac))).first()
+    """Return the unit bound to this board, or None for a board that has none: it never had one, or was returned."""
+    row = connection.execute(select(units).where(units.c.mac == _checked_mac(mac), units.c.state != RETURNED)).first()
     return None if row is None else _unit(row)
+
+
+def mark_registered(connection: Connection, batch: str, devices: Collection[str], *, actor: str, now: datetime) -> int:
+    """Record that the gateway knows these identities of the batch; return for how many that is news."""
+    news = [
+        unit.device for unit in list_units(connection, batch) if unit.registered_at is None and unit.device in devices
+    ]
+    for start in range(0, len(news), _CHUNK):
+        chosen = units.c.device.in_(news[start : start + _CHUNK])
+        connection.execute(update(units).where(chosen).values(registered_at=now))
+    if news:
+        events.append(connection, at=now, actor=actor, kind="registered", subject=batch, detail={"units": len(news)})
+    return len(news)
+
+
+def take_back(connection: Connection, device: str, reason: str, *, actor: str, now: datetime) -> Unit:
+    """Record that the board of `device` came back: the identity has ended for ever, and the board is free for another.
+
+    A second time changes nothing. Raises StateError for a unit that never reached a board.
+    """
+    unit = _get(connection, device)
+    if unit.state == RETURNED:
+        return unit
+    if unit.state == PLANNED:
+        raise StateError(f"{device} was never burned into a board, so no board with it can have come back")
+    _set(connection, device, state=RETURNED, reason=reason, finished_at=now)
+    detail = {"mac": unit.mac, "reason": reason, "was": unit.state}
+    events.append(connection, at=now, actor=actor, kind="returned", subject=device, detail=detail)
+    return _get(connection, device)
 
 
 def claim(connection: Connection, batch: str, mac: str, worker: str, *, port: str, now: datetime) -> Unit:
@@ -164,8 +201,8 @@ def release(connection: Connection, device: str, *, untouched: bool, now: dateti
 
 
 def counts(connection: Connection, batch: str) -> dict[str, int]:
-    """Return how many units of the batch are in each state, all four states named."""
-    found = dict.fromkeys((PLANNED, CLAIMED, BURNED, QUARANTINED), 0)
+    """Return how many units of the batch are in each state, all five states named."""
+    found = dict.fromkeys((PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED), 0)
     rows = connection.execute(select(units.c.state, func.count()).where(units.c.batch == batch).group_by(units.c.state))
     return found | {str(state): int(number) for state, number in rows}
 
@@ -215,8 +252,8 @@ def _get(connection: Connection, device: str) -> Unit:
 
 def _units_named(connection: Connection, devices: list[str]) -> list[Unit]:
     found: list[Unit] = []
-    for start in range(0, len(devices), 500):  # SQLite before 3.32 takes at most 999 parameters
-        rows = connection.execute(select(units).where(units.c.device.in_(devices[start : start + 500])))
+    for start in range(0, len(devices), _CHUNK):
+        rows = connection.execute(select(units).where(units.c.device.in_(devices[start : start + _CHUNK])))
         found += [_unit(row) for row in rows]
     return found
 
@@ -233,6 +270,7 @@ def _unit(row: Any) -> Unit:
         row.reason,
         row.claimed_at,
         row.finished_at,
+        row.registered_at,
     )
 
 

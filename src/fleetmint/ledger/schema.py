@@ -60,7 +60,11 @@ settings = Table(
 
 REGISTERED, ACTIVE, REVOKED = "registered", "active", "revoked"
 
+# What became of a board at the bench, as far as the gateway is told.
+BURNED, QUARANTINED, RETURNED = "burned", "quarantined", "returned"
+
 # registered: has an unused token; active: has a certificate; revoked: for ever.
+# The board (mac, result and when) is what the factory hands over after burning: attributes, never the identity.
 devices = Table(
     "devices",
     metadata,
@@ -70,8 +74,13 @@ devices = Table(
     Column("registered_at", UtcTime, nullable=False),
     Column("revoked_at", UtcTime),
     Column("revoke_reason", String(30)),
+    Column("mac", String(17), index=True),
+    Column("result", String(12)),
+    Column("result_at", UtcTime),
     _device_id(),
     _one_of("status", (REGISTERED, ACTIVE, REVOKED)),
+    CheckConstraint(text("result IN ('burned', 'quarantined', 'returned')"), name="result"),
+    CheckConstraint(text("(result IS NULL) = (result_at IS NULL)"), name="result_has_time"),
 )
 
 UNUSED, USED, REPLACED = "unused", "used", "replaced"
@@ -166,8 +175,10 @@ batches = Table(
     Column("created_at", UtcTime, nullable=False),
 )
 
-PLANNED, CLAIMED, BURNED, QUARANTINED = "planned", "claimed", "burned", "quarantined"
+PLANNED, CLAIMED = "planned", "claimed"
 
+# returned: the board came back and its identity has ended; the board is free for another one.
+# registered_at: since when the gateway knows this identity; before that nothing may be burned with it.
 units = Table(
     "units",
     metadata,
@@ -182,15 +193,22 @@ units = Table(
     Column("reason", Text),
     Column("claimed_at", UtcTime),
     Column("finished_at", UtcTime),
+    Column("registered_at", UtcTime),
     _device_id(),
     _one_of("key_origin", (DEVICE_KEY, FACTORY_KEY)),
-    _one_of("state", (PLANNED, CLAIMED, BURNED, QUARANTINED)),
+    _one_of("state", (PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED)),
     CheckConstraint(text("(state = 'planned') = (mac IS NULL)"), name="mac_when_claimed"),
     CheckConstraint(text("mac IS NULL OR (length(mac) = 17 AND mac = lower(mac))"), name="mac_form"),
-    # One identity for a board, and one board for an identity, whatever became of either.
-    UniqueConstraint("mac"),
     UniqueConstraint("batch", "position"),
     Index(None, "batch", "state", "position"),
+)
+# One identity for a board, and one board for an identity, until the board comes back and that identity has ended.
+Index(
+    "ix_units_mac",
+    units.c.mac,
+    unique=True,
+    sqlite_where=text("state <> 'returned'"),
+    postgresql_where=text("state <> 'returned'"),
 )
 
 # Every attempt to burn, for the record; what counts is the state of the unit.

@@ -68,7 +68,7 @@ def test_a_burned_board_gets_its_identity_back_as_burned(claim, do, engine):
     do(factory.record_burned, unit.device, "slot-1")
     again = claim(1)
     assert (again.device, again.state, again.port) == (unit.device, "burned", "/dev/ttyUSB0")
-    assert counts(engine) == {"planned": 2, "claimed": 0, "burned": 1, "quarantined": 0}
+    assert counts(engine) == {"planned": 2, "claimed": 0, "burned": 1, "quarantined": 0, "returned": 0}
 
 
 def test_stations_that_claim_at_once_never_get_the_same_identity(tmp_path, now, engine):
@@ -125,7 +125,7 @@ def test_a_quarantined_board_and_identity_stay_aside_until_released(claim, do, e
     with pytest.raises(StateError, match="in quarantine as lamp-000001 \\(MD5 mismatch\\)"):
         claim(1)
     assert claim(2).device == "lamp-000002"
-    assert counts(engine) == {"planned": 1, "claimed": 1, "burned": 0, "quarantined": 1}
+    assert counts(engine) == {"planned": 1, "claimed": 1, "burned": 0, "quarantined": 1, "returned": 0}
     released = do(factory.release, unit.device, untouched=False)
     assert (released.state, released.mac, released.reason) == ("claimed", mac(1), None)
     assert claim(3).device == "lamp-000003"
@@ -185,3 +185,25 @@ def test_every_attempt_is_recorded(claim, do, engine, now):
 def test_a_unit_that_is_not_there_is_named(do):
     with pytest.raises(StateError, match="no unit 'lamp-999999'"):
         do(factory.record_burned, "lamp-999999", "slot-1")
+
+
+def test_a_board_that_came_back_is_free_for_another_identity_and_its_own_has_ended(claim, do, engine):
+    do(factory.record_burned, claim(1).device, "slot-1")
+    returned = do(factory.take_back, "lamp-000001", "display broken", actor="bench@test")
+    assert (returned.state, returned.mac, returned.reason) == ("returned", mac(1), "display broken")
+    assert do(factory.take_back, "lamp-000001", "again", actor="bench@test") == returned
+    assert claim(1).device == "lamp-000002"
+    assert counts(engine) == {"planned": 1, "claimed": 1, "burned": 0, "quarantined": 0, "returned": 1}
+
+
+def test_what_never_reached_a_board_cannot_come_back(do, batch):
+    with pytest.raises(StateError, match="lamp-000002 was never burned"):
+        do(factory.take_back, "lamp-000002", "?", actor="bench@test")
+
+
+def test_the_ledger_keeps_since_when_the_gateway_knows_an_identity(do, engine, batch, now):
+    assert do(factory.mark_registered, "lamps-1", {"lamp-000001", "lamp-000003"}, actor="bench@test") == 2
+    assert do(factory.mark_registered, "lamps-1", set(BATCH), actor="bench@test") == 1
+    assert do(factory.mark_registered, "lamps-1", set(BATCH), actor="bench@test") == 0
+    with reading(engine) as connection:
+        assert {unit.registered_at for unit in factory.list_units(connection, "lamps-1")} == {now}
