@@ -56,7 +56,7 @@ class GatewaySite:
 
     def findings(self) -> tuple[str, ...]:
         with self.reading() as connection:
-            return audit.findings(connection)
+            return tuple(map(str, audit.findings(connection)))
 
     def register(self, now: datetime, *devices: str, **document) -> dict[str, str]:
         """Register devices and return their tokens."""

@@ -12,6 +12,7 @@ from fleetmint.errors import FleetmintError
 
 # Loaded when asked for: the gateway has the libraries of its own commands only.
 COMMANDS = {
+    "audit": "fleetmint.cli.audit",
     "bundle": "fleetmint.cli.bundle",
     "burn": "fleetmint.cli.burn",
     "ca": "fleetmint.cli.ca",

@@ -10,14 +10,17 @@ import click
 from cryptography import x509
 from sqlalchemy.engine import Engine
 
+from fleetmint.cli.findings import report
 from fleetmint.errors import PublishError
 from fleetmint.ledger import create_schema, imports, open_ledger, reading, revocation, writing
+from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.registration import read_registration
 from fleetmint.pki import keys, names
 from fleetmint.pki.authority import load_authority, load_certificate
 from fleetmint.pki.revocation import REASONS
 from fleetmint.service import device_ca
+from fleetmint.service.audit import findings as audit_findings
 from fleetmint.service.clock import utc_now
 from fleetmint.service.config import Config, config_path, load_config
 from fleetmint.service.device_crl import plan_device_crl
@@ -195,6 +198,21 @@ def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
         _say(as_json, values, text)
     if done.problems:
         raise PublishError("; ".join(done.problems))
+
+
+@gateway.command("audit")
+@_as_json
+@click.pass_context
+def audit(ctx: click.Context, as_json: bool) -> None:
+    """Check that nothing has been lost, doubled or left lying about; exits with 1 when there is a finding."""
+    config = _config(ctx)
+
+    def run(engine: Engine) -> tuple[tuple[Finding, ...], int]:
+        with reading(engine) as connection:
+            return audit_findings(config, connection, utc_now()), len(list_devices(connection))
+
+    found, number = _with_ledger(config, run)
+    report(as_json, found, f"{number} devices checked")
 
 
 @gateway.command("request")

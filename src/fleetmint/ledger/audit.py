@@ -1,6 +1,11 @@
-"""The promises of the ledger, checked row by row, by whoever has done something nasty to it."""
+"""The promises of the ledger, checked row by row, by whoever has done something nasty to it: the gateway's half.
 
-from collections import Counter
+The factory's half is in factory_audit.py; both begin with what every ledger promises.
+"""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import Any
 
 from cryptography import x509
 from sqlalchemy import select, text
@@ -8,66 +13,133 @@ from sqlalchemy.engine import Connection
 
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, UNUSED, USED, certificates, devices, tokens
+from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, REVOKED, UNUSED, USED, certificates, devices, tokens
 from fleetmint.pki import keys, names
 
+RESTORE = "restore the latest backup of the ledger, and find out who or what wrote to it"
+_REVOKE = (
+    "revoke the device with `ansible-playbook playbooks/revoke.yml -e device={}` and give its board a new identity"
+)
 
-def findings(connection: Connection) -> tuple[str, ...]:
-    """Return what is wrong with a gateway's ledger, a sentence each; empty when it keeps its promises."""
-    found: list[str] = []
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken promise: what is wrong with which thing, and what to do about it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.remedy}"
+
+
+def findings(connection: Connection) -> tuple[Finding, ...]:
+    """Return what is wrong with a gateway's ledger; empty when it keeps its promises."""
+    return (
+        *of_database(connection),
+        *_of_certificates(connection),
+        *_of_tokens(connection),
+        *_of_devices(connection),
+    )
+
+
+def of_database(connection: Connection) -> list[Finding]:
+    """Return what is wrong with a ledger of either kind, whatever is in it: the file, its references, its events."""
+    found: list[Finding] = []
     if connection.dialect.name == "sqlite":
         problems = [str(row[0]) for row in connection.execute(text("PRAGMA integrity_check"))]
-        found += [f"the file is damaged: {problem}" for problem in problems if problem != "ok"]
+        found += [Finding(f"the file is damaged ({problem})", RESTORE) for problem in problems if problem != "ok"]
         found += [
-            f"a row of {row[0]} refers to nothing" for row in connection.execute(text("PRAGMA foreign_key_check"))
+            Finding(f"a row of {row[0]} refers to nothing", RESTORE)
+            for row in connection.execute(text("PRAGMA foreign_key_check"))
         ]
-    found += [f"event {seq} does not follow from the one before it" for seq in events.broken_links(connection)]
-    found += _of_certificates(connection)
-    found += _of_tokens(connection)
-    found += _of_devices(connection)
-    return tuple(found)
-
-
-def _of_certificates(connection: Connection) -> list[str]:
-    found: list[str] = []
-    live: Counter[str] = Counter()
-    for row in connection.execute(select(certificates)):
-        if row.status in (ACTIVE, RESERVED):
-            live[row.device] += 1
-        if row.der is None:
-            continue
-        certificate = x509.load_der_x509_certificate(bytes(row.der))
-        key = certificate.public_key()
-        says = (
-            serial_text(certificate.serial_number),
-            names.common_name(certificate.subject),
-            keys.spki_sha256(key).hex(),  # type: ignore[arg-type]
-        )
-        if says != (row.serial, row.device, row.spki_sha256):
-            found.append(f"the certificate {row.serial} of {row.device} is not the one that its row describes")
-    found += [f"{device} has {number} certificates at once" for device, number in live.items() if number > 1]
+    broken = events.broken_links(connection)
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        found.append(Finding(f"event {broken[0]} does not follow from the one before it{more}", RESTORE))
     return found
 
 
-def _of_tokens(connection: Connection) -> list[str]:
+def _of_certificates(connection: Connection) -> list[Finding]:
+    found: list[Finding] = []
+    live: Counter[str] = Counter()
+    owners: defaultdict[str, set[str]] = defaultdict(set)
+    for row in connection.execute(select(certificates)):
+        if row.status in (ACTIVE, RESERVED):
+            live[row.device] += 1
+        owners[row.spki_sha256].add(row.device)
+        if row.der is not None and not _is_described(row):
+            found.append(
+                Finding(
+                    f"the certificate {row.serial} of {row.device} is not the one that its row describes",
+                    _REVOKE.format(row.device),
+                )
+            )
+    found += [
+        Finding(f"{device} has {number} certificates at once", _REVOKE.format(device))
+        for device, number in sorted(live.items())
+        if number > 1
+    ]
+    found += [
+        Finding(f"{' and '.join(sorted(shared))} have the same public key", _REVOKE.format("ID") + " for each of them")
+        for shared in owners.values()
+        if len(shared) > 1
+    ]
+    return found
+
+
+def _is_described(row: Any) -> bool:
+    try:
+        certificate = x509.load_der_x509_certificate(bytes(row.der))
+        says = (
+            serial_text(certificate.serial_number),
+            names.common_name(certificate.subject),
+            keys.spki_sha256(certificate.public_key()).hex(),  # type: ignore[arg-type]
+        )
+    except Exception:  # a broken field raises whatever the parser likes
+        return False
+    return says == (row.serial, row.device, row.spki_sha256)
+
+
+def _of_tokens(connection: Connection) -> list[Finding]:
     issued = Counter(connection.execute(select(certificates.c.token_sha256)).scalars())
     found = []
     for row in connection.execute(select(tokens)):
         number = issued[row.token_sha256]
         if number != (1 if row.state == USED else 0):
-            found.append(f"a token of {row.device} is {row.state} and has {number} certificates")
+            found.append(
+                Finding(
+                    f"a token of {row.device} is {row.state} and has {number} certificates", _REVOKE.format(row.device)
+                )
+            )
     return found
 
 
-def _of_devices(connection: Connection) -> list[str]:
+def _of_devices(connection: Connection) -> list[Finding]:
     live = set(
         connection.execute(select(certificates.c.device).where(certificates.c.status.in_((ACTIVE, RESERVED)))).scalars()
     )
     waiting = set(connection.execute(select(tokens.c.device).where(tokens.c.state == UNUSED)).scalars())
+    boards: defaultdict[str, list[str]] = defaultdict(list)
     found = []
-    for row in connection.execute(select(devices.c.device, devices.c.status)):
+    for row in connection.execute(select(devices).order_by(devices.c.device)):
         holds = {REGISTERED: (row.device in waiting, row.device not in live), ACTIVE: (row.device in live,)}
         rules = holds.get(row.status, (row.device not in live, row.device not in waiting))
         if not all(rules):
-            found.append(f"{row.device} is {row.status}, but its certificates and tokens say something else")
+            found.append(
+                Finding(
+                    f"{row.device} is {row.status}, but its certificates and tokens say something else",
+                    _REVOKE.format(row.device),
+                )
+            )
+        if row.mac is not None and row.status != REVOKED:
+            boards[row.mac].append(row.device)
+    found += [
+        Finding(
+            f"the board {mac} is {' and '.join(sharing)} at once",
+            "ask the board itself (`fleetmint burn` says whose it is), and revoke the other",
+        )
+        for mac, sharing in boards.items()
+        if len(sharing) > 1
+    ]
     return found

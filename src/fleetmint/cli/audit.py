@@ -1,0 +1,87 @@
+"""`fleetmint audit`: whether the factory's ledger and the controller's state keep their promises."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint.cli.devices import LEDGER
+from fleetmint.cli.findings import report
+from fleetmint.cli.output import examples, json_option
+from fleetmint.cli.site import as_option, gateway_option, open_gateway, state_option
+from fleetmint.errors import StateError
+from fleetmint.factory import audit as of_state
+from fleetmint.factory.batch import REGISTRATION
+from fleetmint.ledger import factory_audit, open_ledger, reading
+from fleetmint.ledger.audit import Finding
+from fleetmint.ledger.factory import Unit, list_units
+from fleetmint.ledger.schema import batches
+
+
+@click.command(epilog=examples("fleetmint audit", "fleetmint audit --ask-gateway --json"))
+@state_option
+@click.option(
+    "--ledger", "url", metavar="URL", help="SQLAlchemy URL of the factory's ledger, if it is not in the state."
+)
+@click.option("--ask-gateway", is_flag=True, help="Compare with what the gateways know, too.")
+@as_option
+@gateway_option
+@json_option
+def audit(
+    state: Path, url: str | None, ask_gateway: bool, name: str | None, gateway: str | None, as_json: bool
+) -> None:
+    """Check that nothing has been lost, doubled or left lying about.
+
+    One board for each identity and one identity for each board; every burn recorded once and with its result; the
+    chain of events unbroken; batch files as the ledger has them; no private key outside its place. Each finding says
+    what to do. Changes nothing, and exits with 1 when there is a finding. `fleetmint gateway audit` is the same for
+    a gateway.
+    """
+    found: list[Finding] = []
+    units: list[Unit] = []
+    if url is not None or (state / LEDGER).exists():
+        ledger_findings, units = _of_ledger(url or f"sqlite:///{(state / LEDGER).absolute()}")
+        found += ledger_findings
+        found += of_state.batch_findings(state, units)
+    elif any((state / "batches").glob("*")):
+        found.append(Finding(f"there are batches in {state} and no ledger", "restore the latest backup of the ledger"))
+    found += of_state.key_findings(state)
+    if ask_gateway:
+        found += _of_gateways(state, units, name, gateway)
+    report(as_json, found, f"{len(units)} identities checked")
+
+
+def _of_ledger(url: str) -> tuple[list[Finding], list[Unit]]:
+    engine = open_ledger(url)
+    try:
+        with reading(engine) as connection:
+            named = connection.execute(batches.select().order_by(batches.c.batch)).all()
+            units = [unit for row in named for unit in list_units(connection, row.batch)]
+            return list(factory_audit.findings(connection)), units
+    finally:
+        engine.dispose()
+
+
+def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:
+    mine: dict[str, list[Unit]] = {}
+    for unit in units:
+        where = gateway_of(state, unit.batch)
+        if gateway in (None, where):
+            mine.setdefault(where, []).append(unit)
+    found = []
+    for where, theirs in mine.items():
+        found += of_state.gateway_findings(theirs, open_gateway(state, name, where).get("/v1/devices")["devices"])
+    return found
+
+
+def gateway_of(state: Path, batch: str) -> str:
+    """Return the gateway that a batch is made for; raise StateError when its files do not say."""
+    path = state / "batches" / batch / REGISTRATION
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        return str(document["gateway"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StateError(
+            f"cannot read {path}: make the batch again with the same file, which writes it anew"
+        ) from error

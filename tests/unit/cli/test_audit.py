@@ -1,0 +1,122 @@
+"""`fleetmint audit`: nothing lost, doubled or left lying about."""
+
+import json
+
+import pytest
+
+from fleetmint.factory.audit import gateway_findings
+from fleetmint.ledger import open_ledger
+from fleetmint.ledger.factory import Unit
+from fleetmint.pki import keys
+
+
+@pytest.fixture
+def found(fleetmint):
+    """What the audit finds: the same for a person as for a program, and told by the exit code."""
+
+    def run(*arguments) -> list[str]:
+        text, machine = fleetmint("audit", *arguments), fleetmint("audit", *arguments, "--json")["findings"]
+        assert text.exit_code == bool(machine)
+        for each in machine:
+            assert each["what"] in text.stdout
+            assert each["remedy"] in text.stdout
+        return [each["what"] for each in machine]
+
+    return run
+
+
+def test_a_site_after_ordinary_work_has_no_findings(found, fleetmint):
+    assert found() == []
+    assert "2 identities checked: nothing found" in fleetmint("audit").stdout
+
+
+def test_a_private_key_outside_its_place_is_found_whatever_it_is_called(found, state):
+    (state / "batches/first/notes.txt").write_bytes(b"for later\n" + keys.plain_pem(keys.new_key()))
+    (what,) = (each for each in found() if "private key" in each)
+    assert "notes.txt" in what
+
+
+def test_a_key_of_a_ca_that_is_not_encrypted_is_found(found, state):
+    (state / "ca/factory/ca.key").write_bytes(keys.plain_pem(keys.new_key()))
+    assert found() == [f"the key of a CA in {state}/ca/factory/ca.key is not encrypted"]
+
+
+@pytest.mark.parametrize("place", ["issued/operators/bench@test.key", "ca/root/ca.key", "ledger.sqlite", "ca"])
+def test_what_others_may_read_is_found(found, state, place):
+    (state / place).chmod(0o755)
+    assert len(found()) == 1
+    assert str(state / place) in found()[0]
+
+
+def test_ssh_keys_and_large_files_are_no_business_of_ours(found, state):
+    (state / "ssh_key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    (state / "flash.bin").write_bytes(bytes(1 << 20) + b"PRIVATE KEY-----")
+    assert found() == []
+
+
+def test_batch_files_that_lost_a_device_are_found(found, state):
+    path = state / "batches/first/registration.json"
+    document = json.loads(path.read_text())
+    del document["devices"][1]
+    path.write_text(json.dumps(document))
+    assert found() == ["the files of the batch first and the ledger differ in lamp-000002"]
+    path.write_text("{")
+    assert found() == [f"{path} is damaged"]
+
+
+def test_a_lost_ledger_is_found_and_an_empty_site_is_fine(found, state):
+    for path in state.glob("ledger.sqlite*"):
+        path.unlink()
+    assert found() == [f"there are batches in {state} and no ledger"]
+
+
+def test_a_damaged_ledger_is_told_with_its_remedy(fleetmint, state, refused):
+    with (state / "ledger.sqlite").open("r+b") as file:
+        file.write(b"this is no database")
+    refused(fleetmint("audit"), "restore the latest backup")
+
+
+def test_a_ledger_elsewhere_is_named_by_its_url(found, state, tmp_path):
+    (state / "ledger.sqlite").rename(tmp_path / "elsewhere.sqlite")
+    assert found("--ledger", f"sqlite:///{tmp_path}/elsewhere.sqlite") == []
+    engine = open_ledger(f"sqlite:///{tmp_path}/elsewhere.sqlite")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("update events set actor = 'nobody'")
+        connection.exec_driver_sql("commit")
+    engine.dispose()
+    assert len(found("--ledger", f"sqlite:///{tmp_path}/elsewhere.sqlite")) == 1
+
+
+def unit(device, state, mac=None, now=None):
+    return Unit(device, "lamps-1", "device", state, mac, registered_at=now)
+
+
+def row(device, status="active", mac=None, batch="lamps-1"):
+    return {"device": device, "batch": batch, "status": status, "mac": mac}
+
+
+def test_a_gateway_that_was_told_everything_has_no_findings(now):
+    units = [unit("lamp-000001", "burned", "m1", now), unit("lamp-000002", "returned", "m2", now),
+             unit("lamp-000003", "planned", now=now), unit("lamp-000004", "planned")]  # fmt: skip
+    rows = [row("lamp-000001", mac="m1"), row("lamp-000002", "revoked"), row("lamp-000003"), row("bulb-1", batch="x")]
+    assert gateway_findings(units, rows) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([], "lamp-000001 was registered, and the gateway does not know it: `fleetmint batch register lamps-1`"),
+        ([row("lamp-000001")], "the gateway says none: `fleetmint batch handover lamps-1`"),
+        ([row("lamp-000001", mac="m9")], "is the board m1, and the gateway says m9"),
+        ([row("lamp-000001", mac="m1"), row("lamp-000009")], "the gateway knows lamp-000009"),
+    ],
+)
+def test_what_the_gateway_was_not_told_is_found(now, rows, words):
+    findings = gateway_findings([unit("lamp-000001", "burned", "m1", now)], rows)
+    assert len(findings) == 1
+    assert words in str(findings[0])
+
+
+def test_a_returned_board_that_the_gateway_still_lets_in_is_found(now):
+    (finding,) = gateway_findings([unit("lamp-000001", "returned", "m1", now)], [row("lamp-000001", mac="m1")])
+    assert "still lets it in" in finding.what

@@ -1,0 +1,67 @@
+"""What a gateway's audit looks at beside the ledger: revocation lists and keys."""
+
+from datetime import timedelta
+
+import pytest
+from gateway_site import certificate_entry, new_key, registration
+
+from fleetmint.ledger import open_ledger
+from fleetmint.ledger.revocation import revoke
+from fleetmint.pki import keys
+from fleetmint.service.audit import findings
+from fleetmint.service.device_crl import plan_device_crl
+
+
+@pytest.fixture
+def audit(site, now):
+    def run(later=timedelta(0)) -> list[str]:
+        with site.reading() as connection:
+            return [str(each) for each in findings(site.config, connection, now + later)]
+
+    return run
+
+
+@pytest.fixture
+def sign(site, now):
+    def run():
+        engine = open_ledger(site.config.ledger)
+        plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now).apply()
+        engine.dispose()
+
+    return run
+
+
+@pytest.fixture
+def leaf(site, now):
+    factory = site.hierarchy.authority("factory")
+    leaf = factory.issue("factory-device", new_key().public_key(), "lamp-000002", now=now)
+    site.import_(registration([certificate_entry("lamp-000002", leaf)]), now)
+    (site.config.device_ca / "ca.key").chmod(0o400)
+    return leaf
+
+
+def test_a_gateway_after_ordinary_work_has_no_findings(audit, sign, leaf):
+    sign()
+    assert audit() == []
+
+
+def test_a_missing_or_ended_list_is_found(audit, sign, leaf):
+    assert any("device.pem" in each for each in audit())
+    sign()
+    assert ["ended" in each for each in audit(timedelta(days=8))] == [True]
+
+
+def test_a_revocation_that_the_list_lacks_is_found_with_what_brings_it(audit, sign, leaf, site, now):
+    sign()
+    with site.writing() as connection:
+        revoke(connection, "lamp-000002", reason="unspecified", actor="test", now=now)
+    (finding,) = audit()
+    assert f"does not revoke {leaf.serial_number:x} of lamp-000002" in finding
+    assert f"fleetmint revoke {leaf.serial_number:x} --ca factory" in finding
+
+
+def test_keys_that_others_may_read_or_that_do_not_belong_here_are_found(audit, sign, leaf, site):
+    sign()
+    (site.config.device_ca / "ca.key").chmod(0o644)
+    (site.config.trust / "root.key").write_bytes(keys.plain_pem(keys.new_key()))
+    assert [each.split(str(site.root))[0] for each in audit()] == ["others may read ", "there is a private key in "]
