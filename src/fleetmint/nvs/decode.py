@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fleetmint.errors import NvsError
+from fleetmint.nvs.crypt import NvsKeys, decrypt
 from fleetmint.nvs.layout import (
     BITMAP_OFFSET,
     ENTRIES_PER_PAGE,
@@ -23,16 +24,17 @@ from fleetmint.nvs.layout import (
     crc32,
     page_sequence,
 )
+from fleetmint.nvs.values import BLOB, STRING
 
 _INTEGERS = {
-    Type.U8: "<B",
-    Type.U16: "<H",
-    Type.U32: "<I",
-    Type.U64: "<Q",
-    Type.I8: "<b",
-    Type.I16: "<h",
-    Type.I32: "<i",
-    Type.I64: "<q",
+    Type.U8: ("u8", "<B"),
+    Type.U16: ("u16", "<H"),
+    Type.U32: ("u32", "<I"),
+    Type.U64: ("u64", "<Q"),
+    Type.I8: ("i8", "<b"),
+    Type.I16: ("i16", "<h"),
+    Type.I32: ("i32", "<i"),
+    Type.I64: ("i64", "<q"),
 }
 _WITH_DATA = (Type.STRING, Type.BLOB, Type.BLOB_DATA)
 
@@ -46,15 +48,32 @@ class _Item:
     where: str
 
 
-def decode(image: bytes, *, skip_damaged: bool = False) -> dict[str, dict[str, int | bytes]]:
+def decode(
+    image: bytes, *, skip_damaged: bool = False, keys: NvsKeys | None = None
+) -> dict[str, dict[str, int | bytes]]:
     """Return what the NVS partition `image` holds: namespace → key → value, in the order in which it was written.
 
     Integers of every width come as int, strings and blobs as bytes (a string without its final zero). An erased
     partition is empty. Namespaces without a key are left out, since a device cannot tell them from missing ones.
+    `keys` open an encrypted one.
 
-    Raises NvsError when a checksum is wrong or a part of a blob is missing. With `skip_damaged` such an entry does not
-    exist, as for a device; content that is no NVS at all is then empty.
+    Raises NvsError when a checksum is wrong or a part of a blob is missing, as with wrong keys. With `skip_damaged`
+    such an entry does not exist, as for a device; content that is no NVS at all is then empty.
     """
+    typed = decode_typed(image, skip_damaged=skip_damaged, keys=keys)
+    return {space: {key: value for key, (_, value) in values.items()} for space, values in typed.items()}
+
+
+def decode_typed(
+    image: bytes, *, skip_damaged: bool = False, keys: NvsKeys | None = None
+) -> dict[str, dict[str, tuple[str, int | bytes]]]:
+    """Return namespace → key → (type, value), with a type of values.TYPES; otherwise as `decode`.
+
+    The values are pairs and no `Value`, since a device may hold what this package would not write: a string that is no
+    UTF-8, for example.
+    """
+    if keys is not None:
+        image = decrypt(image, keys)
     if len(image) % PAGE_SIZE:
         raise NvsError(f"an NVS partition consists of pages of {PAGE_SIZE} bytes; {len(image):#x} bytes do not")
     damages: list[str] = []
@@ -69,7 +88,7 @@ def decode(image: bytes, *, skip_damaged: bool = False) -> dict[str, dict[str, i
         for item in items
         if item.entry.type == Type.BLOB_DATA
     }
-    found: dict[str, dict[str, int | bytes]] = {}
+    found: dict[str, dict[str, tuple[str, int | bytes]]] = {}
     for item in items:
         namespace = names.get(item.entry.namespace)
         if namespace is None or item.entry.type == Type.BLOB_DATA:
@@ -143,17 +162,18 @@ def _data(entry: Entry, rest: bytes) -> bytes | None:
     return rest[:size] if size <= len(rest) and crc == crc32(rest[:size]) else None
 
 
-def _value(item: _Item, chunks: dict[tuple[int, bytes, int], bytes]) -> int | bytes | None:
+def _value(item: _Item, chunks: dict[tuple[int, bytes, int], bytes]) -> tuple[str, int | bytes] | None:
     entry = item.entry
     if entry.type in _INTEGERS:
-        return int(struct.unpack_from(_INTEGERS[Type(entry.type)], entry.value)[0])
+        name, layout = _INTEGERS[Type(entry.type)]
+        return name, int(struct.unpack_from(layout, entry.value)[0])
     if entry.type == Type.STRING:
-        return item.data.removesuffix(b"\0")
+        return STRING, item.data.removesuffix(b"\0")
     if entry.type == Type.BLOB:
-        return item.data
+        return BLOB, item.data
     if entry.type != Type.BLOB_INDEX:
         return None
     size, count, first = struct.unpack_from("<IBB", entry.value)
     parts = [chunks.get((entry.namespace, entry.name, first + i)) for i in range(count)]
     whole = b"".join(part for part in parts if part is not None)
-    return whole if None not in parts and len(whole) == size else None
+    return (BLOB, whole) if None not in parts and len(whole) == size else None

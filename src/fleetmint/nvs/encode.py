@@ -1,13 +1,14 @@
 """From names and values to the image of an NVS partition.
 
 The result is, byte for byte, that of Espressif's nvs_partition_gen (multi-page blobs, version 2) for the same
-namespaces and keys in the same order.
+namespaces and keys in the same order. It also takes strings of 3,969 to 4,000 bytes, which ESP-IDF can read and the
+generator gives up on.
 """
 
 import struct
-from collections.abc import Mapping
 
 from fleetmint.errors import NvsError
+from fleetmint.nvs.crypt import NvsKeys, encrypt_page
 from fleetmint.nvs.layout import (
     BITMAP_OFFSET,
     ENTRIES_PER_PAGE,
@@ -15,7 +16,6 @@ from fleetmint.nvs.layout import (
     FIRST_ENTRY_OFFSET,
     MAX_BLOB,
     MAX_CHUNKS,
-    MAX_NAME,
     MAX_NAMESPACES,
     MIN_PAGES,
     NAMESPACE_OF_NAMES,
@@ -27,12 +27,26 @@ from fleetmint.nvs.layout import (
     crc32,
     page_header,
 )
+from fleetmint.nvs.values import BLOB, STRING, Entries, Value, check_name
+
+# type → what the entry says, and how its number lies in it
+_NUMBERS = {
+    "u8": (Type.U8, struct.Struct("<B")),
+    "u16": (Type.U16, struct.Struct("<H")),
+    "u32": (Type.U32, struct.Struct("<I")),
+    "u64": (Type.U64, struct.Struct("<Q")),
+    "i8": (Type.I8, struct.Struct("<b")),
+    "i16": (Type.I16, struct.Struct("<h")),
+    "i32": (Type.I32, struct.Struct("<i")),
+    "i64": (Type.I64, struct.Struct("<q")),
+}
 
 
-def encode(entries: Mapping[str, Mapping[str, int | bytes]], size: int) -> bytes:
+def encode(entries: Entries, size: int, keys: NvsKeys | None = None) -> bytes:
     """Return the image of an NVS partition of `size` bytes that holds `entries` (namespace → key → value).
 
-    An int is stored as a signed 32-bit integer, bytes as a blob: the two types that MicroPython's esp32.NVS can read.
+    A Value says its type; a bare int is stored as i32 and bare bytes as a blob, the two types that MicroPython's
+    esp32.NVS can read. With `keys` the entries are encrypted (which MicroPython's stock build cannot read).
     The image fills the whole partition, so that nothing of an older one stays readable, and its last page is empty:
     a device that finds no empty page erases all of its NVS.
 
@@ -43,9 +57,9 @@ def encode(entries: Mapping[str, Mapping[str, int | bytes]], size: int) -> bytes
         raise NvsError(f"an NVS partition has at least {MIN_PAGES} pages of {PAGE_SIZE} bytes; {size:#x} bytes are not")
     if len(entries) > MAX_NAMESPACES:
         raise NvsError(f"NVS holds at most {MAX_NAMESPACES} namespaces, not {len(entries)}")
-    writer = _Writer(size // PAGE_SIZE)
+    writer = _Writer(size // PAGE_SIZE, keys)
     for number, (namespace, values) in enumerate(entries.items(), start=1):
-        writer.write(NAMESPACE_OF_NAMES, Type.U8, _name(namespace, "namespace"), struct.pack("<B", number))
+        writer.write(NAMESPACE_OF_NAMES, Type.U8, check_name(namespace, "namespace"), struct.pack("<B", number))
         for key, value in values.items():
             _write_value(writer, number, key, f"{namespace}:{key}", value)
     return writer.image()
@@ -54,8 +68,9 @@ def encode(entries: Mapping[str, Mapping[str, int | bytes]], size: int) -> bytes
 class _Writer:
     """Fills the pages of an image one after the other and keeps the last one empty."""
 
-    def __init__(self, pages: int) -> None:
+    def __init__(self, pages: int, keys: NvsKeys | None) -> None:
         self._pages = pages
+        self._keys = keys
         self._done: list[bytes] = []
         self._page = bytearray()
 
@@ -72,10 +87,21 @@ class _Writer:
 
     def write_chunk(self, namespace: int, name: bytes, chunk: int, data: bytes) -> None:
         """Append one chunk of a blob, which has to fit into this page."""
+        self._write_data(namespace, Type.BLOB_DATA, chunk, name, data)
+
+    def write_string(self, namespace: int, name: bytes, data: bytes) -> None:
+        """Append a string, with its final zero, within one page."""
+        # Espressif's generator never fills the last entry of a page with a string, and so do we, as long as it goes
+        # onto an empty page then.
+        if self._page and len(data) > self.room - ENTRY_SIZE:
+            self.turn_page()
+        self._write_data(namespace, Type.STRING, NO_CHUNK, name, data)
+
+    def _write_data(self, namespace: int, kind: Type, chunk: int, name: bytes, data: bytes) -> None:
         padded = data.ljust(-(-len(data) // ENTRY_SIZE) * ENTRY_SIZE, b"\xff")
         span = 1 + len(padded) // ENTRY_SIZE
         value = struct.pack("<HHI", len(data), 0xFFFF, crc32(data))
-        self._page += Entry(namespace, Type.BLOB_DATA, span, chunk, name, value).to_bytes() + padded
+        self._page += Entry(namespace, kind, span, chunk, name, value).to_bytes() + padded
 
     def turn_page(self) -> None:
         if len(self._done) + 2 >= self._pages:
@@ -96,22 +122,28 @@ class _Writer:
         bitmap = (1 << 8 * (FIRST_ENTRY_OFFSET - BITMAP_OFFSET)) - 1
         for entry in range(written):
             bitmap &= ~(1 << 2 * entry)
-        header = page_header(state, len(self._done)) + bitmap.to_bytes(FIRST_ENTRY_OFFSET - BITMAP_OFFSET, "little")
-        return (header + self._page).ljust(PAGE_SIZE, b"\xff")
+        number = len(self._done)
+        entries = self._page if self._keys is None else encrypt_page(self._page, number, self._keys)
+        header = page_header(state, number) + bitmap.to_bytes(FIRST_ENTRY_OFFSET - BITMAP_OFFSET, "little")
+        return (header + entries).ljust(PAGE_SIZE, b"\xff")
 
 
-def _write_value(writer: _Writer, namespace: int, key: str, label: str, value: int | bytes) -> None:
-    name = _name(key, "key")
-    if isinstance(value, int):
+def _write_value(writer: _Writer, namespace: int, key: str, label: str, value: int | bytes | Value) -> None:
+    name = check_name(key, "key")
+    kind, content = (value.type, value.content) if isinstance(value, Value) else (_BARE.get(type(value)), value)
+    if isinstance(content, int) and kind in _NUMBERS:
+        number, layout = _NUMBERS[kind]
         try:
-            packed = struct.pack("<i", value)
+            packed = layout.pack(content)
         except struct.error:
             raise NvsError(f"the number of {label} does not fit into 32 bits with a sign") from None
-        writer.write(namespace, Type.I32, name, packed)
-    elif isinstance(value, bytes):
-        _write_blob(writer, namespace, name, label, value)
+        writer.write(namespace, number, name, packed)
+    elif isinstance(content, bytes) and kind == STRING:
+        writer.write_string(namespace, name, content + b"\0")
+    elif isinstance(content, bytes) and kind == BLOB:
+        _write_blob(writer, namespace, name, label, content)
     else:
-        raise NvsError(f"the value of {label} is a {type(value).__name__}; NVS takes int and bytes here")
+        raise NvsError(f"the value of {label} is a {type(value).__name__}; NVS takes int, bytes and Value here")
 
 
 def _write_blob(writer: _Writer, namespace: int, name: bytes, label: str, data: bytes) -> None:
@@ -133,8 +165,4 @@ def _write_blob(writer: _Writer, namespace: int, name: bytes, label: str, data: 
     writer.write(namespace, Type.BLOB_INDEX, name, struct.pack("<IBB", len(data), chunks, 0))
 
 
-def _name(text: str, kind: str) -> bytes:
-    # ESP-IDF stores up to 15 bytes and a zero; anything but visible ASCII would not survive a console or a CSV
-    if not 1 <= len(text) <= MAX_NAME or not all("!" <= character <= "~" for character in text):
-        raise NvsError(f"{text!r} is no {kind} of NVS: it has to be 1 to {MAX_NAME} visible ASCII characters")
-    return text.encode("ascii")
+_BARE: dict[type, str] = {int: "i32", bytes: BLOB}

@@ -35,6 +35,8 @@ MAX_NAME = 15
 MAX_CHUNKS = 127
 CHUNK_SIZE = (ENTRIES_PER_PAGE - 1) * ENTRY_SIZE
 MAX_BLOB = MAX_CHUNKS * CHUNK_SIZE
+# A string lies within one page, and its final zero counts.
+MAX_STRING = CHUNK_SIZE
 
 
 class PageState(IntEnum):

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleetmint.errors import NvsError
-from fleetmint.nvs.decode import decode
+from fleetmint.nvs.crypt import NvsKeys
+from fleetmint.nvs.decode import decode, decode_typed
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.layout import (
     BITMAP_OFFSET,
@@ -21,6 +22,7 @@ from fleetmint.nvs.layout import (
     crc32,
     page_header,
 )
+from fleetmint.nvs.values import Value
 
 SIZE = 4 * PAGE_SIZE
 EMPTY_PAGE = b"\xff" * PAGE_SIZE
@@ -75,6 +77,29 @@ def page(*entries, sequence=0, state=PageState.ACTIVE, erased=()):
 @settings(max_examples=60, deadline=None)
 def test_what_was_encoded_comes_back(entries):
     assert decode(encode(entries, 60 * PAGE_SIZE)) == entries
+
+
+@pytest.mark.parametrize("keys", [None, NvsKeys(bytes(range(64)))])
+def test_types_come_back_plain_and_encrypted(keys):
+    values = {
+        "low": Value("i64", -(2**63)),
+        "high": Value("u64", 2**64 - 1),
+        "text": Value("string", "grün".encode()),
+        "blob": Value("blob", b"\xff" * 5000),
+        "empty": Value("string", b""),
+    }
+    image = encode({"n": values}, SIZE, keys)
+    found = decode_typed(image, keys=keys)
+    assert {key: Value(*pair) for key, pair in found["n"].items()} == values
+
+
+def test_an_encrypted_image_tells_nothing_without_its_keys():
+    image = encode({"n": {"wifi_psk": b"correct horse battery"}}, SIZE, NvsKeys.new())
+    assert b"horse" not in image
+    assert b"wifi_psk" not in image
+    assert decode(image, skip_damaged=True) == {}
+    with pytest.raises(NvsError, match="entry 0 of page 0 is wrong"):
+        decode(image, keys=NvsKeys.new())
 
 
 def test_an_erased_partition_is_empty():

@@ -7,11 +7,26 @@ from hypothesis import strategies as st
 
 from fleetmint.errors import NvsError
 from fleetmint.nvs import keys
+from fleetmint.nvs.crypt import NvsKeys
+from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.layout import CHUNK_SIZE, ENTRIES_PER_PAGE, MAX_BLOB, MAX_NAMESPACES, PAGE_SIZE
+from fleetmint.nvs.values import Value
 
 NAMES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=15)
 NUMBERS = st.integers(-(2**31), 2**31 - 1)
+RANGES = {f"u{bits}": (0, 2**bits - 1) for bits in (8, 16, 32, 64)} | {
+    f"i{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32, 64)
+}
+TYPED_NUMBERS = st.sampled_from(sorted(RANGES)).flatmap(
+    lambda kind: st.builds(Value, st.just(kind), st.integers(*RANGES[kind]))
+)
+# Espressif's generator takes at most 3,967 bytes and a zero, though its message says 4,000
+STRINGS = st.builds(
+    lambda size, end: Value("string", ("x" * size + end).encode()),
+    st.integers(0, 100) | st.integers(3800, 3960),
+    st.sampled_from(["", "ä", "€", "🔑"]),
+)
 # sizes around the borders of an entry and of a page, and some that span pages
 SIZES = st.one_of(
     st.integers(0, 100),
@@ -19,26 +34,32 @@ SIZES = st.one_of(
     st.integers(3900, 9000),
 )
 BLOBS = st.builds(lambda size, byte: bytes([byte]) * size, SIZES, st.integers(0, 255))
-ENTRIES = st.dictionaries(NAMES, st.dictionaries(NAMES, NUMBERS | BLOBS, max_size=40), max_size=4)
+VALUES = NUMBERS | BLOBS | TYPED_NUMBERS | STRINGS
+ENTRIES = st.dictionaries(NAMES, st.dictionaries(NAMES, VALUES, max_size=40), max_size=4)
+KEYS = st.binary(min_size=64, max_size=64).filter(lambda data: data[:32] != data[32:]).map(NvsKeys)
 
 
-def espressif_image(entries, size):
+def espressif_image(entries, size, keys=None):
     """Return what Espressif's generator makes of `entries`, None when they do not fit."""
     file = io.BytesIO()
+    secret = {"is_encrypt": True, "key": keys.data} if keys else {}
     try:
-        with espressif.nvs_open(file, size - PAGE_SIZE, espressif.Page.VERSION2) as nvs:
+        with espressif.nvs_open(file, size - PAGE_SIZE, espressif.Page.VERSION2, **secret) as nvs:
             for namespace, values in entries.items():
                 nvs.write_namespace(namespace)
                 for key, value in values.items():
-                    nvs.write_entry(key, value, "i32" if isinstance(value, int) else "binary")
+                    typed = (
+                        value if isinstance(value, Value) else Value("i32" if isinstance(value, int) else "blob", value)
+                    )
+                    nvs.write_entry(key, typed.content, "binary" if typed.type == "blob" else typed.type)
     except espressif.InsufficientSizeError:
         return None
     return file.getvalue()
 
 
-def our_image(entries, size):
+def our_image(entries, size, keys=None):
     try:
-        return encode(entries, size)
+        return encode(entries, size, keys)
     except NvsError:
         return None
 
@@ -48,6 +69,29 @@ def our_image(entries, size):
 def test_an_image_is_byte_for_byte_that_of_espressifs_generator(entries, pages):
     size = pages * PAGE_SIZE
     assert our_image(entries, size) == espressif_image(entries, size)
+
+
+@given(ENTRIES, st.integers(3, 6), KEYS)
+@settings(max_examples=25, deadline=None)
+def test_an_encrypted_image_is_that_of_espressifs_generator_with_the_same_keys(entries, pages, keys):
+    size = pages * PAGE_SIZE
+    assert our_image(entries, size, keys) == espressif_image(entries, size, keys)
+
+
+@pytest.mark.parametrize("filled", range(ENTRIES_PER_PAGE - 4, ENTRIES_PER_PAGE + 3))
+@pytest.mark.parametrize("size", [0, 30, 31, 32, 62, 63, 64, 3966, 3967])
+def test_a_string_at_the_end_of_a_page_lies_where_espressif_puts_it(filled, size):
+    # `size` is without the final zero, the namespace is an entry too
+    entries = {"n": {f"k{i}": i for i in range(filled - 1)} | {"text": Value("string", b"x" * size)}}
+    assert encode(entries, 8 * PAGE_SIZE) == espressif_image(entries, 8 * PAGE_SIZE)
+
+
+@pytest.mark.parametrize("size", [3968, 3999])
+def test_a_string_for_which_espressifs_generator_has_no_page_fills_a_page_of_its_own(size):
+    entries = {"n": {"a": 1, "text": Value("string", b"x" * size), "b": 2}}
+    with pytest.raises(espressif.PageFullError):
+        espressif_image(entries, 4 * PAGE_SIZE)
+    assert decode(encode(entries, 4 * PAGE_SIZE)) == {"n": {"a": 1, "text": b"x" * size, "b": 2}}
 
 
 @pytest.mark.parametrize("filled", range(ENTRIES_PER_PAGE - 4, ENTRIES_PER_PAGE + 3))

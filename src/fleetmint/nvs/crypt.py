@@ -1,0 +1,95 @@
+"""Encrypted NVS: the keys, where a device has them from, and the encryption of the entries.
+
+Source: ESP-IDF, "NVS Encryption", components/nvs_flash/src/nvs_encrypted_partition.cpp and
+components/nvs_sec_provider. The entries are XTS-AES-256, 32 bytes each, with the entry's offset in the partition as
+the tweak (16 bytes, little-endian); the head of a page and its bitmap stay plain. The device has the two keys
+
+- from a partition nvs_keys, which only flash encryption protects: XTS key 32 | tweak key 32 | CRC u32 | FF … to 4096;
+- or makes them with its HMAC peripheral of a key in an eFuse block that no software can read:
+  HMAC-SHA256(key, 5A5ABEAE x 8) and HMAC-SHA256(key, A5A5DECE x 8).
+"""
+
+import hmac
+import secrets
+import struct
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from fleetmint.errors import NvsError
+from fleetmint.nvs.layout import ENTRY_SIZE, FIRST_ENTRY_OFFSET, PAGE_SIZE, crc32
+
+KEYS_PARTITION_SIZE = PAGE_SIZE
+HMAC_KEY_SIZE = 32
+_XTS_SIZE = 64
+_CRC = struct.Struct("<I")
+_ERASED = b"\xff" * ENTRY_SIZE
+_SEED_OF_KEY = bytes.fromhex("5a5abeae") * 8
+_SEED_OF_TWEAK = bytes.fromhex("a5a5dece") * 8
+
+
+@dataclass(frozen=True)
+class NvsKeys:
+    """The XTS key and the tweak key, 32 bytes each, one behind the other. No message and no repr shows them."""
+
+    data: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.data) != _XTS_SIZE:
+            raise NvsError(f"the keys of an encrypted NVS have {_XTS_SIZE} bytes, not {len(self.data)}")
+        if self.data[:32] == self.data[32:]:
+            raise NvsError("the two keys of an encrypted NVS are the same: they are not random")
+
+    @classmethod
+    def new(cls) -> "NvsKeys":
+        """Return random keys, for a partition nvs_keys."""
+        return cls(secrets.token_bytes(_XTS_SIZE))
+
+    @classmethod
+    def of_hmac_key(cls, key: bytes) -> "NvsKeys":
+        """Return the keys that a device makes of the HMAC key in its eFuse, 32 bytes."""
+        if len(key) != HMAC_KEY_SIZE:
+            raise NvsError(f"an HMAC key of an eFuse block has {HMAC_KEY_SIZE} bytes, not {len(key)}")
+        return cls(hmac.digest(key, _SEED_OF_KEY, "sha256") + hmac.digest(key, _SEED_OF_TWEAK, "sha256"))
+
+    @classmethod
+    def from_partition(cls, image: bytes) -> "NvsKeys":
+        """Return the keys in the image of a partition nvs_keys; raise NvsError when there are none, or damaged ones."""
+        end = _XTS_SIZE + _CRC.size
+        if len(image) < end or image[end:].strip(b"\xff"):
+            raise NvsError("this is no partition nvs_keys: it holds 64 bytes of keys, their CRC, and FF")
+        keys, (crc,) = image[:_XTS_SIZE], _CRC.unpack_from(image, _XTS_SIZE)
+        if crc != crc32(keys):
+            raise NvsError("the keys in this partition nvs_keys are damaged: their CRC is wrong")
+        return cls(keys)
+
+    def to_partition(self, size: int = KEYS_PARTITION_SIZE) -> bytes:
+        """Return the image of a partition nvs_keys of `size` bytes."""
+        if size < KEYS_PARTITION_SIZE or size % PAGE_SIZE:
+            raise NvsError(f"a partition nvs_keys has whole pages of {PAGE_SIZE} bytes; {size:#x} bytes are not")
+        return (self.data + _CRC.pack(crc32(self.data))).ljust(size, b"\xff")
+
+
+def encrypt_page(entries: bytes | bytearray, number: int, keys: NvsKeys) -> bytes:
+    """Return the written `entries` of page `number` (0, 1, …) encrypted; the length stays."""
+    return b"".join(
+        _cipher(keys, start).encryptor().update(entries[start - first : start - first + ENTRY_SIZE])
+        for first in (number * PAGE_SIZE + FIRST_ENTRY_OFFSET,)
+        for start in range(first, first + len(entries), ENTRY_SIZE)
+    )
+
+
+def decrypt(image: bytes, keys: NvsKeys) -> bytes:
+    """Return the image of an encrypted NVS partition as a plain one. With other keys its entries are noise."""
+    plain = bytearray(image)
+    for page in range(0, len(image) - PAGE_SIZE + 1, PAGE_SIZE):
+        for start in range(page + FIRST_ENTRY_OFFSET, page + PAGE_SIZE, ENTRY_SIZE):
+            entry = image[start : start + ENTRY_SIZE]
+            # what was never written is erased flash; a written entry looks like it once in 2^256 times
+            if entry != _ERASED:
+                plain[start : start + ENTRY_SIZE] = _cipher(keys, start).decryptor().update(entry)
+    return bytes(plain)
+
+
+def _cipher(keys: NvsKeys, offset: int) -> Cipher[modes.XTS]:
+    return Cipher(algorithms.AES(keys.data), modes.XTS(offset.to_bytes(16, "little")))
