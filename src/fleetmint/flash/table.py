@@ -41,23 +41,46 @@ _SUBTYPES = {
     (DATA, "fat"): FAT,
     (DATA, "spiffs"): 0x82,
 }
-# MicroPython makes its file system in whatever the rows leave free; a table of ours says so, since only then can a
-# station find the place (`with_vfs`). The rows are the same on every chip.
+# The rows of MicroPython's ports/esp32/partitions-*.csv, which are the same on every chip. A row `vfs` with the rest of
+# the flash is left out here: some releases have it and others make the same file system without one. A table of ours
+# says where it is, since only then can a station find the place (`with_vfs`).
+_HEAD = """
+    nvs,      data, nvs,     0x9000,   0x6000,
+    phy_init, data, phy,     0xf000,   0x1000,
+"""
+_HEAD_OTA = """
+    nvs,      data, nvs,     0x9000,   0x4000,
+    otadata,  data, ota,     0xd000,   0x2000,
+    phy_init, data, phy,     0xf000,   0x1000,
+"""
+_SINGLE = f"{_HEAD} factory, app, factory, 0x10000, 0x1F0000,"
+# 2.4 MiB a slot, on every flash from 8 MiB on
+_OTA = f"{_HEAD_OTA} ota_0, app, ota_0, 0x10000, 0x270000,\n ota_1, app, ota_1, 0x280000, 0x270000,"
+_MIB = 0x100000
+# layout → rows and the least flash it is made for
 _STOCK = {
-    "4MiB": """
-        nvs,      data, nvs,     0x9000,   0x6000,
-        phy_init, data, phy,     0xf000,   0x1000,
-        factory,  app,  factory, 0x10000,  0x1F0000,
-    """,
-    "4MiB-ota": """
-        nvs,      data, nvs,     0x9000,   0x4000,
-        otadata,  data, ota,     0xd000,   0x2000,
-        phy_init, data, phy,     0xf000,   0x1000,
-        ota_0,    app,  ota_0,   0x10000,  0x180000,
-        ota_1,    app,  ota_1,   0x190000, 0x180000,
-    """,
+    "4MiB": (_SINGLE, 4 * _MIB),
+    # builds with a read-only file system in the flash behind the app
+    "4MiB-romfs": (
+        f"{_HEAD} factory, app, factory, 0x10000, 0x1D0000,\n romfs, data, 0x8f, 0x1E0000, 0x20000,",
+        4 * _MIB,
+    ),
+    "4MiB-ota": (
+        f"{_HEAD_OTA} ota_0, app, ota_0, 0x10000, 0x180000,\n ota_1, app, ota_1, 0x190000, 0x180000,",
+        4 * _MIB,
+    ),
+    "8MiB": (_SINGLE, 8 * _MIB),
+    "8MiB-ota": (_OTA, 8 * _MIB),
+    "16MiB": (_SINGLE, 16 * _MIB),
+    "16MiB-ota": (_OTA, 16 * _MIB),
+    "32MiB": (_SINGLE, 32 * _MIB),
+    "32MiB-ota": (_OTA, 32 * _MIB),
 }
 STOCK_LAYOUTS = tuple(_STOCK)
+# Where else a station can take the table from.
+FROM_BOARD = "board"
+FROM_FIRMWARE = "firmware"
+LAYOUTS = (*STOCK_LAYOUTS, FROM_BOARD, FROM_FIRMWARE)
 
 
 @dataclass(frozen=True)
@@ -151,11 +174,17 @@ class PartitionTable:
         return replace(self, partitions=(*self.partitions, vfs))
 
 
-def stock(layout: str, flash_size: int = 0x400000) -> PartitionTable:
-    """Return MicroPython's own table `layout` (one of STOCK_LAYOUTS) with a file system to the end of the flash."""
+def stock(layout: str, flash_size: int | None = None) -> PartitionTable:
+    """Return MicroPython's own table `layout` (one of STOCK_LAYOUTS) with a file system to the end of the flash.
+
+    `flash_size` is that of the board in bytes; None means the one in the layout's name.
+    """
     if layout not in _STOCK:
         raise ImageError(f"there is no layout {layout!r}; choose one of {', '.join(STOCK_LAYOUTS)}")
-    return PartitionTable.from_csv(_STOCK[layout]).with_vfs(flash_size)
+    rows, least = _STOCK[layout]
+    if flash_size is not None and flash_size < least:
+        raise ImageError(f"layout {layout} is for a flash of {least:#x} bytes and more; this one has {flash_size:#x}")
+    return PartitionTable.from_csv(rows).with_vfs(least if flash_size is None else flash_size)
 
 
 def _from_csv_line(line: str) -> Partition:

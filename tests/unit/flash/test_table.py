@@ -75,7 +75,17 @@ def test_a_partition_that_is_missing_is_an_error_that_names_those_there_are():
 
 @pytest.mark.parametrize(
     ("layout", "nvs", "vfs"),
-    [("4MiB", (0x9000, 0x6000), (0x200000, 0x200000)), ("4MiB-ota", (0x9000, 0x4000), (0x310000, 0xF0000))],
+    [
+        ("4MiB", (0x9000, 0x6000), (0x200000, 0x200000)),
+        ("4MiB-romfs", (0x9000, 0x6000), (0x200000, 0x200000)),
+        ("4MiB-ota", (0x9000, 0x4000), (0x310000, 0xF0000)),
+        ("8MiB", (0x9000, 0x6000), (0x200000, 0x600000)),
+        ("8MiB-ota", (0x9000, 0x4000), (0x4F0000, 0x310000)),
+        ("16MiB", (0x9000, 0x6000), (0x200000, 0xE00000)),
+        ("16MiB-ota", (0x9000, 0x4000), (0x4F0000, 0xB10000)),
+        ("32MiB", (0x9000, 0x6000), (0x200000, 0x1E00000)),
+        ("32MiB-ota", (0x9000, 0x4000), (0x4F0000, 0x1B10000)),
+    ],
 )
 def test_a_stock_layout_of_micropython_has_its_places(layout, nvs, vfs):
     table = stock(layout)
@@ -86,11 +96,11 @@ def test_a_stock_layout_of_micropython_has_its_places(layout, nvs, vfs):
 
 @pytest.mark.parametrize("layout", STOCK_LAYOUTS)
 def test_the_file_system_of_a_stock_layout_takes_the_rest_of_a_larger_flash(layout):
-    assert stock(layout, 0x800000).end == 0x800000
+    assert stock(layout, 0x4000000).end == 0x4000000
 
 
 def test_an_unknown_layout_is_refused():
-    with pytest.raises(ImageError, match="no layout '2MiB'; choose one of 4MiB, 4MiB-ota"):
+    with pytest.raises(ImageError, match="no layout '2MiB'; choose one of 4MiB, 4MiB-romfs"):
         stock("2MiB")
 
 
@@ -100,8 +110,14 @@ def test_a_table_with_a_file_system_keeps_it():
 
 
 def test_a_flash_without_room_for_a_file_system_is_refused():
+    table = PartitionTable.from_bytes(BINARY)
     with pytest.raises(ImageError, match="no room for a file system behind 0x200000"):
-        stock("4MiB", 0x200000)
+        table.with_vfs(0x200000)
+
+
+def test_a_flash_smaller_than_the_layout_says_is_refused():
+    with pytest.raises(ImageError, match="8MiB is for a flash of 0x800000 bytes and more; this one has 0x400000"):
+        stock("8MiB", 0x400000)
 
 
 NVS = Partition("nvs", 1, 2, 0x9000, 0x6000)
