@@ -72,10 +72,10 @@ def decode_typed(
     The values are pairs and no `Value`, since a device may hold what this package would not write: a string that is no
     UTF-8, for example.
     """
-    if keys is not None:
-        image = decrypt(image, keys)
     if len(image) % PAGE_SIZE:
         raise NvsError(f"an NVS partition consists of pages of {PAGE_SIZE} bytes; {len(image):#x} bytes do not")
+    if keys is not None:
+        image = decrypt(image, keys)
     damages: list[str] = []
     items = list(_items(image, damages))
     names = {

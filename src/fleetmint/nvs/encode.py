@@ -21,10 +21,10 @@ from fleetmint.nvs.layout import (
     NAMESPACE_OF_NAMES,
     NO_CHUNK,
     PAGE_SIZE,
-    Entry,
     PageState,
     Type,
     crc32,
+    pack_entry,
     page_header,
 )
 from fleetmint.nvs.values import BLOB, STRING, Entries, Value, check_name
@@ -40,6 +40,11 @@ _NUMBERS = {
     "i32": (Type.I32, struct.Struct("<i")),
     "i64": (Type.I64, struct.Struct("<q")),
 }
+
+_DATA = struct.Struct("<HHI")
+_BITMAP_SIZE = FIRST_ENTRY_OFFSET - BITMAP_OFFSET
+_EMPTY = (1 << 8 * _BITMAP_SIZE) - 1
+_LOWER_BITS = _EMPTY // 3
 
 
 def encode(entries: Entries, size: int, keys: NvsKeys | None = None) -> bytes:
@@ -83,7 +88,7 @@ class _Writer:
         """Append one entry with up to 8 bytes of value, on a new page if this one is full."""
         if self.room < 0:
             self.turn_page()
-        self._page += Entry(namespace, kind, 1, NO_CHUNK, name, value.ljust(8, b"\xff")).to_bytes()
+        self._page += pack_entry(namespace, kind, 1, NO_CHUNK, name, value.ljust(8, b"\xff"))
 
     def write_chunk(self, namespace: int, name: bytes, chunk: int, data: bytes) -> None:
         """Append one chunk of a blob, which has to fit into this page."""
@@ -100,8 +105,8 @@ class _Writer:
     def _write_data(self, namespace: int, kind: Type, chunk: int, name: bytes, data: bytes) -> None:
         padded = data.ljust(-(-len(data) // ENTRY_SIZE) * ENTRY_SIZE, b"\xff")
         span = 1 + len(padded) // ENTRY_SIZE
-        value = struct.pack("<HHI", len(data), 0xFFFF, crc32(data))
-        self._page += Entry(namespace, kind, span, chunk, name, value).to_bytes() + padded
+        value = _DATA.pack(len(data), 0xFFFF, crc32(data))
+        self._page += pack_entry(namespace, kind, span, chunk, name, value) + padded
 
     def turn_page(self) -> None:
         if len(self._done) + 2 >= self._pages:
@@ -119,12 +124,10 @@ class _Writer:
     def _finished(self, state: PageState) -> bytes:
         written = len(self._page) // ENTRY_SIZE
         # WRITTEN is 0b10 and EMPTY 0b11: clear the lower bit of each written entry
-        bitmap = (1 << 8 * (FIRST_ENTRY_OFFSET - BITMAP_OFFSET)) - 1
-        for entry in range(written):
-            bitmap &= ~(1 << 2 * entry)
+        bitmap = _EMPTY ^ (_LOWER_BITS & ((1 << 2 * written) - 1))
         number = len(self._done)
         entries = self._page if self._keys is None else encrypt_page(self._page, number, self._keys)
-        header = page_header(state, number) + bitmap.to_bytes(FIRST_ENTRY_OFFSET - BITMAP_OFFSET, "little")
+        header = page_header(state, number) + bitmap.to_bytes(_BITMAP_SIZE, "little")
         return (header + entries).ljust(PAGE_SIZE, b"\xff")
 
 

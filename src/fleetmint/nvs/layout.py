@@ -76,12 +76,20 @@ class Type(IntEnum):
 
 
 _ENTRY = struct.Struct("<BBBBI16s8s")
+_ENTRY_BEHIND_CRC = struct.Struct("<16s8s")
+_CRC = struct.Struct("<I")
 _PAGE = struct.Struct("<IIB19sI")
 
 
 def crc32(data: bytes) -> int:
     """Return the CRC-32 of ESP's ROM: zlib's, started with all ones."""
     return zlib.crc32(data, 0xFFFFFFFF)
+
+
+def pack_entry(namespace: int, kind: int, span: int, chunk: int, name: bytes, value: bytes) -> bytes:
+    """Return the 32 bytes of an entry, with their CRC; `value` is its last 8."""
+    head, tail = bytes((namespace, kind, span, chunk)), _ENTRY_BEHIND_CRC.pack(name, value)
+    return head + _CRC.pack(zlib.crc32(tail, crc32(head))) + tail
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,7 @@ class Entry:
 
     def to_bytes(self) -> bytes:
         """Return the 32 bytes, with their CRC."""
-        raw = _ENTRY.pack(self.namespace, self.type, self.span, self.chunk, 0, self.name, self.value)
-        return raw[:4] + struct.pack("<I", crc32(raw[:4] + raw[8:])) + raw[8:]
+        return pack_entry(self.namespace, self.type, self.span, self.chunk, self.name, self.value)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> "Entry | None":
@@ -112,7 +119,7 @@ class Entry:
 def page_header(state: PageState, sequence: int) -> bytes:
     """Return the first 32 bytes of a page of version 2."""
     raw = _PAGE.pack(state, sequence, VERSION_2, b"\xff" * 19, 0)
-    return raw[:28] + struct.pack("<I", crc32(raw[4:28]))
+    return raw[:28] + _CRC.pack(crc32(raw[4:28]))
 
 
 def page_sequence(page: bytes) -> int | None:

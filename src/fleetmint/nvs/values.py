@@ -6,12 +6,14 @@ MicroPython's esp32.NVS reads two of them, i32 and blob; the others are for firm
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fleetmint.errors import NvsError
 from fleetmint.nvs.layout import MAX_BLOB, MAX_NAME, MAX_STRING
 
+_NAME = re.compile(rf"[!-~]{{1,{MAX_NAME}}}")
 # type → the bits of the number, and whether it has a sign
 _BITS = {
     **{f"u{bits}": (bits, False) for bits in (8, 16, 32, 64)},
@@ -96,7 +98,7 @@ def collect(rows: Iterable[tuple[str, str, int | bytes | Value]]) -> dict[str, d
 def check_name(text: str, kind: str) -> bytes:
     """Return `text` as NVS stores the name of a `kind` ("key" or "namespace"); raise NvsError if it cannot."""
     # ESP-IDF stores up to 15 bytes and a zero; anything but visible ASCII would not survive a console or a CSV
-    if not 1 <= len(text) <= MAX_NAME or not all("!" <= character <= "~" for character in text):
+    if not _NAME.fullmatch(text):
         raise NvsError(f"{text!r} is no {kind} of NVS: it has to be 1 to {MAX_NAME} visible ASCII characters")
     return text.encode("ascii")
 

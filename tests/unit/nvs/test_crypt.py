@@ -1,9 +1,12 @@
 import pytest
 from click.testing import CliRunner
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from esp_idf_nvs_partition_gen import nvs_partition_gen as espressif
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fleetmint.errors import NvsError
-from fleetmint.nvs.crypt import HMAC_KEY_SIZE, KEYS_PARTITION_SIZE, NvsKeys
+from fleetmint.nvs.crypt import HMAC_KEY_SIZE, KEYS_PARTITION_SIZE, NvsKeys, encrypt_page
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.layout import PAGE_SIZE
 
@@ -36,6 +39,17 @@ def test_espressifs_tool_opens_what_was_encrypted(tmp_path):
     done = CliRunner().invoke(espressif._build_cli(), [*arguments, str(tmp_path)])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "plain.bin").read_bytes() == encode(entries, 4 * PAGE_SIZE)
+
+
+@given(st.binary(min_size=64, max_size=64).filter(lambda data: data[:32] != data[32:]), st.integers(0, 300), st.data())
+@settings(max_examples=50, deadline=None)
+def test_a_page_is_encrypted_as_openssls_xts_does_it_unit_by_unit(data, number, draw):
+    entries = draw.draw(st.integers(0, 126)) * draw.draw(st.binary(min_size=32, max_size=32))
+    offsets = range(number * PAGE_SIZE + 64, number * PAGE_SIZE + 64 + len(entries), 32)
+    ciphers = [Cipher(algorithms.AES(data), modes.XTS(offset.to_bytes(16, "little"))) for offset in offsets]
+    units = [entries[start : start + 32] for start in range(0, len(entries), 32)]
+    expected = b"".join(c.encryptor().update(unit) for c, unit in zip(ciphers, units, strict=True))
+    assert encrypt_page(entries, number, NvsKeys(data)) == expected
 
 
 def test_new_keys_differ_each_time_and_are_in_no_repr():

@@ -239,6 +239,7 @@ def test_content_that_is_no_nvs_holds_nothing_for_a_device(byte):
         decode(bytes([byte]) * SIZE)
 
 
-def test_a_partial_page_is_refused():
+@pytest.mark.parametrize("keys", [None, NvsKeys(bytes(range(64)))])
+def test_a_partial_page_is_refused(keys):
     with pytest.raises(NvsError, match="pages of 4096 bytes"):
-        decode(b"\xff" * 100)
+        decode(b"\xff" * 100, keys=keys)
