@@ -1,4 +1,4 @@
-"""`fleetmint ca`: what the CAs of a site are, and when what ends."""
+"""`fleetmint ca`: what the CAs of a site are, when what ends, and a CRL that was lost."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +9,12 @@ import click
 from fleetmint.cli.output import days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, state_option
 from fleetmint.factory import issued
+from fleetmint.pki.restore import plan_restored
 
 
 @click.group()
 def ca() -> None:
-    """Look at the certificate authorities of a site."""
+    """Look at the certificate authorities of a site, and take back a CRL that was lost."""
 
 
 @ca.command(
@@ -38,6 +39,32 @@ def show(state: Path, as_json: bool) -> None:
             for row in horizon
         ],
     )
+
+
+@ca.command(
+    "restore-crl",
+    epilog=examples(
+        "curl -fO http://gateway.local/operator.crl",
+        "fleetmint ca restore-crl operator.crl",
+        "fleetmint ca restore-crl root.crl operator.crl factory.crl",
+    ),
+)
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
+@state_option
+@json_option
+def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool) -> None:
+    """Take over CRLs of this site's CAs, such as a gateway gives out: for a controller that has lost its own.
+
+    Each FILE has to be signed by the root, the operator CA or the factory CA, and may neither be older than the list
+    that is here nor forget anybody whom that one revokes. Needs no passphrase. The next list goes on from its number.
+    """
+    plan = plan_restored(open_hierarchy(state), paths, datetime.now(UTC))
+    if not check:
+        plan.apply()
+    lines = [f"{row['ca']}: number {row['number']}, {row['revoked']} revoked" for row in plan.facts["lists"]]
+    values = {"changed": plan.changed, "reasons": list(plan.reasons), "lists": plan.facts["lists"]}
+    say(as_json, values, "\n".join([*(plan.reasons or ["nothing to do: these lists are here already"]), *lines]))
 
 
 def _row(ca: dict[str, Any]) -> list[str]:

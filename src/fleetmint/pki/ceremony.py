@@ -63,7 +63,11 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
 
     secret = shares.new_secret()
     key = keys.new_key(PROFILES[ROOT].key_kind)
-    root = self_signed(site, f"{site} {title(ROOT)}", key, now).certificate
+    authority = self_signed(site, f"{site} {title(ROOT)}", key, now)
+    root = authority.certificate
+    # The first CRL comes with the root, so that one that is missing later is known to be lost.
+    life = min(wanted.lifetime for wanted in PROFILES.values() if wanted.issuer == ROOT)
+    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=life)
     papers = shares_directory(custody, root)
 
     def make() -> None:
@@ -81,6 +85,7 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
                 ]
                 + [
                     files.File(staging / KEY, keys.sealed_pem(key, shares.passphrase(secret))),
+                    files.File(staging / revocation.CRL, revocation.crl_pem(crl), files.PUBLIC_FILE),
                     files.File(staging / CERTIFICATE, pem(root), files.PUBLIC_FILE),
                     files.File(staging / TRANSCRIPT, text.encode(), files.PUBLIC_FILE),
                 ]
@@ -221,7 +226,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _revoked(path: Path) -> tuple[revocation.Revoked, ...]:
-    return revocation.entries(revocation.load_crl(files.read(path, "CRL"), str(path))) if path.exists() else ()
+    return revocation.entries(revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
 
 
 def _issued(hierarchy: Hierarchy) -> list[x509.Certificate]:

@@ -9,7 +9,7 @@ need every day, are always here. Where the root was made in a ceremony, see offl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -172,14 +172,13 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
             reasons.append(f"sign the first CRL of the {title(name)}")
         elif why := plan_authority_crl(hierarchy, name, (), now).reasons:
             if name == ROOT and not hierarchy.key_path(ROOT).exists():
-                if not _has_crl(hierarchy, ROOT):
-                    hierarchy.need_root("sign its CRL")
                 warnings.append(f"{'; '.join(why)}: bring the root's medium one of these months")
                 continue
             signed.append(name)
             reasons.append("; ".join(why))
 
     later = [
+        _plan_copy(hierarchy),
         release.plan_release(hierarchy.directory, hierarchy.source),
         bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now),
     ]
@@ -208,7 +207,7 @@ def plan_authority_crl(
 ) -> Plan:
     """Plan the CRL of the CA called `name`, with `serials` added to what it revokes, for `reason` (see Revoked)."""
     check_clock(load_certificate(hierarchy.directory / ROOT / CERTIFICATE), now)
-    return revocation.plan_crl(
+    plan = revocation.plan_crl(
         hierarchy.directory / name / revocation.CRL,
         load_certificate(hierarchy.directory / name / CERTIFICATE),
         lambda: hierarchy.authority(name),
@@ -216,6 +215,14 @@ def plan_authority_crl(
         lifetime=_crl_lifetime(hierarchy, name, now),
         now=now,
     )
+    if name != ROOT or not plan.changed:
+        return plan
+
+    def apply() -> None:
+        plan.apply()
+        _plan_copy(hierarchy).apply()
+
+    return replace(plan, apply=apply)
 
 
 def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.EllipticCurvePrivateKey, list[files.File]]:
@@ -239,7 +246,11 @@ def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.Elliptic
 
 
 def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str], now: datetime) -> list[files.File]:
-    """Return the files of the CAs that are `missing`, made in memory."""
+    """Return the files of the CAs that are `missing`, made in memory, in the order in which they are to be written.
+
+    A CA's first CRL comes before its certificate: where there is a certificate, there has been a CRL, so one that is
+    missing later is lost and not begun again (see revocation.read_record).
+    """
     contents: list[files.File] = []
     made: dict[str, Authority] = {}
     root = None
@@ -256,12 +267,13 @@ def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str
         contents += new
     ends = [compat.not_after(authority.certificate) for authority in made.values()]
     for name in (ROOT, *WITH_CRL):
-        if name in made and not _has_crl(hierarchy, name):
+        if name in made and not _has_crl(hierarchy, name) and not _taken_up(hierarchy, name):
             lifetime = min(ends) - now if name == ROOT else _crl_lifetime(hierarchy, name, now)
             crl = revocation.build_crl(made[name], [], number=1, now=now, lifetime=lifetime)
             path = hierarchy.directory / name / revocation.CRL
-            contents.append(files.File(path, revocation.crl_pem(crl), files.PUBLIC_FILE))
-    return contents
+            for place in dict.fromkeys((path, hierarchy.key_path(name).with_name(revocation.CRL))):
+                contents.append(files.File(place, revocation.crl_pem(crl), files.PUBLIC_FILE))
+    return sorted(contents, key=lambda content: content.path.name == CERTIFICATE)
 
 
 def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[files.File]]:
@@ -270,11 +282,44 @@ def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[
         found = load_authority(beside, hierarchy.source.read(passphrases.ROOT))
         of_site(hierarchy.site, beside, found.certificate)
         check_clock(found.certificate, now)
-        return found, [_public(hierarchy.directory / ROOT, found.certificate)]
+        return found, [_public(hierarchy.directory / ROOT, found.certificate), *_taken_up_crl(hierarchy, found)]
     key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].key_kind)
     root = self_signed(hierarchy.site, f"{hierarchy.site} {title(ROOT)}", key, now)
     places = dict.fromkeys((beside, hierarchy.directory / ROOT))
     return root, new + [_public(place, root.certificate) for place in places]
+
+
+def _taken_up(hierarchy: Hierarchy, name: str) -> bool:
+    return name == ROOT and _certificate_on_medium(hierarchy).exists()
+
+
+def _certificate_on_medium(hierarchy: Hierarchy) -> Path:
+    return hierarchy.key_path(ROOT).with_name(CERTIFICATE)
+
+
+def _taken_up_crl(hierarchy: Hierarchy, root: Authority) -> list[files.File]:
+    """Return the CRL of a root that was made before: the copy beside its key, where there is none here yet."""
+    own = hierarchy.directory / ROOT / revocation.CRL
+    kept = own if own.exists() else hierarchy.key_path(ROOT).with_name(revocation.CRL)
+    crl = revocation.read_record(kept, root.certificate)
+    return [] if kept == own else [files.File(own, revocation.crl_pem(crl), files.PUBLIC_FILE)]
+
+
+def _plan_copy(hierarchy: Hierarchy) -> Plan:
+    """Plan the copy of the root's CRL beside a key that lies elsewhere: with it a lost controller can be set up anew.
+
+    Without the medium, and before there is a root, there is nothing to do.
+    """
+    own = hierarchy.directory / ROOT / revocation.CRL
+    copy = hierarchy.key_path(ROOT).with_name(revocation.CRL)
+    if copy == own or not own.exists() or not hierarchy.key_path(ROOT).exists():
+        return Plan()
+    if copy.exists() and copy.read_bytes() == files.read(own, "CRL"):
+        return Plan()
+    return Plan(
+        (f"copy the root's CRL to {copy}",),
+        lambda: files.write_atomically(copy, files.read(own, "CRL"), files.PUBLIC_FILE),
+    )
 
 
 def _public(directory: Path, certificate: x509.Certificate) -> files.File:

@@ -11,7 +11,7 @@ from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, pem, public_key_bytes
-from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.hierarchy import ROOT, WITH_CRL, Hierarchy
 from fleetmint.pki.profiles import PROFILES, profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
@@ -107,11 +107,14 @@ def put_aside(path: Path, name: str) -> None:
 
 
 def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:
-    """Return what the CRL of the CA called `name` says about a serial number, None when it is not revoked."""
-    path = hierarchy.directory / name / revocation.CRL
-    if not path.exists():
+    """Return what the CRL of the CA called `name` says about a serial number, None when it is not revoked.
+
+    Raises StateError when the CRL is missing: nobody would be revoked any more. A server CA has none.
+    """
+    if name not in (ROOT, *WITH_CRL):
         return None
-    listed = revocation.entries(revocation.load_crl(files.read(path, "CRL"), str(path)))
+    path = hierarchy.directory / name / revocation.CRL
+    listed = revocation.entries(revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
     return next((entry for entry in listed if entry.serial == serial), None)
 
 

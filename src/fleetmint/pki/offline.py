@@ -14,7 +14,7 @@ from cryptography import x509
 from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, chain, compat, exchange, keys, names, passphrases, release, revocation
-from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate, pem
+from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_certificate, pem
 from fleetmint.pki.hierarchy import (
     ROOT,
     WITH_CRL,
@@ -64,7 +64,8 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
         )
     root = _take_over_root(hierarchy, post, now)
     missing = [name for name in wanted if not _complete(hierarchy, name, root.certificate)]
-    answered, taken = _take_over_answers(hierarchy, missing, post, root, now)
+    answers, taken = _take_over_answers(hierarchy, missing, post, root, now)
+    answered = list(answers)
     asking = [name for name in missing if name not in answered]
     unasked = [name for name in asking if not _asked(hierarchy, name, post)]
     new_secret = not hierarchy.source.has(passphrases.ISSUING)
@@ -77,7 +78,8 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
     reasons += [f"ask for the {title(name)} in {post.requests}" for name in unasked]
     signed = [name for name in WITH_CRL if name not in missing]
     signed = [name for name in signed if plan_authority_crl(hierarchy, name, (), now).changed]
-    reasons += [f"sign the CRL of the {title(name)}" for name in (*signed, *(n for n in WITH_CRL if n in answered))]
+    first = [name for name in WITH_CRL if name in answered and not _crl(hierarchy, name).exists()]
+    reasons += [f"sign the CRL of the {title(name)}" for name in (*signed, *first)]
 
     later = [release.plan_release(hierarchy.directory, hierarchy.source)]
     if not set(bundle.ANCHORS) & set(asking):  # devices are told of both server CAs, or of none
@@ -87,11 +89,13 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
     def apply() -> None:
         if new_secret:
             hierarchy.source.make(passphrases.ISSUING)
+        # before their certificates, so that a CRL that is missing later is known to be lost
+        crls = [_first_crl(hierarchy, name, answers[name], now) for name in first]
         requests = [content for name in unasked for content in _ask(hierarchy, name, post)]
-        files.write_together([*root.new, *taken, *requests])
+        files.write_together([*root.new, *crls, *taken, *requests])
         for name in answered:
             (post.requests / f"{name}{exchange.REQUEST}").unlink(missing_ok=True)
-        for name in (*signed, *(n for n in WITH_CRL if n in answered)):
+        for name in signed:
             plan_authority_crl(hierarchy, name, (), now).apply()
         for plan in later:
             plan.apply()
@@ -115,7 +119,6 @@ def _take_over_root(hierarchy: Hierarchy, post: Exchange, now: datetime) -> _Roo
     check_clock(root, now)
     new, reasons = [], []
     if not own.exists():
-        new.append(files.File(own, pem(root), files.PUBLIC_FILE))
         reasons.append(f"take over the root {fingerprint(root)}")
     elif came.exists() and load_certificate(came) != root:
         raise StateError(
@@ -125,6 +128,8 @@ def _take_over_root(hierarchy: Hierarchy, post: Exchange, now: datetime) -> _Roo
     if crl is not None:
         new.append(files.File(hierarchy.directory / ROOT / revocation.CRL, revocation.crl_pem(crl), files.PUBLIC_FILE))
         reasons.append(f"take over the root's CRL number {revocation.crl_number(crl)}")
+    if not own.exists():
+        new.append(files.File(own, pem(root), files.PUBLIC_FILE))
     return _Root(root, new, reasons)
 
 
@@ -150,7 +155,11 @@ def _newer_crl(
     hierarchy: Hierarchy, post: Exchange, root: x509.Certificate, now: datetime
 ) -> x509.CertificateRevocationList | None:
     """Return the CRL that came, when it is newer than the one here; raise StateError when it must not be used."""
-    own, came = hierarchy.directory / ROOT / revocation.CRL, post.answers / exchange.ROOT_CRL
+    own, came = _crl(hierarchy, ROOT), post.answers / exchange.ROOT_CRL
+    if own.with_name(CERTIFICATE).exists():
+        revocation.read_record(own, root)  # what came on an earlier visit must not take the place of a lost one
+    elif not came.exists() and not own.exists():
+        raise StateError(f"the root came without its CRL, {came}: bring all of the answers")
     if not came.exists():
         return None
     crl = revocation.load_crl(files.read(came, "CRL"), str(came))
@@ -170,9 +179,9 @@ def _newer_crl(
 
 def _take_over_answers(
     hierarchy: Hierarchy, missing: Sequence[str], post: Exchange, root: _Root, now: datetime
-) -> tuple[list[str], list[files.File]]:
-    """Check every answer to an open request; return the names of those CAs and their files."""
-    answered, taken = [], []
+) -> tuple[dict[str, Authority], list[files.File]]:
+    """Check every answer to an open request; return those CAs by name, and the files of their certificates."""
+    answered, taken = {}, []
     for name in missing:
         path = post.answers / f"{name}{exchange.ANSWER}"
         if not path.exists():
@@ -192,9 +201,21 @@ def _take_over_answers(
             )
         if found.serial_number in _revoked(hierarchy, root):
             raise StateError(f"{path} is revoked by the root's CRL: have a new request answered")
-        answered.append(name)
+        answered[name] = Authority(found, key)
         taken.append(files.File(hierarchy.directory / name / CERTIFICATE, pem(found), files.PUBLIC_FILE))
     return answered, taken
+
+
+def _crl(hierarchy: Hierarchy, name: str) -> Path:
+    return hierarchy.directory / name / revocation.CRL
+
+
+def _first_crl(hierarchy: Hierarchy, name: str, authority: Authority, now: datetime) -> files.File:
+    lifetime = PROFILES[exchange.profile_of(name)].crl_lifetime
+    if lifetime is None:
+        raise StateError(f"the {title(name)} signs no CRL on the controller")
+    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=lifetime)
+    return files.File(_crl(hierarchy, name), revocation.crl_pem(crl), files.PUBLIC_FILE)
 
 
 def _revoked(hierarchy: Hierarchy, root: _Root) -> set[int]:

@@ -114,6 +114,24 @@ def entries(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
     return tuple(Revoked(row.serial_number, compat.revoked_at(row), _reason(row)) for row in crl)
 
 
+def read_record(path: Path, issuer: x509.Certificate) -> x509.CertificateRevocationList:
+    """Return the list of `issuer` on the controller; raise StateError when it is missing, damaged or another CA's.
+
+    A list that is missing is not begun again: it would forget whom it revoked, with numbers that were used before.
+    """
+    if not path.exists():
+        name = path.parent.name
+        raise StateError(
+            f"{path} is missing, and a new list would forget whom the CA has revoked: restore it from the backup, or"
+            f" fetch the one that a gateway holds (`curl -fO http://GATEWAY/{name}.crl`) and take it over with"
+            f" `fleetmint ca restore-crl {name}.crl`"
+        )
+    found = load_crl(files.read(path, "CRL"), str(path))
+    if not signed_by(found, issuer):
+        raise StateError(f"{path} is not signed by the CA beside it: restore both from one backup")
+    return found
+
+
 def plan_crl(
     path: Path,
     issuer: x509.Certificate,
@@ -125,22 +143,17 @@ def plan_crl(
 ) -> Plan:
     """Plan the CRL file of one CA.
 
-    The file is the record of what that CA revoked, and only grows. It is signed again when it is missing, when
-    `revoke` adds to it, or when a quarter of its life has passed. `open_authority` is called only to sign.
+    The file is the record of what that CA revoked, and only grows. It is signed again when `revoke` adds to it, or
+    when a quarter of its life has passed. `open_authority` is called only to sign. Raises StateError when the file is
+    missing or not that CA's: the first list comes into being together with the CA, so a missing one is lost.
     """
-    known: dict[int, Revoked] = {}
-    number, before, reasons = 1, "", []
-    if path.exists():
-        old = load_crl(files.read(path, "CRL"), str(path))
-        if not signed_by(old, issuer):
-            raise StateError(f"{path} is not signed by the CA beside it: restore both from one backup")
-        known = {entry.serial: entry for entry in entries(old)}
-        number = crl_number(old) + 1
-        before = _summary(crl_number(old), compat.next_update(old), known)
-        if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
-            reasons.append(f"a quarter of the life of {path} has passed")
-    else:
-        reasons.append(f"there is no {path} yet")
+    old = read_record(path, issuer)
+    known = {entry.serial: entry for entry in entries(old)}
+    number = crl_number(old) + 1
+    before = _summary(crl_number(old), compat.next_update(old), known)
+    reasons = []
+    if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
+        reasons.append(f"a quarter of the life of {path} has passed")
     added = {entry.serial: entry for entry in revoke if entry.serial not in known}
     reasons += [f"revoke {serial:x}" for serial in added]
     if not reasons:

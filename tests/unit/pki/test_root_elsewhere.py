@@ -38,7 +38,7 @@ def unplug(medium):
 
 
 def test_the_key_is_on_the_medium_only_and_what_gateways_need_is_here(site, medium):
-    assert sorted(path.name for path in medium.iterdir()) == ["ca.crt", "ca.key"]
+    assert sorted(path.name for path in medium.iterdir()) == ["ca.crt", "ca.key", "crl.pem"]
     assert sorted(path.name for path in (site.directory / "root").iterdir()) == ["ca.crt", "crl.pem"]
     assert (medium / "ca.key").stat().st_mode & 0o777 == 0o600
 
