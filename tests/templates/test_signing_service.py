@@ -18,10 +18,12 @@ def unit(text: str) -> configparser.ConfigParser:
 def test_the_configuration_is_what_the_service_reads(signing_service, tmp_path):
     from fleetmint.service.config import load_config
 
-    text = signing_service.render("etc/fleetmint/gateway.toml.j2")
+    stations = ["bench@workshop", "second@workshop"]
+    text = signing_service.render("etc/fleetmint/gateway.toml.j2", signing_service_stations=stations)
     assert tomllib.loads(text)["site"] == "workshop"
     (tmp_path / "gateway.toml").write_text(text)
     assert load_config(tmp_path / "gateway.toml").gateway == "gateway"
+    assert load_config(tmp_path / "gateway.toml").station_names == set(stations)
 
 
 def test_a_client_certificate_fits_into_the_buffer_and_sigterm_ends_the_service(signing_service):

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
+from fleetmint.ledger.columns import time_text
+from fleetmint.ledger.handover import FORMAT as HANDOVER
 from fleetmint.ledger.registration import FORMAT, read_registration
 from fleetmint.pki import keys
 from fleetmint.pki.authority import Authority
@@ -93,6 +95,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "public": str(root / "public"),
         "program_systemctl": str(root / "systemctl"),
         "program_nginx": str(root / "nginx-program"),
+        "stations": "bench@test",
     }
     config_path = root / "gateway.toml"
     config_path.write_text("".join(f'{key} = "{value}"\n' for key, value in values.items()))
@@ -136,6 +139,15 @@ def certificate_entry(device: str, certificate: x509.Certificate) -> dict[str, s
 
 def registration(entries: list, *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway") -> bytes:
     return json.dumps({"format": FORMAT, "site": site, "gateway": gateway, "batch": batch, "devices": entries}).encode()
+
+
+def board(device: str, mac: str, at: datetime, result: str = "burned") -> dict[str, str]:
+    return {"device": device, "result": result, "mac": mac, "at": time_text(at)}
+
+
+def handover(entries: list, *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway") -> bytes:
+    document = {"format": HANDOVER, "site": site, "gateway": gateway, "batch": batch, "devices": entries}
+    return json.dumps(document).encode()
 
 
 def der(certificate: x509.Certificate) -> bytes:

@@ -29,7 +29,9 @@ def devices(state: Path, name: str | None, gateway: str | None, seconds: float, 
     rows = door.get("/v1/devices")["devices"]
     boards = _boards(state)
     latest = _latest(door, {row["device"] for row in rows if row["status"] == "active"}, seconds)
-    fleet = [{**row, "mac": boards.get(row["device"]), "reading": latest.get(row["device"])} for row in rows]
+    fleet = [
+        {**row, "mac": boards.get(row["device"]) or row["mac"], "reading": latest.get(row["device"])} for row in rows
+    ]
     if as_json:
         click.echo(json.dumps({"devices": fleet}))
         return

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from cryptography import x509
 from sqlalchemy.engine import Engine
 
+from fleetmint import files
 from fleetmint.cli.findings import report
 from fleetmint.errors import PublishError
-from fleetmint.ledger import create_schema, imports, open_ledger, reading, revocation, writing
+from fleetmint.ledger import create_schema, open_ledger, reading, revocation, writing
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import list_devices, serial_text
-from fleetmint.ledger.registration import read_registration
 from fleetmint.pki import keys, names
-from fleetmint.pki.authority import load_authority, load_certificate
+from fleetmint.pki.authority import load_authority
 from fleetmint.pki.revocation import REASONS
 from fleetmint.service import device_ca
 from fleetmint.service.audit import findings as audit_findings
@@ -25,6 +24,7 @@ from fleetmint.service.clock import utc_now
 from fleetmint.service.config import Config, config_path, load_config
 from fleetmint.service.device_crl import plan_device_crl
 from fleetmint.service.host_request import make_request
+from fleetmint.service.intake import open_signed, take
 from fleetmint.service.publish import publish as publish_lists
 from fleetmint.service.views import device_view
 
@@ -88,32 +88,22 @@ def init(ctx: click.Context, as_json: bool) -> None:
 
 
 @gateway.command("import")
+@click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @_check
 @_as_json
 @click.pass_context
-def import_(ctx: click.Context, check: bool, as_json: bool) -> None:
-    """Bring a registration document from stdin into the ledger, wholly or not at all."""
-    config = _config(ctx)
-    registration = read_registration(_stdin(), site=config.site, gateway=config.gateway, factory_ca=_factory_ca(config))
+def import_(ctx: click.Context, file: Path | None, check: bool, as_json: bool) -> None:
+    """Bring a registration or a handover of the factory into the ledger, wholly or not at all.
 
-    def run(engine: Engine) -> imports.Decision:
-        if check:
-            with reading(engine) as connection:
-                return imports.decide(connection, registration, utc_now())
-        with writing(engine) as connection:
-            return imports.import_registration(connection, registration, actor=_ACTOR, now=utc_now())
-
-    decision = _with_ledger(config, run)
-    values = {
-        "changed": decision.changed,
-        "added": len(decision.added),
-        "replaced": len(decision.replaced),
-        "unchanged": decision.unchanged,
-        "kept": [{"device": kept.device, "reason": kept.reason} for kept in decision.kept],
-    }
-    lines = [f"{values['added']} added, {values['replaced']} with a new token, {values['unchanged']} unchanged"]
-    lines += [f"{kept.device} is kept as it is: {kept.reason}" for kept in decision.kept]
-    _say(as_json, values, "\n".join(lines))
+    FILE has to be signed by a station (`fleetmint batch register --to`, `handover --to`). Without it the document comes
+    on stdin and needs no signature: who may run this command may do anything here.
+    """
+    config, now = _config(ctx), utc_now()
+    document, actor = _stdin() if file is None else files.read(file, "signed file"), _ACTOR
+    if file is not None:
+        document, actor = open_signed(config, document, now)
+    done = _with_ledger(config, lambda engine: take(engine, config, document, actor=actor, now=now, check=check))
+    _say(as_json, {**done.values(), "actor": actor}, done.text())
 
 
 @gateway.command("devices")
@@ -249,11 +239,6 @@ def _with_ledger(config: Config, run: Callable[[Engine], _T], *, create: bool = 
         return run(engine)
     finally:
         engine.dispose()
-
-
-def _factory_ca(config: Config) -> x509.Certificate | None:
-    path = config.trusted("factory")
-    return load_certificate(path) if path.exists() else None
 
 
 def _stdin() -> bytes:

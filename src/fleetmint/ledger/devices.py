@@ -12,9 +12,10 @@ from fleetmint.ledger.schema import ACTIVE, certificates, devices, public_keys
 
 @dataclass(frozen=True)
 class Device:
-    """One row of `devices`, with its newest certificate that is valid; the last three are None when it has none.
+    """One row of `devices`, with its newest certificate that is valid; the next three are None when it has none.
 
-    `serial` is an integer, `issuer` is `device` or `factory`, `not_after` is aware UTC.
+    `serial` is an integer, `issuer` is `device` or `factory`, `not_after` is aware UTC. `mac` and `result` (burned,
+    quarantined or returned) are None until the factory has handed them over.
     """
 
     device: str
@@ -23,6 +24,8 @@ class Device:
     serial: int | None
     not_after: datetime | None
     issuer: str | None
+    mac: str | None = None
+    result: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,10 @@ def list_devices(connection: Connection) -> tuple[Device, ...]:
         )
     }
     found = []
-    for row in connection.execute(
-        select(devices.c.device, devices.c.batch, devices.c.status).order_by(devices.c.device)
-    ):
+    for row in connection.execute(select(devices).order_by(devices.c.device)):
         own = newest.get(row.device)
         serial, not_after, issuer = (int(own.serial, 16), own.not_after, own.issuer) if own else (None, None, None)
-        found.append(Device(row.device, row.batch, row.status, serial, not_after, issuer))
+        found.append(Device(row.device, row.batch, row.status, serial, not_after, issuer, row.mac, row.result))
     return tuple(found)
 
 

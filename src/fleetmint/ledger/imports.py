@@ -113,16 +113,16 @@ class _Known:
 
 def _known(connection: Connection, registration: Registration) -> _Known:
     known = _Known()
-    for row in _rows(connection, devices, devices.c.device, [entry.device for entry in registration.entries]):
+    for row in rows_with(connection, devices, devices.c.device, [entry.device for entry in registration.entries]):
         known.status[row.device], known.batch[row.device] = row.status, row.batch
     hashes = [entry.token_sha256 for entry in registration.entries if isinstance(entry, TokenEntry)]
-    for row in _rows(connection, tokens, tokens.c.token_sha256, hashes):
+    for row in rows_with(connection, tokens, tokens.c.token_sha256, hashes):
         known.token_owner[row.token_sha256], known.token_state[row.token_sha256] = row.device, row.state
     made = [entry for entry in registration.entries if isinstance(entry, CertificateEntry)]
-    for row in _rows(connection, public_keys, public_keys.c.spki_sha256, [entry.spki_sha256 for entry in made]):
+    for row in rows_with(connection, public_keys, public_keys.c.spki_sha256, [entry.spki_sha256 for entry in made]):
         known.key_owner[row.spki_sha256] = row.device
     serials = [serial_text(entry.serial) for entry in made]
-    for row in _rows(connection, certificates, certificates.c.serial, serials):
+    for row in rows_with(connection, certificates, certificates.c.serial, serials):
         known.certificate[row.serial] = row.der
     return known
 
@@ -216,6 +216,7 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
         connection.execute(table.insert(), rows)
 
 
-def _rows(connection: Connection, table: Table, column: "Column[Any]", values: Sequence[str]) -> Iterator[Any]:
+def rows_with(connection: Connection, table: Table, column: "Column[Any]", values: Sequence[str]) -> Iterator[Any]:
+    """Yield the rows of `table` whose `column` is one of `values`, however many."""
     for start in range(0, len(values), _CHUNK):
         yield from connection.execute(select(table).where(column.in_(values[start : start + _CHUNK])))

@@ -20,6 +20,7 @@ from fleetmint.ledger.schema import (
     REGISTERED,
     REPLACED,
     RESERVED,
+    REVOKED,
     USED,
     certificates,
     devices,
@@ -72,7 +73,8 @@ def reserve(
 ) -> Certificate:
     """Use the token for this key and record the certificate that will be signed; or return the one it was used for.
 
-    `serial` is taken only for a new reservation. The connection has to be one of `writing`. Raises TokenRefusedError
+    `serial` is taken only for a new reservation. A device that had a certificate was given another token: the old one
+    is revoked in the same transaction. The connection has to be one of `writing`. Raises TokenRefusedError
     when the token is wrong, expired, used with another key, or its certificate is revoked or has ended, and
     KeyInUseError when the key belongs to another device.
     """
@@ -82,13 +84,14 @@ def reserve(
     if token.expires_at <= now:
         raise TokenRefusedError("the token has expired")
     status = connection.execute(select(devices.c.status).where(devices.c.device == device)).scalar()
-    if status != REGISTERED:
+    if status not in (REGISTERED, ACTIVE):
         raise TokenRefusedError(f"the device is {status}")
     owner = owner_of_key(connection, spki_sha256)
     if owner not in (None, device):
         raise KeyInUseError("the public key belongs to another device: make a new key")
     if owner is None:
         connection.execute(public_keys.insert().values(spki_sha256=spki_sha256, device=device))
+    superseded = _supersede(connection, device, now)
     connection.execute(update(tokens).where(tokens.c.token_sha256 == token_sha256).values(state=USED, used_at=now))
     connection.execute(
         certificates.insert().values(
@@ -108,9 +111,18 @@ def reserve(
         actor=device,
         kind="enrol",
         subject=device,
-        detail={"serial": serial_text(serial), "spki_sha256": spki_sha256},
+        detail={"serial": serial_text(serial), "spki_sha256": spki_sha256, "superseded": superseded},
     )
     return _row(connection, serial)
+
+
+def _supersede(connection: Connection, device: str, now: datetime) -> list[str]:
+    """Revoke what the device had until now: whoever gets it a new token has given up its old key."""
+    live = (certificates.c.device == device, certificates.c.status.in_((ACTIVE, RESERVED)))
+    serials = sorted(connection.execute(select(certificates.c.serial).where(*live)).scalars())
+    revoked = {"status": REVOKED, "revoked_at": now, "revoke_reason": "superseded"}
+    connection.execute(update(certificates).where(*live).values(**revoked))
+    return serials
 
 
 def store_signed(

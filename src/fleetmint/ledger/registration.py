@@ -66,19 +66,7 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.
 
     `factory_ca` may be None at a site without one: then an entry with a certificate is refused.
     """
-    document = _object(data)
-    wanted = {"format": FORMAT, "site": site, "gateway": gateway}
-    for name, value in wanted.items():
-        if document.get(name) != value:
-            raise RegistrationRefusedError(
-                f"the document's {name} is {document.get(name)!r}, and here it has to be {value!r}: register the batch"
-                " at the gateway it was made for"
-            )
-    batch, listed = document.get("batch"), document.get("devices")
-    if not isinstance(batch, str) or not _BATCH.fullmatch(batch):
-        raise RegistrationRefusedError(f"{batch!r} is no name of a batch")
-    if not isinstance(listed, list):
-        raise RegistrationRefusedError("the document has no list of devices")
+    batch, listed = check_addressee(read_object(data), FORMAT, site, gateway)
     entries = tuple(_entry(number, entry, site, factory_ca) for number, entry in enumerate(listed, 1))
     for what in (
         [entry.device for entry in entries],
@@ -92,14 +80,31 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.
     return Registration(batch, entries, hashlib.sha256(data).hexdigest())
 
 
-def _object(data: bytes) -> Mapping[str, Any]:
+def read_object(data: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in `data`; raise RegistrationRefusedError when there is none."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise RegistrationRefusedError("this is no registration document: it is not JSON") from error
+        raise RegistrationRefusedError("this is no document of the factory: it is not JSON") from error
     if not isinstance(document, dict):
-        raise RegistrationRefusedError("this is no registration document: it is not a JSON object")
+        raise RegistrationRefusedError("this is no document of the factory: it is not a JSON object")
     return document
+
+
+def check_addressee(document: Mapping[str, Any], form: str, site: str, gateway: str) -> tuple[str, list[Any]]:
+    """Return the batch and the devices of a document of this format; refuse one that is for somebody else."""
+    for name, value in {"format": form, "site": site, "gateway": gateway}.items():
+        if document.get(name) != value:
+            raise RegistrationRefusedError(
+                f"the document's {name} is {document.get(name)!r}, and here it has to be {value!r}: bring the batch to"
+                " the gateway it was made for"
+            )
+    batch, listed = document.get("batch"), document.get("devices")
+    if not isinstance(batch, str) or not _BATCH.fullmatch(batch):
+        raise RegistrationRefusedError(f"{batch!r} is no name of a batch")
+    if not isinstance(listed, list):
+        raise RegistrationRefusedError("the document has no list of devices")
+    return batch, listed
 
 
 def _entry(number: int, entry: Any, site: str, factory_ca: x509.Certificate | None) -> TokenEntry | CertificateEntry:

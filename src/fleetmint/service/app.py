@@ -1,7 +1,7 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
     devices' door     POST /v1/enrol    GET /v1/trust-bundle    GET /
-    operators' door   GET /v1/devices   GET /
+    operators' door   GET /v1/devices   GET /   and the stations' routes in stations.py
 
 Every refusal is a 4xx with a reason, except that of a token, which is one and the same 403; what is no fault of the
 client and passes is a 503 with Retry-After.
@@ -12,16 +12,17 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from flask import Flask, Response, abort, jsonify, make_response, render_template, request
+from flask import Flask, Response, abort, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fleetmint.errors import ClockError, FleetmintError, LedgerError
+from fleetmint.errors import ClockError, FleetmintError, LedgerError, RegistrationRefusedError
 from fleetmint.ledger import reading
 from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.pki import names
 from fleetmint.pki.request import RequestRefusedError
 from fleetmint.service import identity, trust_bundle
+from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.body import MAX_BYTES, read_enrolment
 from fleetmint.service.clock import utc_now
 from fleetmint.service.config import Config
@@ -29,6 +30,7 @@ from fleetmint.service.enrolment import enrol
 from fleetmint.service.identity import DEVICES, OPERATORS, IdentityRefusedError, NoCertificateError
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.resources import Resources
+from fleetmint.service.stations import add_stations
 from fleetmint.service.views import device_view, time_text
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     app.extensions["fleetmint"] = resources
     _add_devices(app, resources, FailureLimiter(), clock)
     _add_operators(app, resources)
+    add_stations(app, resources, clock)
     _add_errors(app)
 
     @app.get("/")
@@ -77,8 +80,8 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
 def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, clock: Callable[[], datetime]) -> None:
     @app.post("/v1/enrol")
     def enrol_device() -> Response:
-        _only_at(DEVICES)
-        enrolment = read_enrolment(_body())
+        only_at(DEVICES)
+        enrolment = read_enrolment(read_body(MAX_BYTES))
         source = request.remote_addr or ""
         wait = limiter.wait(source, enrolment.device)
         if wait:
@@ -88,11 +91,11 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
         except TokenRefusedError as error:
             limiter.failed(source, enrolment.device)
             _log.warning("enrolment of %s from %s refused: %s", enrolment.device, source, error)
-            return _json(403, error="refused")
+            return json_answer(403, error="refused")
         if issued.der is None or issued.not_after is None:
             raise LedgerError("the certificate was not stored")
         _log.info("enrolled %s from %s with serial %s", issued.device, source, serial_text(issued.serial))
-        return _json(
+        return json_answer(
             200,
             certificate=base64.b64encode(issued.der).decode(),
             serial=serial_text(issued.serial),
@@ -101,7 +104,7 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
 
     @app.get("/v1/trust-bundle")
     def current_trust_bundle() -> Response:
-        _only_at(DEVICES)
+        only_at(DEVICES)
         _device(resources)
         offered = trust_bundle.offered(resources.config)
         if offered is None:
@@ -112,16 +115,21 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
 def _add_operators(app: Flask, resources: Resources) -> None:
     @app.get("/v1/devices")
     def devices() -> Response:
-        _only_at(OPERATORS)
+        only_at(OPERATORS)
         _operator(resources)
-        return _json(200, devices=_devices(resources))
+        return json_answer(200, devices=_devices(resources))
 
 
 def _add_errors(app: Flask) -> None:
     @app.errorhandler(RequestRefusedError)
     def bad_request(error: RequestRefusedError) -> Response:
         _log.info("request from %s refused: %s", request.remote_addr, error.code)
-        return _json(413 if error.code == "too_large" else 400, error=error.code, message=str(error))
+        return json_answer(413 if error.code == "too_large" else 400, error=error.code, message=str(error))
+
+    @app.errorhandler(RegistrationRefusedError)
+    def document_refused(error: RegistrationRefusedError) -> Response:
+        _log.warning("document from %s refused: %s", request.remote_addr, error)
+        return _refuse(409, "document_refused", str(error))
 
     @app.errorhandler(NoCertificateError)
     def no_certificate(error: NoCertificateError) -> Response:
@@ -152,11 +160,6 @@ def _add_errors(app: Flask) -> None:
         return _refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
 
 
-def _only_at(door: str) -> None:
-    if identity.door(request.environ) != door:
-        abort(404)
-
-
 def _device(resources: Resources) -> str:
     found = identity.peer(request.environ, names.DEVICES_UNIT, resources.device_issuers)
     with reading(resources.engine) as connection:
@@ -172,24 +175,6 @@ def _devices(resources: Resources) -> list[dict[str, str | None]]:
         return [device_view(device) for device in list_devices(connection)]
 
 
-def _body() -> bytes:
-    if (request.content_length or 0) > MAX_BYTES:
-        abort(413)
-    try:
-        data: bytes = request.stream.read(MAX_BYTES + 1)
-    except OSError:  # the client stopped sending
-        abort(408)
-    if len(data) > MAX_BYTES:
-        abort(413)
-    return data
-
-
-def _json(status: int, **values: object) -> Response:
-    response = jsonify(values)
-    response.status_code = status
-    return response
-
-
 def _retry(status: int, error: str, message: str, seconds: int) -> Response:
     response = _refuse(status, error, message)
     response.headers["Retry-After"] = str(seconds)
@@ -198,7 +183,7 @@ def _retry(status: int, error: str, message: str, seconds: int) -> Response:
 
 def _refuse(status: int, error: str, message: str) -> Response:
     if request.path.startswith("/v1/"):
-        return _json(status, error=error, message=message)
+        return json_answer(status, error=error, message=message)
     return _page("refused.html", status=status, message=message)
 
 

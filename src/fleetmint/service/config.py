@@ -40,6 +40,12 @@ class Config:
     public: Path | None = None
     program_systemctl: str = "systemctl"
     program_nginx: str = "nginx"
+    stations: str = ""
+
+    @property
+    def station_names(self) -> frozenset[str]:
+        """Return who may tell this gateway what the factory did."""
+        return frozenset(self.stations.split())
 
     def trusted(self, name: str) -> Path:
         """Return the path of the certificate of the CA called root, operator, factory or device."""
@@ -71,7 +77,7 @@ def load_config(path: Path) -> Config:
 
 def _checked(path: Path, values: Mapping[str, Any]) -> Config:
     known = {field.name for field in fields(Config)}
-    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx"}
+    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations"}
     for key, value in values.items():
         if key not in known:
             raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
@@ -83,6 +89,8 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
     try:
         names.site_name(values["site"])
         names.device_id(values["gateway"])
+        for station in values.get("stations", "").split():
+            names.operator_name(station)
     except NameRefusedError as error:
         raise StateError(f"{path}: {error}") from error
     taken: dict[str, Any] = {key: value if key in texts else Path(value) for key, value in values.items()}

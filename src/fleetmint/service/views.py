@@ -19,4 +19,6 @@ def device_view(device: Device) -> dict[str, str | None]:
         "serial": None if device.serial is None else serial_text(device.serial),
         "not_after": None if device.not_after is None else time_text(device.not_after),
         "issuer": device.issuer,
+        "mac": device.mac,
+        "result": device.result,
     }

@@ -1,0 +1,181 @@
+"""What the factory tells a gateway about the boards of a batch: which board a device is, and what became of it.
+
+The document is JSON, format `fleetmint-handover-1`:
+
+    {"format": …, "site": S, "gateway": G, "batch": B, "devices": [
+      {"device": ID, "result": "burned", "mac": "24:0a:c4:00:00:01", "at": "2026-11-22T09:30:00.000000Z"}]}
+
+`result` is burned, quarantined or returned; a device that was returned is revoked. `at` is when that was decided: of
+two documents the later word counts, in whatever order they arrive. A board's MAC is an attribute, not an identity.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.engine import Connection
+
+from fleetmint.errors import NameRefusedError, RegistrationRefusedError
+from fleetmint.ledger import events
+from fleetmint.ledger.columns import text_time
+from fleetmint.ledger.imports import Kept, rows_with
+from fleetmint.ledger.registration import check_addressee, read_object
+from fleetmint.ledger.revocation import revoke
+from fleetmint.ledger.schema import BURNED, QUARANTINED, RETURNED, REVOKED, devices
+from fleetmint.pki import names
+
+FORMAT = "fleetmint-handover-1"
+RESULTS = (BURNED, QUARANTINED, RETURNED)
+# A bench whose clock is ahead would keep every later word out.
+_AHEAD = timedelta(days=1)
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one device: `result` is one of RESULTS, `at` aware UTC."""
+
+    device: str
+    result: str
+    mac: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Handover:
+    """A checked document; `sha256` is the hash of its bytes, for the record."""
+
+    batch: str
+    entries: tuple[Entry, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a document comes to: devices whose board is news, those that are revoked by it, and those that stay."""
+
+    updated: tuple[Entry, ...]
+    revoked: tuple[str, ...]
+    unchanged: int
+    kept: tuple[Kept, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether importing the document would change the ledger."""
+        return bool(self.updated)
+
+
+def read_handover(data: bytes, *, site: str, gateway: str) -> Handover:
+    """Check a document for `gateway` of `site` and return it; raise RegistrationRefusedError naming the entry."""
+    document = read_object(data)
+    batch, listed = check_addressee(document, FORMAT, site, gateway)
+    entries = tuple(_entry(number, entry) for number, entry in enumerate(listed, 1))
+    for what in (
+        [entry.device for entry in entries],
+        [entry.mac for entry in entries if entry.result != RETURNED],
+    ):
+        if len(set(what)) != len(what):
+            twice = next(value for value in what if what.count(value) > 1)
+            raise RegistrationRefusedError(f"{twice} is in the document twice: run `fleetmint audit` at the bench")
+    return Handover(batch, entries, hashlib.sha256(data).hexdigest())
+
+
+def decide(connection: Connection, handover: Handover, now: datetime) -> Decision:
+    """Compare a document with the ledger; raise RegistrationRefusedError where they contradict each other."""
+    rows = rows_with(connection, devices, devices.c.device, [entry.device for entry in handover.entries])
+    known = {row.device: row for row in rows}
+    updated, revoked, kept = [], [], []
+    for entry in handover.entries:
+        row = _known(known, entry, handover.batch)
+        if entry.at > now + _AHEAD:
+            raise RegistrationRefusedError(
+                f"{entry.device} is said to be {entry.result} at {entry.at:%Y-%m-%d %H:%M}Z, which is to come: set the"
+                " clock of the bench, or of this gateway"
+            )
+        if (row.result, row.mac, row.result_at) == (entry.result, entry.mac, entry.at):
+            continue
+        if row.result_at is not None and entry.at <= row.result_at:
+            kept.append(Kept(entry.device, f"it was {row.result} later than the document knows"))
+        elif row.status == REVOKED and row.result == RETURNED:
+            kept.append(Kept(entry.device, "it was returned, which is for ever"))
+        else:
+            updated.append(entry)
+            if entry.result == RETURNED and row.status != REVOKED:
+                revoked.append(entry.device)
+    _refuse_shared_boards(connection, updated)
+    unchanged = len(handover.entries) - len(updated) - len(kept)
+    return Decision(tuple(updated), tuple(revoked), unchanged, tuple(kept))
+
+
+def import_handover(connection: Connection, handover: Handover, *, actor: str, now: datetime) -> Decision:
+    """Carry out what `decide` says; the connection has to be one of `writing`."""
+    decision = decide(connection, handover, now)
+    if not decision.changed:
+        return decision
+    for entry in decision.updated:
+        values = {"mac": entry.mac, "result": entry.result, "result_at": entry.at}
+        connection.execute(update(devices).where(devices.c.device == entry.device).values(**values))
+    for device in decision.revoked:
+        revoke(connection, device, reason="cessation_of_operation", actor=actor, now=now)
+    detail = {
+        "updated": len(decision.updated),
+        "revoked": len(decision.revoked),
+        "document_sha256": handover.sha256,
+    }
+    events.append(connection, at=now, actor=actor, kind="handover", subject=handover.batch, detail=detail)
+    return decision
+
+
+def _known(known: Mapping[str, Any], entry: Entry, batch: str) -> Any:
+    row = known.get(entry.device)
+    if row is None:
+        raise RegistrationRefusedError(
+            f"{entry.device} is not registered here: register the batch first (`fleetmint batch register {batch}`)"
+        )
+    if row.batch != batch:
+        raise RegistrationRefusedError(f"{entry.device} is of the batch {row.batch!r} here, not of {batch!r}")
+    return row
+
+
+def _refuse_shared_boards(connection: Connection, updated: list[Entry]) -> None:
+    """A board is one device that is not revoked; a board that got another identity was returned before."""
+    wanted = {entry.mac: entry.device for entry in updated if entry.result != RETURNED}
+    ending = {entry.device for entry in updated if entry.result == RETURNED}
+    # Entries of the same document that move to another board free theirs.
+    moving = {entry.device for entry in updated}
+    for row in rows_with(connection, devices, devices.c.mac, list(wanted)):
+        if row.device in ending | moving or row.status == REVOKED:
+            continue
+        raise RegistrationRefusedError(
+            f"the board {row.mac} is {row.device} here, and cannot be {wanted[row.mac]} too: hand over the batch"
+            f" {row.batch!r} first if that device was returned (`fleetmint device return {row.device}`)"
+        )
+
+
+def _entry(number: int, entry: Any) -> Entry:
+    if not isinstance(entry, dict) or set(entry) != {"device", "result", "mac", "at"}:
+        raise RegistrationRefusedError(f"entry {number} of the document has to have device, result, mac and at")
+    try:
+        device = names.device_id(str(entry["device"]))
+    except NameRefusedError as error:
+        raise RegistrationRefusedError(f"entry {number} of the document: {error}") from error
+    if entry["result"] not in RESULTS:
+        raise RegistrationRefusedError(f"{device}: the result has to be one of {', '.join(RESULTS)}")
+    if not isinstance(entry["mac"], str) or not _MAC.fullmatch(entry["mac"]):
+        raise RegistrationRefusedError(f"{device}: the mac has to look like 24:0a:c4:00:00:01")
+    try:
+        at = text_time(str(entry["at"]))
+    except ValueError as error:
+        raise RegistrationRefusedError(
+            f"{device}: at has to be a UTC time such as 2026-11-22T09:30:00.000000Z"
+        ) from error
+    return Entry(device, str(entry["result"]), entry["mac"], at)
+
+
+def format_of(data: bytes) -> str:
+    """Return the format that a document claims; raise RegistrationRefusedError when it is no document at all."""
+    return str(read_object(data).get("format"))

@@ -1,0 +1,31 @@
+"""What the routes have in common: the door they are at, the body they read, the JSON they answer."""
+
+from flask import Response, abort, jsonify, request
+
+from fleetmint.service import identity
+
+
+def only_at(door: str) -> None:
+    """Answer 404 to a request that came through another door."""
+    if identity.door(request.environ) != door:
+        abort(404)
+
+
+def read_body(largest: int) -> bytes:
+    """Return the body of the request; answer 413 when it has more than `largest` bytes, 408 when it does not end."""
+    if (request.content_length or 0) > largest:
+        abort(413)
+    try:
+        data: bytes = request.stream.read(largest + 1)
+    except OSError:  # the client stopped sending
+        abort(408)
+    if len(data) > largest:
+        abort(413)
+    return data
+
+
+def json_answer(status: int, **values: object) -> Response:
+    """Return a JSON object as answer."""
+    response = jsonify(values)
+    response.status_code = status
+    return response

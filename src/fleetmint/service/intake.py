@@ -1,0 +1,90 @@
+"""Taking what the factory tells: a registration or a handover, over SSH, from a station at the door, or as a file."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.engine import Engine
+
+from fleetmint import files
+from fleetmint.errors import RegistrationRefusedError, StateError
+from fleetmint.ledger import handover, imports, reading, registration, writing
+from fleetmint.ledger.imports import Kept
+from fleetmint.pki import revocation, signed
+from fleetmint.pki.authority import load_certificate
+from fleetmint.service.config import Config
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a document: numbers by name, and the devices for which the ledger keeps what it has."""
+
+    changed: bool
+    counts: dict[str, int]
+    kept: tuple[Kept, ...]
+
+    def values(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        kept = [{"device": each.device, "reason": each.reason} for each in self.kept]
+        return {"changed": self.changed, **self.counts, "kept": kept}
+
+    def text(self) -> str:
+        """Return it in words."""
+        said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in self.counts.items())
+        return "\n".join([said, *(f"{each.device} is kept as it is: {each.reason}" for each in self.kept)])
+
+
+def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: datetime, check: bool = False) -> Report:
+    """Bring a document into the ledger, wholly or not at all; with `check` only say what that would come to.
+
+    Raises RegistrationRefusedError with a sentence for a document that is malformed, for another gateway, or
+    contradicts the ledger.
+    """
+    form = registration.read_object(data).get("format")
+    if form == handover.FORMAT:
+        document = handover.read_handover(data, site=config.site, gateway=config.gateway)
+        if check:
+            with reading(engine) as connection:
+                done = handover.decide(connection, document, now)
+        else:
+            with writing(engine) as connection:
+                done = handover.import_handover(connection, document, actor=actor, now=now)
+        counts = {"updated": len(done.updated), "revoked": len(done.revoked), "unchanged": done.unchanged}
+        return Report(done.changed, counts, done.kept)
+    path = config.trusted("factory")
+    factory_ca = load_certificate(path) if path.exists() else None
+    wanted = registration.read_registration(data, site=config.site, gateway=config.gateway, factory_ca=factory_ca)
+    if check:
+        with reading(engine) as connection:
+            decision = imports.decide(connection, wanted, now)
+    else:
+        with writing(engine) as connection:
+            decision = imports.import_registration(connection, wanted, actor=actor, now=now)
+    counts = {"added": len(decision.added), "replaced": len(decision.replaced), "unchanged": decision.unchanged}
+    return Report(decision.changed, counts, decision.kept)
+
+
+def open_signed(config: Config, data: bytes, now: datetime) -> tuple[bytes, str]:
+    """Return the document in a signed file and the station that signed it; raise RegistrationRefusedError otherwise."""
+    found = signed.read(data)
+    issuer = load_certificate(config.trusted("operator"))
+    if issuer.serial_number in _revoked(config, "root"):
+        raise RegistrationRefusedError("this site's operator CA is revoked: nobody may sign for it any more")
+    name = signed.signer(found, config.site, issuer, _revoked(config, "operator"), now)
+    if name not in config.station_names:
+        raise RegistrationRefusedError(
+            f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"
+        )
+    return found.payload, name
+
+
+def _revoked(config: Config, authority: str) -> frozenset[int]:
+    """Return the serials on the CRL of a CA, which has to be its own; one that has ended still revokes."""
+    path = config.crl(authority)
+    try:
+        crl = revocation.load_crl(files.read(path, "CRL"), str(path))
+        if not revocation.signed_by(crl, load_certificate(config.trusted(authority))):
+            raise StateError(f"{path} is not signed by this site's {authority} CA: run playbooks/gateway.yml")
+    except StateError as error:
+        raise RegistrationRefusedError(f"whether the signer is revoked cannot be told: {error}") from error
+    return frozenset(entry.serial_number for entry in crl)

@@ -1,0 +1,82 @@
+"""The routes of the stations, at the operators' door: what the factory tells this gateway. No other operator may.
+
+    POST /v1/registrations     a registration document (ledger/registration.py)
+    POST /v1/handovers         a handover document (ledger/handover.py)
+    POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}
+
+Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from flask import Flask, Response, request
+
+from fleetmint.errors import NameRefusedError, RegistrationRefusedError, StateError
+from fleetmint.ledger import writing
+from fleetmint.ledger.registration import read_object
+from fleetmint.ledger.replacement import NewToken, add_token
+from fleetmint.pki import names
+from fleetmint.service import identity, intake
+from fleetmint.service.answers import json_answer, only_at, read_body
+from fleetmint.service.identity import OPERATORS, IdentityRefusedError
+from fleetmint.service.resources import Resources
+
+# What nginx and uWSGI let through; a station sends a large batch in several documents.
+MAX_BYTES = 65536
+
+
+def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]) -> None:
+    """Add the routes to `app`."""
+
+    @app.post("/v1/registrations")
+    def register() -> Response:
+        return take()
+
+    @app.post("/v1/handovers")
+    def hand_over() -> Response:
+        return take()
+
+    def take() -> Response:
+        only_at(OPERATORS)
+        actor = station(resources)
+        report = intake.take(
+            resources.engine,
+            resources.config,
+            read_body(MAX_BYTES),
+            actor=actor,
+            now=clock(),
+            check=request.args.get("check") == "1",
+        )
+        return json_answer(200, **report.values())
+
+    @app.post("/v1/devices/<device>/token")
+    def new_token(device: str) -> Response:
+        only_at(OPERATORS)
+        actor = station(resources)
+        token = _token(device, read_body(MAX_BYTES))
+        try:
+            with writing(resources.engine) as connection:
+                changed = add_token(connection, token, actor=actor, now=clock())
+        except StateError as error:
+            raise RegistrationRefusedError(str(error)) from error
+        return json_answer(200, changed=changed, device=token.device)
+
+
+def station(resources: Resources) -> str:
+    """Return the name of the station that asks; raise IdentityRefusedError for any other operator."""
+    name = identity.operator(identity.peer(request.environ, names.OPERATORS_UNIT, resources.operator_issuers))
+    if name not in resources.config.station_names:
+        raise IdentityRefusedError(
+            f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"
+        )
+    return name
+
+
+def _token(device: str, data: bytes) -> NewToken:
+    try:
+        wanted = read_object(data)
+        expires = datetime.strptime(str(wanted["token_expires"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        return NewToken(names.device_id(device), str(wanted["token_sha256"]), expires)
+    except (KeyError, ValueError, NameRefusedError) as error:
+        raise RegistrationRefusedError("a token needs token_sha256 and token_expires, and a device an id") from error

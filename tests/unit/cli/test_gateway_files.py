@@ -1,0 +1,198 @@
+"""Signed files on a stick: what a gateway takes from one, and what it refuses as a whole."""
+
+import base64
+import json
+import subprocess
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+from gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
+
+from fleetmint.cli import root
+from fleetmint.errors import StateError
+from fleetmint.ledger.devices import list_devices
+from fleetmint.pki import signed
+from fleetmint.pki.authority import self_signed
+from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.service.config import load_config
+
+MAC = "24:0a:c4:00:00:01"
+
+
+@pytest.fixture
+def site(tmp_path, tmp_path_factory):
+    return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")
+
+
+@pytest.fixture
+def bring(site, tmp_path, monkeypatch):
+    """Bring a file to the gateway; return what the command said, as an object if it was taken."""
+    monkeypatch.setenv("FLEETMINT_CONFIG", str(site.config_path))
+
+    def run(data: bytes, *options):
+        path = tmp_path / "from-the-bench.json"
+        path.write_bytes(data)
+        result = CliRunner().invoke(root, ["gateway", "import", str(path), "--json", *options])
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return json.loads(result.stdout) if result.exit_code == 0 else result
+
+    return run
+
+
+@pytest.fixture
+def signer(site, now):
+    """Make somebody who signs documents: a function from a document to a file."""
+
+    def make(name="bench@test", profile="station", authority=None, at=now):
+        key = new_key()
+        issuer = authority or site.hierarchy.authority("operator")
+        certificate = issuer.issue(profile, key.public_key(), name, now=at)
+
+        def sign(document: bytes) -> bytes:
+            return signed.sign(document, certificate, key)
+
+        sign.certificate = certificate
+        return sign
+
+    return make
+
+
+@pytest.fixture
+def document(now):
+    return registration([token_entry("lamp-000001", "t", now + timedelta(days=30))])
+
+
+@pytest.fixture
+def devices(site):
+    def look():
+        with site.reading() as connection:
+            return {each.device: (each.status, each.mac) for each in list_devices(connection)}
+
+    return look
+
+
+def refused(result, words):
+    assert result.exit_code == 1, result
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert words in result.stderr
+
+
+def test_a_file_is_taken_once_in_the_name_of_its_station(bring, signer, document, devices, now, site):
+    sign = signer()
+    assert bring(sign(document), "--check")["added"] == 1
+    assert devices() == {}
+    done = bring(sign(document))
+    assert (done["changed"], done["added"], done["actor"]) == (True, 1, "bench@test")
+    boards = sign(handover([board("lamp-000001", MAC, now)]))
+    assert bring(boards)["updated"] == 1
+    for data in (sign(document), boards):
+        assert bring(data)["changed"] is False
+    assert devices() == {"lamp-000001": ("registered", MAC)}
+    assert site.findings() == ()
+
+
+def test_an_older_file_revives_neither_a_token_nor_a_device(bring, signer, document, devices, now, site):
+    sign = signer()
+    first = sign(document)
+    boards = sign(handover([board("lamp-000001", MAC, now)]))
+    bring(first)
+    bring(boards)
+    bring(sign(handover([board("lamp-000001", MAC, now + timedelta(seconds=1), "returned")])))
+    for data in (first, boards):
+        assert bring(data)["changed"] is False
+    assert devices() == {"lamp-000001": ("revoked", MAC)}
+    assert site.findings() == ()
+
+
+def test_openssl_finds_the_signature_good_and_a_changed_payload_bad(signer, document, tmp_path):
+    parts = {name: base64.b64decode(text) for name, text in json.loads(signer()(document)).items() if name != "format"}
+    for name, data in parts.items():
+        (tmp_path / name).write_bytes(data)
+    public = ["openssl", "x509", "-inform", "DER", "-in", "certificate", "-pubkey", "-noout", "-out", "key"]
+    subprocess.run(public, cwd=tmp_path, check=True)
+    check = ["openssl", "dgst", "-sha256", "-verify", "key", "-signature", "signature", "payload"]
+    assert b"Verified OK" in subprocess.run(check, cwd=tmp_path, capture_output=True, check=True).stdout
+    assert (tmp_path / "payload").read_bytes() == document
+    (tmp_path / "payload").write_bytes(document.replace(b"lamp-000001", b"lamp-000002"))
+    assert subprocess.run(check, cwd=tmp_path, capture_output=True, check=False).returncode != 0
+
+
+def test_a_file_that_was_cut_short_or_damaged_is_refused(bring, signer, document, devices):
+    whole = signer()(document)
+    for length in (0, 1, 200, len(whole) // 2, len(whole) - 10):
+        refused(bring(whole[:length]), "damaged or cut short")
+    for part in ("payload", "certificate", "signature"):
+        broken = json.loads(whole) | {part: "AA=="}
+        assert bring(json.dumps(broken).encode()).exit_code == 1
+    refused(bring(json.dumps(json.loads(whole) | {"more": ""}).encode()), "no whole signed file")
+    assert devices() == {}
+
+
+def test_a_file_that_was_changed_is_refused(bring, signer, document, devices):
+    content = json.loads(signer()(document))
+    payload = base64.b64decode(content["payload"]).replace(b"lamp-000001", b"lamp-000002")
+    content["payload"] = base64.b64encode(payload).decode()
+    refused(bring(json.dumps(content).encode()), "is not what was signed")
+    # somebody else's certificate on the station's signature
+    content = json.loads(signer()(document)) | {"certificate": json.loads(signer()(document))["certificate"]}
+    refused(bring(json.dumps(content).encode()), "is not what was signed")
+    assert devices() == {}
+
+
+def test_a_document_without_a_signature_is_refused_as_a_file(bring, document, devices):
+    refused(bring(document), "no whole signed file")
+    assert devices() == {}
+
+
+def test_nobody_but_the_station_signs(bring, signer, site, document, devices, now):
+    stranger = self_signed("test", "stranger", new_key(), now)
+    for sign, words in [
+        (signer("alice@test", "operator"), "alice@test is no station of this gateway"),
+        (signer("wall@test", "dashboard"), "wall@test is no station of this gateway"),
+        (signer(authority=stranger), "no certificate of this site's operator CA"),
+        (signer("lamp-000001", "device", site.device_ca), "no certificate of this site's operator CA"),
+    ]:
+        refused(bring(sign(document)), words)
+    assert devices() == {}
+
+
+def test_a_revoked_station_signs_no_more(bring, signer, site, document, devices, now):
+    sign = signer()
+    plan_authority_crl(site.hierarchy, "operator", [sign.certificate.serial_number], now, "key_compromise").apply()
+    crl = (site.hierarchy.directory / "operator/crl.pem").read_bytes()
+    (site.config.crls / "operator.pem").write_bytes(crl)
+    refused(bring(sign(document)), "the certificate of bench@test is revoked")
+    assert bring(signer()(document))["added"] == 1
+
+
+def test_without_the_list_that_tells_who_is_revoked_nobody_signs(bring, signer, site, document, devices):
+    (site.config.crls / "operator.pem").write_bytes((site.config.crls / "factory.pem").read_bytes())
+    refused(bring(signer()(document)), "cannot be told")
+    (site.config.crls / "operator.pem").unlink()
+    refused(bring(signer()(document)), "cannot be told")
+    assert devices() == {}
+
+
+def test_a_certificate_that_has_ended_signs_no_more(bring, signer, site, document, devices, now, monkeypatch):
+    sign = signer()
+    monkeypatch.setattr("fleetmint.cli.gateway.utc_now", lambda: now + timedelta(days=366))
+    refused(bring(sign(document)), "sign with the station's new one")
+    assert devices() == {}
+
+
+def test_a_file_for_another_site_or_gateway_is_refused(bring, signer, devices, now):
+    entries = [token_entry("lamp-000001", "t", now + timedelta(days=30))]
+    for options in ({"site": "other"}, {"gateway": "other-gateway"}):
+        refused(bring(signer()(registration(entries, **options))), "to the gateway it was made for")
+        refused(bring(signer()(handover([], **options))), "to the gateway it was made for")
+    assert devices() == {}
+
+
+def test_the_stations_of_a_configuration_are_operators_names(site):
+    site.config_path.write_text(site.config_path.read_text().replace("bench@test", "bench@test second@test"))
+    assert load_config(site.config_path).station_names == {"bench@test", "second@test"}
+    site.config_path.write_text(site.config_path.read_text().replace("second@test", "lamp-000001"))
+    with pytest.raises(StateError, match="no operator name"):
+        load_config(site.config_path)

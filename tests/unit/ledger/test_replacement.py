@@ -1,0 +1,105 @@
+"""Another token for a device that is known."""
+
+import hashlib
+from datetime import timedelta
+
+import pytest
+from gateway_site import certificate_entry, make_csr, new_key, registration, token_entry
+
+from fleetmint.errors import RegistrationRefusedError, StateError
+from fleetmint.ledger import open_ledger
+from fleetmint.ledger.devices import list_devices
+from fleetmint.ledger.issuance import TokenRefusedError
+from fleetmint.ledger.replacement import NewToken, add_token
+from fleetmint.ledger.revocation import revoke, revoked_certificates
+from fleetmint.service.body import Enrolment
+from fleetmint.service.enrolment import enrol
+
+
+def digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@pytest.fixture
+def add(site, now):
+    def run(device, token, lasts=timedelta(days=30)):
+        with site.writing() as connection:
+            wanted = NewToken(device, digest(token), now + lasts)
+            return add_token(connection, wanted, actor="bench@test", now=now)
+
+    return run
+
+
+@pytest.fixture
+def enrol_with(site, now):
+    engine = open_ledger(site.config.ledger)
+
+    def run(device, token, key):
+        return enrol(engine, site.device_ca, Enrolment(device, digest(token), make_csr(key)), clock=lambda: now)
+
+    yield run
+    engine.dispose()
+
+
+def test_a_new_token_makes_the_unused_one_void(site, now, add, enrol_with):
+    old = site.register(now, "lamp-000001")["lamp-000001"]
+    assert add("lamp-000001", "new")
+    assert not add("lamp-000001", "new")
+    with pytest.raises(TokenRefusedError, match="replaced by a newer one"):
+        enrol_with("lamp-000001", old, new_key())
+    assert enrol_with("lamp-000001", "new", new_key()).status == "active"
+    assert site.findings() == ()
+
+
+def test_a_device_with_a_certificate_keeps_it_until_the_new_token_is_used(site, now, add, enrol_with):
+    key, token = new_key(), site.register(now, "lamp-000001")["lamp-000001"]
+    first = enrol_with("lamp-000001", token, key)
+    add("lamp-000001", "new")
+    assert enrol_with("lamp-000001", token, key) == first
+    second = enrol_with("lamp-000001", "new", new_key())
+    with site.reading() as connection:
+        assert [each.serial for each in list_devices(connection)] == [second.serial]
+        revoked = revoked_certificates(connection, "device")
+    assert [(each.serial, each.reason) for each in revoked] == [(first.serial, "superseded")]
+    with pytest.raises(TokenRefusedError, match="revoked"):
+        enrol_with("lamp-000001", token, key)
+    assert site.findings() == ()
+
+
+def test_a_device_with_a_key_of_the_factory_moves_to_the_device_ca(site, now, add, enrol_with):
+    leaf = site.hierarchy.authority("factory").issue("factory-device", new_key().public_key(), "lamp-000002", now=now)
+    site.import_(registration([certificate_entry("lamp-000002", leaf)]), now)
+    add("lamp-000002", "new")
+    assert enrol_with("lamp-000002", "new", new_key()).issuer == "device"
+    with site.reading() as connection:
+        assert [each.serial for each in revoked_certificates(connection, "factory")] == [leaf.serial_number]
+    assert site.findings() == ()
+
+
+def test_an_older_registration_brings_no_older_token_back(site, now, add):
+    old = registration([token_entry("lamp-000001", "old", now + timedelta(days=365))])
+    site.import_(old, now)
+    add("lamp-000001", "new")
+    decision = site.import_(old, now)
+    assert not decision.changed
+    assert decision.kept[0].reason == "a newer token has replaced this one"
+
+
+def test_the_revoked_the_unknown_and_the_wrong_are_refused(site, now, add):
+    site.register(now, "lamp-000001", "lamp-000002")
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    with pytest.raises(StateError, match=r"lamp-000001 is revoked, which is for ever"):
+        add("lamp-000001", "new")
+    with pytest.raises(StateError, match="no device 'lamp-000009'"):
+        add("lamp-000009", "new")
+    for lasts in (timedelta(0), timedelta(days=-1), timedelta(days=4000)):
+        with pytest.raises(RegistrationRefusedError, match="a token may last until"):
+            add("lamp-000002", "new", lasts)
+    with site.writing() as connection, pytest.raises(RegistrationRefusedError, match="64 lower-case hex"):
+        add_token(connection, NewToken("lamp-000002", "A" * 64, now + timedelta(1)), actor="x", now=now)
+    add("lamp-000002", "a")
+    add("lamp-000002", "b")
+    with pytest.raises(RegistrationRefusedError, match="given out before"):
+        add("lamp-000002", "a")
+    assert site.findings() == ()
