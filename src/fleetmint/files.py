@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,18 +41,36 @@ def make_private_dir(path: Path) -> list[Path]:
     return made
 
 
-def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_FILE) -> None:
-    """Replace the file at `path` by `data`, or leave it as it was.
+def write_atomically(path: Path, data: bytes | Iterable[bytes], mode: int = PRIVATE_FILE) -> None:
+    """Replace the file at `path` by `data`, whole or in parts, or leave it as it was.
 
     Raises StateError when the directory is missing or the disk is full; nothing half-written stays behind.
     """
-    staged = _stage(File(path, data, mode))
+    staged = _stage(path, data, mode)
     try:
         staged.replace(path)
     except OSError as error:
         staged.unlink(missing_ok=True)
         raise _failed(path, error) from error
     _sync_dir(path.parent)
+
+
+def append(path: Path, at: int, contents: Iterable[bytes]) -> None:
+    """Write `contents` to the file at `path` from the offset `at` on, cutting off what is behind; durable on return.
+
+    Raises StateError when the disk is full. What was appended until then, or until whoever makes the contents fails,
+    stays.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.truncate(at)
+            file.seek(at)
+            for content in contents:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StateError(f"cannot append to {path}: {error.strerror}; what it had before is untouched") from error
 
 
 def write_together(contents: Sequence[File]) -> None:
@@ -66,7 +84,7 @@ def write_together(contents: Sequence[File]) -> None:
     try:
         for content in contents:
             made += make_private_dir(content.path.parent)
-            staged.append((_stage(content), content.path))
+            staged.append((_stage(*content), content.path))
     except StateError:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)
@@ -91,9 +109,8 @@ def read(path: Path, what: str) -> bytes:
         raise StateError(f"cannot read {what} {path}: {error.strerror}") from error
 
 
-def _stage(content: File) -> Path:
+def _stage(path: Path, data: bytes | Iterable[bytes], mode: int) -> Path:
     """Write to a new file beside the final one, down to the disk."""
-    path, data, mode = content
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
@@ -101,12 +118,14 @@ def _stage(content: File) -> Path:
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), mode)
-            file.write(data)
+            file.writelines((data,) if isinstance(data, bytes) else data)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except BaseException as error:  # who makes the parts can fail, too
         Path(name).unlink(missing_ok=True)
-        raise _failed(path, error) from error
+        if isinstance(error, OSError):
+            raise _failed(path, error) from error
+        raise
     return Path(name)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
+from fleetmint.factory import secrets
 from fleetmint.flash.table import stock
 from fleetmint.nvs.decode import decode
 from fleetmint.pki import keys
@@ -61,6 +62,10 @@ class Site:
         place = stock("4MiB").find("nvs")
         flash = (self.state / f"boards/{board}/flash.bin").read_bytes()
         return decode(flash[place.offset : place.offset + place.size])["fleetmint"]
+
+    def batch_secrets(self) -> dict[str, secrets.Secret]:
+        """Return what the devices of the batch got, as the holder of the bench passphrase can."""
+        return dict(secrets.load(self.state / "batches/first", self.hierarchy.source).devices)
 
     def board_of(self, device: str) -> int:
         return next(n for n in range(1, demo.BOARDS + 1) if self.nvs(n)["device_id"] == device.encode())

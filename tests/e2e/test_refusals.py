@@ -190,10 +190,9 @@ def enrol(site, device: str, token: str, key):
 @pytest.fixture
 def used(site):
     """The token of a device that has enrolled, and the key it enrolled with."""
-    secrets = json.loads((site.state / "batches/first/secrets.json").read_text())
     values = site.nvs(site.board_of("lamp-000001"))
     key = serialization.load_der_private_key(values[f"key{values['slot']}"], None)
-    return secrets["devices"]["lamp-000001"]["token"], key, values[f"cert{values['slot']}"]
+    return site.batch_secrets()["lamp-000001"].token, key, values[f"cert{values['slot']}"]
 
 
 def test_a_used_token_with_another_key_is_refused(site, used):

@@ -2,6 +2,9 @@
 
 import subprocess
 
+from fleetmint.factory import secrets
+from fleetmint.pki.passphrases import open_source
+
 BATCH = "batch: first\nprefix: lamp\ndevices: [{count: 2}, {count: 1, key_origin: factory}]\n"
 
 
@@ -91,9 +94,9 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     # the command line of this test itself holds the options; Ansible repeats it nowhere else
     told = [line for line in printed.splitlines() if "canary-in-a-mine" in line]
     assert told == []
-    secrets = (tmp_path / "state/batches/first/secrets.json").read_text()
-    token = secrets.split('"token": "')[1][:32]
-    assert token not in printed
+    source = open_source(cas["passphrases"])
+    known = secrets.load(tmp_path / "state/batches/first", source).devices
+    assert [secret.token for secret in known.values() if secret.token and secret.token in printed] == []
     assert not module("batch", **batch)[0]["changed"]
     failed, printed = module("batch", "-vvv", **batch | {"wifi_psk": "canary!"})
     assert "8 to 63 characters" in failed["msg"]

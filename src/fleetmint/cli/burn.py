@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from fleetmint.cli.site import state_option
+from fleetmint.cli.site import bench_source, passphrases_option, state_option
 from fleetmint.errors import FleetmintError
 from fleetmint.factory.bench import Bench, Outcome, burn_ports, left
 
@@ -29,9 +29,17 @@ APP = Path(__file__).resolve().parents[3] / "firmware"
 @click.option("--firmware", type=click.Path(dir_okay=False, path_type=Path), help="MicroPython .bin to flash first.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
+@passphrases_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a board.")
 def burn(
-    state: Path, batch: str, ports: tuple[str, ...], firmware: Path | None, sha256: str | None, app: Path, as_json: bool
+    state: Path,
+    batch: str,
+    ports: tuple[str, ...],
+    firmware: Path | None,
+    sha256: str | None,
+    app: Path,
+    passphrases: str | None,
+    as_json: bool,
 ) -> None:
     """Burn the board on each port, all at the same time.
 
@@ -41,7 +49,8 @@ def burn(
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(f"there is no batch {batch} in {state}: make it with playbooks/factory.yml")
-    bench = Bench(directory, f"sqlite:///{(state / 'ledger.sqlite').absolute()}", app, firmware, sha256)
+    ledger = f"sqlite:///{(state / 'ledger.sqlite').absolute()}"
+    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256)
     outcomes = burn_ports(bench, ports, _Lines() if not as_json else lambda _outcome: None)
     for outcome in outcomes:
         if as_json:

@@ -19,7 +19,7 @@ import click
 from fleetmint import files
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.pki.passphrases import Source, open_source
 
 # What the role `operators` writes for this command line.
 FILE = "site.json"
@@ -31,6 +31,12 @@ state_option = click.option(
     envvar="FLEETMINT_STATE",
     required=True,
     help="The site's state directory, such as inventory/home/state.  [env: FLEETMINT_STATE]",
+)
+passphrases_option = click.option(
+    "--passphrases",
+    metavar="SOURCE",
+    help="Source of the passphrase `bench`, which opens the batch: file:DIR, vault:DIR, prompt: or fd:N. The site's own"
+    " by default.",
 )
 as_option = click.option("--as", "name", metavar="NAME", help="Operator to appear as; the site's station otherwise.")
 gateway_option = click.option("--gateway", metavar="NAME", help="Gateway to ask; needed where a site has several.")
@@ -105,6 +111,16 @@ def open_hierarchy(state: Path) -> Hierarchy:
     if not directory.is_dir():
         raise StateError(f"{state / FILE} says that the CAs are in {directory}, and nothing is: run playbooks/ca.yml")
     return hierarchy
+
+
+def bench_source(state: Path, given: str | None) -> Source:
+    """Return the source of the passphrase that opens batches: what was given, or the site's."""
+    if given is not None:
+        return open_source(given)
+    try:
+        return open_source(read_site(state)["ca"]["passphrases"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(state) from error
 
 
 def read_site(state: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _KEY = b"PRIVATE KEY-----"
 _ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY-----"
 # SSH has keys of its own, which are no business of ours.
 _FOREIGN = b"BEGIN OPENSSH PRIVATE KEY-----"
-_PRIVATE_NAMES = {"secrets.json", "batch.key", "ledger.sqlite", "ledger.sqlite-wal"}
+_PRIVATE_NAMES = {"secrets.bin", "settings.bin", "batch.key", "ledger.sqlite", "ledger.sqlite-wal"}
 _PRIVATE_SUFFIXES = {".key", ".p12"}
 _PRIVATE_DIRECTORIES = ("ca", "issued", "batches", "passphrases")
 

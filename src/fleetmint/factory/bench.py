@@ -31,6 +31,7 @@ from fleetmint.ledger import factory as ledger
 from fleetmint.ledger import open_ledger, reading, writing
 from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED
 from fleetmint.nvs.encode import encode
+from fleetmint.pki.passphrases import Source
 from fleetmint.plan import Plan
 
 STOCK_LAYOUT = "4MiB"
@@ -44,13 +45,15 @@ TOUCHED = {"lost", "md5", "internal"}
 class Bench:
     """What the boards of one batch are burnt with.
 
-    `batch` is the directory of the batch, `ledger` an SQLAlchemy URL, `app` the directory of the device's program and
-    `firmware` a MicroPython file, or None for boards that have MicroPython already. `sha256` pins the firmware.
+    `batch` is the directory of the batch, `ledger` an SQLAlchemy URL, `app` the directory of the device's program.
+    `passphrases` has the one called `bench`, which opens the batch's secrets. `firmware` is a MicroPython file, or None
+    for boards that have MicroPython already; `sha256` pins it.
     """
 
     batch: Path
     ledger: str
     app: Path
+    passphrases: Source
     firmware: Path | None = None
     sha256: str | None = None
 
@@ -88,7 +91,7 @@ def burn_ports(bench: Bench, ports: Sequence[str], watch: Watch = lambda _outcom
     `watch` is called with every step, from several threads, with a state of `identify` or `burning` too. One board's
     failure does not stop the others; a firmware or program that cannot be used raises ImageError before any is touched.
     """
-    known = secrets.load(bench.batch)
+    known = secrets.load(bench.batch, bench.passphrases)
     build_app_image(bench.app, stock(STOCK_LAYOUT).find("vfs").size)  # a program that cannot be used is told first
     station = _Station(bench, known, _common(bench, known), open_ledger(bench.ledger), watch)
     try:
@@ -196,7 +199,7 @@ class _Station:
     def _regions(self, device: str, board: Board) -> tuple[Region, ...]:
         vfs, nvs = self.common.table.with_vfs(board.flash_size).find("vfs"), self.common.table.find("nvs")
         program = Region(vfs.offset, build_app_image(self.bench.app, vfs.size), "program")
-        entries = nvs_entries(device, self.known.devices[device], self.known.common, _now())
+        entries = nvs_entries(device, self.known, _now())
         # NVS last: a board that loses its power before has no identity, rather than half of one.
         return (*self.common.regions, program, Region(nvs.offset, encode(entries, nvs.size), NVS_REGION))
 

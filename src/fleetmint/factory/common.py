@@ -1,6 +1,6 @@
 """What every device of a batch gets alike: the network to join, the gateway, and whom to trust."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fleetmint import files
@@ -13,7 +13,7 @@ class Common:
     """The part of an NVS image that does not differ between devices. `bundle` is the trust bundle."""
 
     wifi_ssid: str
-    wifi_psk: str
+    wifi_psk: str = field(repr=False)
     gateway: str
     https_port: int
     mqtt_port: int

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from fleetmint.factory.common import Common
-from fleetmint.factory.secrets import Secret
+from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.nvs import keys
 
 # MicroPython's ESP32 port counts its time from here.
 DEVICE_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def nvs_entries(device: str, secret: Secret, common: Common, now: datetime) -> Mapping[str, Mapping[str, int | bytes]]:
+def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Mapping[str, Mapping[str, int | bytes]]:
     """Return namespace → key → value for the device's first boot. `now` becomes the floor of its clock."""
+    secret, common = known.of(device), known.common
     values: dict[str, int | bytes] = {
         keys.DEVICE_ID: device.encode(),
         keys.WIFI_SSID: common.wifi_ssid.encode(),

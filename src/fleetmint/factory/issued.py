@@ -2,10 +2,13 @@
 
 issued/operators/NAME.crt         the operator CA's
 issued/GATEWAY/SERVER.crt         the server CA's
-batches/BATCH/secrets.json        the factory CA's, of devices whose key the factory makes
+batches/BATCH/registration.json   the factory CA's, of devices whose key the factory makes
 ca/NAME/{ca.crt,crl.pem}          the CAs themselves
 """
 
+import base64
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +18,7 @@ from cryptography import x509
 
 from fleetmint import files
 from fleetmint.errors import StateError
-from fleetmint.factory import secrets
+from fleetmint.factory.batch import REGISTRATION
 from fleetmint.pki import compat, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate
 from fleetmint.pki.chain import issued_by
@@ -53,23 +56,26 @@ def certificates(state: Path) -> list[Issued]:
             found.append(Issued(OPERATOR, name, "operator", certificate, path, path.parent.name != EARLIER))
         else:
             found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
-    for path in sorted((state / "batches").glob(f"*/{secrets.FILE}")):
-        for device, secret in secrets.load(path.parent).devices.items():
-            if secret.certificate is not None:
-                leaf = x509.load_der_x509_certificate(secret.certificate)
-                found.append(Issued(FACTORY_DEVICE, device, "factory", leaf, path))
+    for path, row in _registered(state):
+        if "certificate" in row:
+            leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
+            found.append(Issued(FACTORY_DEVICE, row["device"], "factory", leaf, path))
     return found
 
 
 def devices_with_tokens(state: Path) -> set[str]:
     """Return the devices that make their key themselves: their gateway's device CA signs for them."""
-    paths = (state / "batches").glob(f"*/{secrets.FILE}")
-    return {
-        device
-        for path in paths
-        for device, secret in secrets.load(path.parent).devices.items()
-        if secret.certificate is None
-    }
+    return {row["device"] for _, row in _registered(state) if "certificate" not in row}
+
+
+def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield what the registrations say of each device, in public; secrets of batches stay closed."""
+    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+        try:
+            for row in json.loads(files.read(path, "registration of the batch"))["devices"]:
+                yield path, row
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(f"{path} is damaged: playbooks/factory.yml writes it again") from error
 
 
 def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:

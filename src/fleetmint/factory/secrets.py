@@ -1,31 +1,48 @@
-"""What a batch keeps until its boards are burnt: `secrets.json`, readable by its owner only.
+"""What a batch keeps until its boards are burnt, encrypted under the key of the batch (see sealed.py).
 
-It is written before the ledger knows the batch, so a run that is cut off finds the same secrets again.
+    batch.key       the key, wrapped under the site's passphrase `bench`; whoever destroys it destroys what follows
+    settings.bin    what the devices get alike: network, gateway, trust bundle; replaced when that changes
+    secrets.bin     what each device gets for itself; appended to when the batch grows
+
+Identities are written here before the ledger or the registration know them, so a run that is cut off finds the same
+ones again.
 """
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fleetmint import files
 from fleetmint.errors import StateError
+from fleetmint.factory import sealed
 from fleetmint.factory.common import Common
+from fleetmint.factory.sealed import BatchKey, SealedFile
+from fleetmint.pki.passphrases import Source
 
-FILE = "secrets.json"
-FORMAT = "fleetmint-batch-secrets-1"
+SECRETS_FILE, SETTINGS_FILE = "secrets.bin", "settings.bin"
+# Devices in a frame: few enough to hold in memory, enough that the encryption of each costs nothing.
+CHUNK = 256
 
 
 @dataclass(frozen=True)
 class Secret:
     """What one device gets for itself: a token, or a key (SEC 1 DER) and a certificate (DER)."""
 
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     token_expires: str | None = None
-    key: bytes | None = None
+    key: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the devices of a batch get alike, and what they are."""
+
+    chip: str
+    common: Common
 
 
 @dataclass(frozen=True)
@@ -36,44 +53,118 @@ class BatchSecrets:
     common: Common
     devices: Mapping[str, Secret]
 
-
-def load(directory: Path) -> BatchSecrets:
-    """Read the secrets of the batch in `directory`; raise StateError when they are missing or damaged."""
-    path = directory / FILE
-    try:
-        content = json.loads(files.read(path, "secrets of the batch"))
-        if content["format"] != FORMAT:
-            raise StateError(f"{path} has the format {content['format']!r}, this version knows {FORMAT!r}")
-        common = content["common"]
-        return BatchSecrets(
-            content["chip"],
-            Common(**{**common, "bundle": base64.b64decode(common["bundle"])}),
-            {device: _secret(row) for device, row in content["devices"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(f"{path} is damaged: restore it from a backup, or make a new batch") from error
+    def of(self, device: str) -> Secret:
+        """Return the secret of a device; raise StateError for one that is not of this batch."""
+        try:
+            return self.devices[device]
+        except KeyError:
+            raise StateError(
+                f"there is no secret of {device}: restore {SECRETS_FILE} of its batch from the latest backup"
+            ) from None
 
 
-def save(directory: Path, secrets: BatchSecrets) -> None:
-    """Write the secrets of a batch."""
-    content = {
-        "format": FORMAT,
-        "chip": secrets.chip,
-        "common": {**asdict(secrets.common), "bundle": base64.b64encode(secrets.common.bundle).decode()},
-        "devices": {device: _row(secret) for device, secret in secrets.devices.items()},
-    }
-    files.make_private_dir(directory)
-    files.write_atomically(directory / FILE, json.dumps(content).encode())
+@dataclass(frozen=True)
+class Store:
+    """The sealed files of one batch, opened with its key."""
+
+    directory: Path
+    key: BatchKey
+
+    def settings(self) -> Settings | None:
+        """Return the settings, None when a run was cut before them; raise StateError when they are damaged."""
+        file = self._settings_file()
+        if not file.path.exists():
+            return None
+        for content in file.read():
+            return _settings(json.loads(content))
+        raise _damaged(file.path)
+
+    def save_settings(self, settings: Settings) -> None:
+        """Replace the settings."""
+        common = {**asdict(settings.common), "bundle": base64.b64encode(settings.common.bundle).decode()}
+        self._settings_file().replace(json.dumps({"chip": settings.chip, "common": common}).encode())
+
+    def secrets(self) -> "SecretsFile":
+        """Return the file with the secret of each device."""
+        return SecretsFile(SealedFile(self.directory / SECRETS_FILE, "secrets", self.key))
+
+    def _settings_file(self) -> SealedFile:
+        return SealedFile(self.directory / SETTINGS_FILE, "settings", self.key)
 
 
-def _row(secret: Secret) -> dict[str, str]:
-    row: dict[str, str] = {}
-    for name, value in asdict(secret).items():
-        if value is not None:
-            row[name] = base64.b64encode(value).decode() if isinstance(value, bytes) else value
-    return row
+@dataclass(frozen=True)
+class SecretsFile:
+    """The secret of each device, in the order in which they were made."""
+
+    _file: SealedFile
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._file.path
+
+    def read(self) -> Iterator[tuple[str, Secret]]:
+        """Yield id and secret of each device until the end, or until what a cut run left or damage made of it."""
+        if not self.path.exists():
+            return
+        for content in self._file.read():
+            for row in json.loads(content):
+                yield row[0], _secret(row)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last reading came to the end of the file."""
+        return not self.path.exists() or self._file.whole
+
+    def append(self, secrets: Iterable[tuple[str, Secret]]) -> None:
+        """Append secrets behind what was read, which has to be all of it; they are on the disk when this returns."""
+        rows = iter(secrets)
+        chunks = iter(lambda: [_row(device, secret) for device, secret in islice(rows, CHUNK)], [])
+        self._file.append(json.dumps(chunk, separators=(",", ":")).encode() for chunk in chunks)
 
 
-def _secret(row: Mapping[str, Any]) -> Secret:
-    binary = {name: base64.b64decode(row[name]) for name in ("key", "certificate") if name in row}
-    return Secret(token=row.get("token"), token_expires=row.get("token_expires"), **binary)
+def load(directory: Path, source: Source) -> BatchSecrets:
+    """Return the secrets of the batch in `directory`; `source` has the passphrase `bench`.
+
+    Raises StateError when they are missing, damaged or cut short, SecretError when the passphrase does not open them.
+    """
+    store = open_store(directory, source)
+    with sealed.locked(directory, alone=False):
+        settings, file = store.settings(), store.secrets()
+        devices = dict(file.read())
+        if settings is None or not devices or not file.whole:
+            raise _damaged(file.path)
+    return BatchSecrets(settings.chip, settings.common, devices)
+
+
+def open_store(directory: Path, source: Source) -> Store:
+    """Return the sealed files of the batch in `directory`; raises as sealed.open_key does."""
+    return Store(directory, sealed.open_key(directory, source))
+
+
+def _damaged(path: Path) -> StateError:
+    return StateError(
+        f"{path} is cut short or damaged: run playbooks/factory.yml again, which goes on where a run was cut; if that"
+        " says the same, restore it from a backup"
+    )
+
+
+def _settings(content: Mapping[str, Any]) -> Settings:
+    common = content["common"]
+    return Settings(content["chip"], Common(**{**common, "bundle": base64.b64decode(common["bundle"])}))
+
+
+def _row(device: str, secret: Secret) -> list[str | None]:
+    return [device, secret.token, secret.token_expires, _text(secret.key), _text(secret.certificate)]
+
+
+def _secret(row: list[Any]) -> Secret:
+    return Secret(row[1], row[2], _bytes(row[3]), _bytes(row[4]))
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)

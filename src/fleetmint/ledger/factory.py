@@ -6,7 +6,7 @@ came back is returned: its identity has ended for ever, and the board may get an
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,31 +55,50 @@ class Unit:
     registered_at: datetime | None = None
 
 
-def create_batch(connection: Connection, batch: str, planned: Mapping[str, str], *, now: datetime) -> bool:
-    """Record a batch: device id → key origin, in the order in which they will be claimed; return whether it is new.
+def create_batch(connection: Connection, batch: str, planned: Mapping[str, str], *, now: datetime) -> int:
+    """Record a batch: device id → key origin, in the order in which they will be claimed; return how many are new.
 
-    Raises StateError when the batch exists with other units, or a device belongs to another batch, and NameRefusedError
-    for an id outside the grammar.
+    What a batch has it keeps: new devices are added behind. Raises StateError when it has others or other key origins,
+    or when a device belongs to another batch, and NameRefusedError for an id outside the grammar.
     """
     wanted = {names.device_id(device): origin for device, origin in planned.items()}
     for device, origin in wanted.items():
         if origin not in (DEVICE_KEY, FACTORY_KEY):
             raise StateError(f"{device} has the key origin {origin!r}: choose {DEVICE_KEY} or {FACTORY_KEY}")
-    if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is not None:
-        if {unit.device: unit.key_origin for unit in list_units(connection, batch)} != wanted:
-            raise StateError(f"the batch {batch!r} exists with other devices: give the new one another name")
-        return False
-    for unit in _units_named(connection, list(wanted)):
-        raise StateError(f"{unit.device} belongs to the batch {unit.batch!r} already: a device id is used once")
-    connection.execute(batches.insert().values(batch=batch, created_at=now))
-    rows = [
-        {"device": device, "batch": batch, "position": position, "key_origin": origin, "state": PLANNED}
-        for position, (device, origin) in enumerate(wanted.items())
-    ]
-    if rows:
+    found = key_origins(connection, batch)
+    if any(wanted.get(device) != origin for device, origin in found.items()):
+        raise StateError(f"the batch {batch!r} exists with other devices: give the new one another name")
+    new = [device for device in wanted if device not in found]
+    refuse_taken(connection, new)
+    if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is None:
+        connection.execute(batches.insert().values(batch=batch, created_at=now))
+    elif not new:
+        return 0
+    for start in range(0, len(new), _CHUNK):
+        rows = [
+            {"device": device, "batch": batch, "position": position, "key_origin": wanted[device], "state": PLANNED}
+            for position, device in enumerate(new[start : start + _CHUNK], len(found) + start)
+        ]
         connection.execute(units.insert(), rows)
-    events.append(connection, at=now, actor="factory", kind="batch", subject=batch, detail={"units": len(rows)})
-    return True
+    events.append(connection, at=now, actor="factory", kind="batch", subject=batch, detail={"units": len(new)})
+    return len(new)
+
+
+def refuse_taken(connection: Connection, devices: Sequence[str]) -> None:
+    """Raise StateError when one of these ids is a unit already, of whatever batch."""
+    for unit in _units_named(connection, devices):
+        raise StateError(
+            f"{unit.device} belongs to the batch {unit.batch!r} already: a device id is used once; give the new batch"
+            " another prefix, or the number of its first device (`first`)"
+        )
+
+
+def key_origins(connection: Connection, batch: str) -> dict[str, str]:
+    """Return device → key origin of the units of a batch in their order; empty when there is no such batch."""
+    rows = connection.execute(
+        select(units.c.device, units.c.key_origin).where(units.c.batch == batch).order_by(units.c.position)
+    )
+    return {str(device): str(origin) for device, origin in rows}
 
 
 def list_units(connection: Connection, batch: str) -> tuple[Unit, ...]:
@@ -250,7 +269,7 @@ def _get(connection: Connection, device: str) -> Unit:
     return _unit(row)
 
 
-def _units_named(connection: Connection, devices: list[str]) -> list[Unit]:
+def _units_named(connection: Connection, devices: Sequence[str]) -> list[Unit]:
     found: list[Unit] = []
     for start in range(0, len(devices), _CHUNK):
         rows = connection.execute(select(units).where(units.c.device.in_(devices[start : start + _CHUNK])))

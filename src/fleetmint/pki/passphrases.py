@@ -1,11 +1,13 @@
 """Where the passphrases of the CA keys come from: a source, named by a short text, never the passphrase itself.
 
-    file:DIRECTORY    files `root` and `issuing`, readable by their owner only
+    file:DIRECTORY    files `root`, `issuing` and `bench`, readable by their owner only
     vault:DIRECTORY   the same files encrypted by Ansible Vault, with ansible-vault's own password
     shares:DIRECTORY  for the root alone: enough of its shares, as a ceremony printed them, one file each
     prompt:           typed at the terminal, which a module of Ansible never has
-    fd:N              read from the open file descriptor N: lines `root PASSPHRASE` and `issuing PASSPHRASE`, or one
-                      line with the only passphrase there is; Ansible hands no descriptor to its modules either
+    fd:N              read from the open file descriptor N: lines `NAME PASSPHRASE`, or one line with the only
+                      passphrase there is; Ansible hands no descriptor to its modules either
+
+`root` opens the root's key, `issuing` those of the other CAs, `bench` the keys of batches (factory/sealed.py).
 
 `file:` and `vault:` make a missing passphrase themselves: 160 random bits, since the encryption of the keys adds next
 to nothing. The others only give back what was made before.
@@ -28,6 +30,7 @@ from fleetmint.errors import SecretError
 
 ROOT = "root"
 ISSUING = "issuing"
+BENCH = "bench"
 RANDOM_BYTES = 20
 
 

@@ -10,9 +10,9 @@ from fleetmint.pki.leaf import revoked
 
 
 @pytest.fixture
-def factory_made(state):
+def factory_made(state, hierarchy):
     """The certificate of lamp-000002, whose key the factory made."""
-    found = secrets.load(state / "batches/first").devices["lamp-000002"].certificate
+    found = secrets.load(state / "batches/first", hierarchy.source).devices["lamp-000002"].certificate
     return x509.load_der_x509_certificate(found)
 
 

@@ -1,3 +1,4 @@
+import base64
 import hashlib
 import json
 from dataclasses import replace
@@ -5,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from fleetmint.errors import FleetmintError, StateError
+from fleetmint.errors import FleetmintError, SecretError, StateError
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
 from fleetmint.factory.image import nvs_entries
@@ -14,6 +15,7 @@ from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.factory import list_units
 from fleetmint.ledger.registration import read_registration
 from fleetmint.pki.authority import load_certificate
+from fleetmint.pki.passphrases import open_source
 
 
 def snapshot(directory):
@@ -24,7 +26,7 @@ def test_a_batch_gives_each_device_what_its_key_origin_asks_for(
     batch, common, place, hierarchy, now, openssl, tmp_path
 ):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    known = secrets.load(place.directory).devices
+    known = secrets.load(place.directory, hierarchy.source).devices
     assert len({known["lamp-000001"].token, known["lamp-000002"].token}) == 2
     assert len(known["lamp-000001"].token) == 32
     made = known["lamp-000003"]
@@ -56,12 +58,12 @@ def test_a_run_that_was_cut_after_the_secrets_goes_on_with_the_same_ones(
     batch, common, place, hierarchy, now, tmp_path
 ):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    before = secrets.load(place.directory)
+    before = secrets.load(place.directory, hierarchy.source)
     for path in tmp_path.glob("ledger.sqlite*"):
         path.unlink()
     (place.directory / "registration.json").unlink()
     plan_batch(batch, common, place, hierarchy, now).apply()
-    assert secrets.load(place.directory) == before
+    assert secrets.load(place.directory, hierarchy.source) == before
     engine = open_ledger(place.ledger)
     with reading(engine) as connection:
         assert [unit.device for unit in list_units(connection, "first")] == list(before.devices)
@@ -71,7 +73,7 @@ def test_a_run_that_was_cut_after_the_secrets_goes_on_with_the_same_ones(
 def test_the_registration_holds_hashes_and_no_secret_and_the_gateway_reads_it(batch, common, place, hierarchy, now):
     plan_batch(batch, common, place, hierarchy, now).apply()
     data = (place.directory / "registration.json").read_bytes()
-    known = secrets.load(place.directory).devices
+    known = secrets.load(place.directory, hierarchy.source).devices
     factory = load_certificate(hierarchy.directory / "factory/ca.crt")
     found = read_registration(data, site="test", gateway="gateway", factory_ca=factory)
     assert [entry.device for entry in found.entries] == list(known)
@@ -82,30 +84,78 @@ def test_the_registration_holds_hashes_and_no_secret_and_the_gateway_reads_it(ba
 
 def test_secrets_are_readable_by_their_owner_only(batch, common, place, hierarchy, now, tmp_path):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    assert (place.directory / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert (place.directory / "secrets.bin").stat().st_mode & 0o777 == 0o600
     assert place.directory.stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_batch_that_is_made_cannot_become_another_one(batch, common, place, hierarchy, now):
+@pytest.mark.parametrize(
+    "units", [[Unit("lamp-000003", "device")], [], [Unit("lamp-000004", "factory")]], ids=["origin", "less", "other"]
+)
+def test_a_batch_that_is_made_cannot_become_another_one(batch, common, place, hierarchy, now, units):
     plan_batch(batch, common, place, hierarchy, now).apply()
     before = snapshot(place.directory)
-    other = replace(batch, units=(*batch.units[:2], Unit("lamp-000003", "device")))
-    with pytest.raises(StateError, match="give the new batch another name"):
+    other = replace(batch, units=(*batch.units[:2], *units))
+    with pytest.raises(StateError, match=r"lamp-000003.*give the new batch another name"):
         plan_batch(other, common, place, hierarchy, now)
     assert snapshot(place.directory) == before
+
+
+def test_a_batch_that_grows_keeps_what_it_has_and_adds_only_the_new_ones(batch, common, place, hierarchy, now):
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    before = secrets.load(place.directory, hierarchy.source).devices
+    start = (place.directory / "secrets.bin").read_bytes()
+    more = replace(batch, units=(*batch.units, Unit("lamp-000004", "device"), Unit("lamp-000005", "factory")))
+    plan = plan_batch(more, common, place, hierarchy, now)
+    assert plan.reasons == (
+        "add 2 identities to the batch first",
+        "enter 2 devices of first into the ledger",
+        "write the registration of first for gateway",
+    )
+    plan.apply()
+    after = secrets.load(place.directory, hierarchy.source).devices
+    assert list(after) == [unit.device for unit in more.units]
+    assert {device: after[device] for device in before} == before
+    assert (place.directory / "secrets.bin").read_bytes().startswith(start)
+    factory = load_certificate(hierarchy.directory / "factory/ca.crt")
+    data = (place.directory / "registration.json").read_bytes()
+    assert len(read_registration(data, site="test", gateway="gateway", factory_ca=factory).entries) == 5
+    engine = open_ledger(place.ledger)
+    with reading(engine) as connection:
+        assert [unit.device for unit in list_units(connection, "first")] == list(after)
+    engine.dispose()
+    assert not plan_batch(more, common, place, hierarchy, now).changed
+
+
+def test_identities_that_a_cut_run_left_unfinished_are_made_and_finished_ones_stay(
+    batch, common, place, hierarchy, now, tmp_path
+):
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    before = secrets.load(place.directory, hierarchy.source)
+    for path in (*tmp_path.glob("ledger.sqlite*"), place.directory / "registration.json"):
+        path.unlink()
+    path = place.directory / "secrets.bin"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(StateError, match="cut short"):
+        secrets.load(place.directory, hierarchy.source)
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    after = secrets.load(place.directory, hierarchy.source)
+    assert list(after.devices) == list(before.devices)
+    assert not plan_batch(batch, common, place, hierarchy, now).changed
 
 
 def test_a_changed_wifi_is_named_without_its_passphrase_and_reaches_the_next_boards(
     batch, common, place, hierarchy, now
 ):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    before = secrets.load(place.directory)
+    before = secrets.load(place.directory, hierarchy.source)
     plan = plan_batch(batch, replace(common, wifi_psk="battery staple"), place, hierarchy, now)
     assert plan.reasons == ("what all devices of first get has changed: wifi_psk",)
     assert "battery" not in plan.before + plan.after
     plan.apply()
-    assert secrets.load(place.directory) == replace(before, common=replace(common, wifi_psk="battery staple"))
+    assert secrets.load(place.directory, hierarchy.source) == replace(
+        before, common=replace(common, wifi_psk="battery staple")
+    )
 
 
 @pytest.mark.parametrize(
@@ -128,20 +178,54 @@ def test_what_a_device_could_not_use_is_refused_before_anything_is_made(
         assert change["wifi_psk"] not in str(error.value)
 
 
-def test_damaged_secrets_are_told_by_file_name_and_kept(batch, common, place, hierarchy, now):
+def test_lost_secrets_are_told_by_file_name_and_what_is_left_is_kept(batch, common, place, hierarchy, now):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    path = place.directory / "secrets.json"
+    path = place.directory / "secrets.bin"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(StateError, match=r"secrets\.json is damaged"):
+    with pytest.raises(StateError, match=r"secrets.bin does not"):
         plan_batch(batch, common, place, hierarchy, now)
     assert path.exists()
 
 
+def test_nothing_secret_of_a_batch_can_be_read_without_the_passphrase(batch, common, place, hierarchy, now, tmp_path):
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    known = secrets.load(place.directory, hierarchy.source).devices.values()
+    canaries = [secret.token.encode() for secret in known if secret.token]
+    canaries += [secret.key for secret in known if secret.key]
+    canaries += [base64.b64encode(secret.key)[:40] for secret in known if secret.key]
+    canaries.append(common.wifi_psk.encode())
+    for path, content in snapshot(tmp_path).items():
+        assert [canary for canary in canaries if canary in content] == [], path
+    (tmp_path / "passphrases/bench").write_bytes(b"another-passphrase-of-the-right-length")
+    with pytest.raises(SecretError, match=r"does not open .*first/batch\.key"):
+        secrets.load(place.directory, open_source(f"file:{tmp_path / 'passphrases'}"))
+
+
+def test_a_lost_bench_passphrase_is_not_made_again(batch, common, place, hierarchy, now, tmp_path):
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    (tmp_path / "passphrases/bench").unlink()
+    second = replace(batch, name="second", units=(Unit("lamp-000010", "device"),))
+    other = replace(place, directory=tmp_path / "batches/second")
+    with pytest.raises(SecretError, match="'bench' is missing"):
+        plan_batch(second, common, other, hierarchy, now).apply()
+    assert not (tmp_path / "passphrases/bench").exists()
+
+
+def test_a_device_that_belongs_to_another_batch_is_refused_before_anything_is_made(
+    batch, common, place, hierarchy, now, tmp_path
+):
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    second = replace(batch, name="second")
+    with pytest.raises(StateError, match="lamp-000001 belongs to the batch 'first' already"):
+        plan_batch(second, common, replace(place, directory=tmp_path / "batches/second"), hierarchy, now)
+    assert not (tmp_path / "batches/second").exists()
+
+
 def test_the_nvs_of_a_device_holds_its_own_secret_only(batch, common, place, hierarchy, now):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    known = secrets.load(place.directory)
-    first = nvs_entries("lamp-000001", known.devices["lamp-000001"], common, now)["fleetmint"]
-    third = nvs_entries("lamp-000003", known.devices["lamp-000003"], common, now)["fleetmint"]
+    known = secrets.load(place.directory, hierarchy.source)
+    first = nvs_entries("lamp-000001", known, now)["fleetmint"]
+    third = nvs_entries("lamp-000003", known, now)["fleetmint"]
     assert first["device_id"] == b"lamp-000001"
     assert first["token"] == known.devices["lamp-000001"].token.encode()
     assert "key0" not in first

@@ -23,7 +23,7 @@ SLEEP = ["--boot", "sleep", "60"]
 @pytest.fixture
 def bench(batch, common, place, hierarchy, now):
     plan_batch(batch, common, place, hierarchy, now).apply()
-    return Bench(place.directory, place.ledger, APP)
+    return Bench(place.directory, place.ledger, APP, hierarchy.source)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_each_board_gets_an_identity_of_its_own_and_a_second_run_touches_none(be
     assert plan.changed
     plan.apply()
     assert sorted(board["device"] for board in plan.facts["boards"]) == ["lamp-000001", "lamp-000002", "lamp-000003"]
-    known = secrets.load(bench.batch)
+    known = secrets.load(bench.batch, bench.passphrases)
     for number, board in enumerate(plan.facts["boards"], 1):
         values = nvs_of(tmp_path, number)
         assert values["device_id"].decode() == board["device"]

@@ -145,10 +145,14 @@ def test_a_burned_or_planned_unit_cannot_be_released(claim, do):
             do(factory.release, device, untouched=True)
 
 
-def test_making_the_same_batch_again_changes_nothing_and_another_one_is_refused(do, batch):
-    assert do(factory.create_batch, "lamps-1", BATCH) is False
+def test_making_the_same_batch_again_changes_nothing_it_can_grow_and_another_one_is_refused(do, batch, engine):
+    assert do(factory.create_batch, "lamps-1", BATCH) == 0
     with pytest.raises(StateError, match="exists with other devices"):
-        do(factory.create_batch, "lamps-1", BATCH | {"lamp-000004": "device"})
+        do(factory.create_batch, "lamps-1", BATCH | {"lamp-000001": "factory"})
+    assert do(factory.create_batch, "lamps-1", BATCH | {"lamp-000004": "device"}) == 1
+    with reading(engine) as connection:
+        units = [unit.device for unit in factory.list_units(connection, "lamps-1")]
+    assert units == [*BATCH, "lamp-000004"]
     with pytest.raises(StateError, match="lamp-000003 belongs to the batch 'lamps-1' already"):
         do(factory.create_batch, "lamps-2", {"lamp-000003": "device"})
 

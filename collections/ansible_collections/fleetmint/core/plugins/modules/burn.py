@@ -28,6 +28,10 @@ options:
     description: Directory of the device's program.
     type: path
     required: true
+  passphrases:
+    description: Source of the passphrase C(bench), which opens the batch, V(file:DIRECTORY) or V(vault:DIRECTORY).
+    type: str
+    required: true
   firmware:
     description: MicroPython file to flash first; without one the boards have it already.
     type: path
@@ -51,6 +55,7 @@ EXAMPLES = r"""
     ledger: "sqlite:///{{ fleet_state_dir }}/ledger.sqlite"
     ports: [/dev/ttyUSB0, /dev/ttyUSB1]
     app: "{{ playbook_dir }}/../firmware"
+    passphrases: "{{ fleet_ca_passphrases }}"
 """
 
 RETURN = r"""
@@ -77,6 +82,8 @@ def main() -> None:
         "ledger": {"type": "str", "required": True},
         "ports": {"type": "list", "elements": "str", "required": True},
         "app": {"type": "path", "required": True},
+        # The name of a place, not what lies there.
+        "passphrases": {"type": "str", "required": True, "no_log": False},
         "firmware": {"type": "path"},
         "firmware_sha256": {"type": "str"},
     }
@@ -86,11 +93,17 @@ def main() -> None:
         from pathlib import Path
 
         from fleetmint.factory.bench import Bench, plan_burn
+        from fleetmint.pki.passphrases import open_source
 
         params = module.params
         firmware = Path(params["firmware"]) if params["firmware"] else None
         bench = Bench(
-            Path(params["batch"]), params["ledger"], Path(params["app"]), firmware, params["firmware_sha256"] or None
+            Path(params["batch"]),
+            params["ledger"],
+            Path(params["app"]),
+            open_source(params["passphrases"]),
+            firmware,
+            params["firmware_sha256"] or None,
         )
         return plan_burn(bench, params["ports"])
 
