@@ -1,0 +1,126 @@
+"""The HMAC key of a device into an eFuse of its board: for ever, so journalled before and after.
+
+It is the last step at the bench: the flash has its encrypted NVS by then, which only a board with this key can read.
+The ledger's events say what was meant and what was done; they know the key by a fingerprint, from which it cannot be
+found, since it is 256 random bits.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection, Engine
+
+from fleetmint.errors import BurnError
+from fleetmint.flash.efuse import CHIPS_WITH_HMAC, HMAC_PURPOSE, KEY_BLOCKS, Efuses, KeyBlock, burn_hmac_key
+from fleetmint.ledger import events, reading, writing
+from fleetmint.ledger import factory as ledger
+from fleetmint.ledger.schema import BURNED
+from fleetmint.ledger.schema import events as rows
+from fleetmint.plan import Plan
+
+INTENDED, DONE, FAILED = "efuse-intended", "efuse-burned", "efuse-failed"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board on a port whose eFuses were read, and the key block that the firmware will use."""
+
+    port: str
+    efuses: Efuses
+    block: int
+
+
+def device_of(engine: Engine, mac: str, batch: str) -> str:
+    """Return the device of the batch that was burned into the board with this MAC; raise BurnError otherwise."""
+    with reading(engine) as connection:
+        unit = ledger.find_unit_of_board(connection, mac)
+    if unit is None or unit.batch != batch:
+        raise BurnError(f"the board {mac} has no identity of the batch {batch}: burn its flash first", "identity")
+    if unit.state != BURNED:
+        raise BurnError(f"the board {mac} is {unit.device}, which is {unit.state}: finish its burn first", "identity")
+    return unit.device
+
+
+def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock: Callable[[], datetime]) -> Plan:
+    """Plan to burn the HMAC key of `device` into the board; nothing to do when it is there.
+
+    Raises BurnError when the chip has no HMAC peripheral, or the block or the key is in use otherwise. Applying it
+    writes an event before the first eFuse is touched, and one with the outcome behind it.
+    """
+    efuses, number = target.efuses, target.block
+    if efuses.chip not in CHIPS_WITH_HMAC:
+        raise BurnError(
+            f"{target.port}: an {efuses.chip} has no HMAC peripheral, so it cannot keep the key of an encrypted NVS;"
+            f" {', '.join(CHIPS_WITH_HMAC)} can",
+            "wrong-chip",
+        )
+    detail = {"block": number, "key": fingerprint(key), "mac": efuses.mac}
+    with reading(engine) as connection:
+        known = _journal(connection, device, efuses.mac, detail["key"])
+    elsewhere = sorted({block for kind, block in known if kind == DONE and block != number})
+    if elsewhere:
+        raise BurnError(
+            f"{target.port}: {device} has its key in block {elsewhere[0]} already; choose that one", "secured"
+        )
+    block = efuses.blocks[number]
+    describe = {"before": f"block {number}: {_state(block)}\n", "after": f"block {number}: {HMAC_PURPOSE}, sealed\n"}
+    facts: dict[str, Any] = {"device": device, **detail}
+    if block.sealed and block.purpose == HMAC_PURPOSE and known:
+        if (DONE, number) in known:
+            return Plan(before=describe["after"], after=describe["after"], facts=facts)
+        # The block was seen empty before the run that was cut off, and that run put no other key in.
+        reason = f"record that block {number} of {efuses.mac} has the key of {device}: a run was cut off before it did"
+        return Plan((reason,), lambda: _record(engine, clock, DONE, device, detail), facts=facts, **describe)
+    if block.empty:
+        reason = f"burn the HMAC key of {device} into block {number} of {efuses.mac} and seal it, for ever"
+    elif block.readable and block.data == key:
+        reason = f"finish the HMAC key of {device} in block {number} of {efuses.mac} and seal it, for ever"
+    else:
+        free = [str(other) for other in KEY_BLOCKS if efuses.blocks[other].empty]
+        raise BurnError(
+            f"{target.port}: block {number} of {efuses.mac} is {_state(block)}, and not by this key;"
+            f" free are: {', '.join(free) or 'none'}. The firmware has to use the same block"
+            " (CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID)",
+            "secured",
+        )
+
+    def apply() -> None:
+        _record(engine, clock, INTENDED, device, detail)
+        try:
+            burn_hmac_key(target.port, efuses.mac, number, key)
+        except BurnError as error:
+            _record(engine, clock, FAILED, device, {**detail, "code": error.code})
+            raise
+        _record(engine, clock, DONE, device, detail)
+
+    return Plan((reason,), apply, facts=facts, **describe)
+
+
+def fingerprint(key: bytes) -> str:
+    """Return by what the journal knows a key: 64 bits of a hash of it, in hex."""
+    return hashlib.sha256(b"fleetmint efuse " + key).hexdigest()[:16]
+
+
+def _record(engine: Engine, clock: Callable[[], datetime], kind: str, device: str, detail: dict[str, object]) -> None:
+    with writing(engine) as connection:
+        events.append(connection, at=clock(), actor="factory", kind=kind, subject=device, detail=detail)
+
+
+def _journal(connection: Connection, device: str, mac: str, key: object) -> set[tuple[str, int]]:
+    """Return what was meant or done with this key at this board: kind and block."""
+    found = connection.execute(
+        select(rows.c.kind, rows.c.detail).where(rows.c.subject == device, rows.c.kind.in_((INTENDED, DONE)))
+    )
+    details = [(row.kind, json.loads(row.detail)) for row in found]
+    return {(kind, detail["block"]) for kind, detail in details if (detail["mac"], detail["key"]) == (mac, key)}
+
+
+def _state(block: KeyBlock) -> str:
+    if block.empty:
+        return "empty"
+    return f"in use ({block.purpose}{', sealed' if block.sealed else ''})"
