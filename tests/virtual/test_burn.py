@@ -260,7 +260,7 @@ def test_no_secret_is_on_a_command_line_or_in_the_environment_or_in_a_file(start
     board = start_board()
     spy = tmp_path / "spy"
     files = {path for path in tmp_path.rglob("*") if path != spy}
-    command = ("sh", "-c", f"cat /proc/self/cmdline /proc/self/environ > {spy}; cat > {spy}.stdin")
+    command = ("sh", "-c", f"cat /proc/self/cmdline /proc/self/environ > {spy}; head -n 1 > {spy}.stdin")
     monkeypatch.setattr("fleetmint.flash.burn._WORKER", command)
     with pytest.raises(BurnError, match="ended without a result"):
         burn(job_for(board))

@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint.errors import BurnError
-from fleetmint.flash.job import Board, Job, Region, Result, check_job, job_to_json
+from fleetmint.flash.job import DEFAULT_BAUD, Board, Job, Region, Result, check_job, job_to_json
 
-__all__ = ["Board", "Job", "Progress", "Region", "Result", "burn", "identify"]
+__all__ = ["Board", "Job", "Progress", "Region", "Result", "Worker", "burn", "identify"]
 
 # -P: nothing in the current directory can pass for a module
 _WORKER = (sys.executable, "-P", "-m", "fleetmint.flash.worker")
+_CONNECT_ATTEMPTS = 7
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,116 @@ def _ignore(_progress: Progress) -> None:
     """Show nothing."""
 
 
+class _ToldError(BurnError):
+    """An error that the worker itself reported: it lives on."""
+
+
+class Worker:
+    """The process that runs esptool for one port: started when it is needed, and anew when it has died.
+
+    One thread may use it; `abandon` may come from any. As a context manager it ends the process.
+    """
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def identify(
+        self, *, connect_attempts: int = _CONNECT_ATTEMPTS, baud: int = DEFAULT_BAUD, hold: bool = False
+    ) -> Board:
+        """Return what the board is and whose identity it holds. Raises BurnError.
+
+        It boots afterwards, unless it is to be held for a `burn`, which then need not connect again.
+        """
+        request = {"do": "identify", "port": self.port, "connect_attempts": connect_attempts, "baud": baud}
+        return Board(**self._ask({**request, "hold": hold}, _ignore))
+
+    def burn(self, job: Job, on_progress: Callable[[Progress], None] = _ignore) -> Result:
+        """Burn the board as the function `burn` does."""
+        check_job(job)
+        return Result(**_tuples(self._ask({"do": "burn", "job": job_to_json(job)}, on_progress)))
+
+    def let_go(self) -> None:
+        """Let a board that is held boot."""
+        self._ask({"do": "let go"}, _ignore)
+
+    def abandon(self) -> None:
+        """Stop whatever is going on; a board that was being written is half-written, and the burn raises BurnError."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            # what was never read of a request is still to be flushed
+            with contextlib.suppress(BrokenPipeError):
+                if stream is not None:
+                    stream.close()
+
+    def _ask(self, request: dict[str, Any], on_progress: Callable[[Progress], None]) -> dict[str, Any]:
+        """Have the process carry out `request` and return the fields of its result."""
+        _check_port(self.port)
+        process = self._start()
+        try:
+            return self._converse(process, request, on_progress)
+        except _ToldError as error:
+            raise BurnError(f"{self.port}: {error}", error.code, error.mac) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self) -> "subprocess.Popen[str]":
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.close()
+        if importlib.util.find_spec("esptool") is None:
+            raise BurnError("esptool is missing: pip install 'fleetmint[station]'", "no-esptool")
+        # A session of its own: Ctrl-C in the terminal is for the station, which lets a board be finished first.
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of this package
+            _WORKER,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        return self._process
+
+    def _converse(
+        self, process: "subprocess.Popen[str]", request: dict[str, Any], on_progress: Callable[[Progress], None]
+    ) -> dict[str, Any]:
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("the worker was started with pipes")
+        # a worker that ended already is noticed below, by its missing result
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            event = json.loads(line)
+            if event["event"] == "result":
+                return dict(event["result"])
+            if event["event"] == "error":
+                raise _ToldError(event["message"], event["code"], event["mac"])
+            on_progress(Progress(event["region"], event["done"], event["total"]))
+        raise BurnError(
+            f"{self.port}: the process that runs esptool ended without a result (exit code {process.wait()}); "
+            "the board may be half-written, burn it again",
+            "lost",
+        )
+
+
 def burn(job: Job, on_progress: Callable[[Progress], None] = _ignore) -> Result:
     """Burn one board and verify it; it boots afterwards.
 
@@ -52,53 +163,14 @@ def burn(job: Job, on_progress: Callable[[Progress], None] = _ignore) -> Result:
     BurnError the same job can be burned again.
     """
     check_job(job)
-    return Result(**_tuples(_run({"do": "burn", "job": job_to_json(job)}, job.port, on_progress)))
+    with Worker(job.port) as worker:
+        return worker.burn(job, on_progress)
 
 
-def identify(port: str, *, connect_attempts: int = 7) -> Board:
+def identify(port: str, *, connect_attempts: int = _CONNECT_ATTEMPTS) -> Board:
     """Return what the board at `port` is and whose identity it holds; it boots afterwards. Raises BurnError."""
-    request = {"do": "identify", "port": port, "connect_attempts": connect_attempts}
-    return Board(**_run(request, port, _ignore))
-
-
-def _run(request: dict[str, Any], port: str, on_progress: Callable[[Progress], None]) -> dict[str, Any]:
-    """Have the worker carry out `request` and return the fields of its result."""
-    _check_port(port)
-    if importlib.util.find_spec("esptool") is None:
-        raise BurnError("esptool is missing: pip install 'fleetmint[station]'", "no-esptool")
-    process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of this package
-        _WORKER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    with process:
-        try:
-            return _converse(process, request, port, on_progress)
-        finally:
-            process.kill()
-
-
-def _converse(
-    process: "subprocess.Popen[str]", request: dict[str, Any], port: str, on_progress: Callable[[Progress], None]
-) -> dict[str, Any]:
-    if process.stdin is None or process.stdout is None:
-        raise AssertionError("the worker was started with pipes")
-    # a worker that ended already is noticed below, by its missing result
-    with contextlib.suppress(BrokenPipeError):
-        try:
-            json.dump(request, process.stdin)
-        finally:
-            process.stdin.close()
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "result":
-            return dict(event["result"])
-        if event["event"] == "error":
-            raise BurnError(f"{port}: {event['message']}", event["code"])
-        on_progress(Progress(event["region"], event["done"], event["total"]))
-    raise BurnError(
-        f"{port}: the process that runs esptool ended without a result (exit code {process.wait()}); "
-        "the board may be half-written, burn it again",
-        "lost",
-    )
+    with Worker(port) as worker:
+        return worker.identify(connect_attempts=connect_attempts)
 
 
 def _check_port(port: str) -> None:

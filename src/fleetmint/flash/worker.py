@@ -1,17 +1,26 @@
-"""The process that runs esptool: python -m fleetmint.flash.worker. Nothing else in this package imports esptool.
+"""The process that runs esptool for one port: python -m fleetmint.flash.worker. Nothing else here imports esptool.
 
-A request comes as one JSON object on stdin; on stdout go lines of JSON: {"event": "progress", "region", "done",
-"total"} any number of times, then one {"event": "result", "result": {...}} or {"event": "error", "code", "message"}.
+Requests come as lines of JSON on stdin:
+
+    {"do": "identify", "port", "baud", "connect_attempts", "hold"}    who is there; `hold` keeps the board for the next
+    {"do": "burn", "job"}                                             burn it
+    {"do": "let go"}                                                  let a board that is held boot
+
+On stdout go lines of JSON: {"event": "progress", "region", "done", "total"} any number of times, then for each request
+one {"event": "result", "result": {...}} or {"event": "error", "code", "message", "mac"}. The end of stdin is the end of
+the station, and of this process with it: nobody would record what it still did.
 """
 
 import hashlib
 import json
 import os
+import queue
 import sys
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from esptool import cmds
@@ -67,87 +76,180 @@ class _Report(TemplateLogger):  # type: ignore[misc]
         """Drop it."""
 
 
-def main() -> None:
-    """Carry out the request on stdin."""
-    report = _Report()
-    log.set_logger(report)
-    try:
-        request = json.load(sys.stdin)
-        if request["do"] == "identify":
-            result = asdict(_identify(request["port"], request["connect_attempts"]))
-        else:
-            result = asdict(_burn(job_from_json(request["job"]), report))
-    except BurnError as error:
-        report.event("error", code=error.code, message=str(error))
-    except ImageError as error:
-        report.event("error", code="too-small", message=str(error))
-    except (FatalError, OSError) as error:
-        message = f"the connection was lost ({_first_line(error)}): check cable and power, and burn the board again"
-        report.event("error", code="lost", message=message)
-    except Exception as error:
-        # the message of an unforeseen error can quote what it stumbled over, and that can be a secret
-        report.event("error", code="internal", message=f"the burn stopped on an unforeseen {type(error).__name__}")
-    else:
-        report.event("result", result=result)
+@dataclass(frozen=True)
+class _Held:
+    """A board whose stub runs at `baud`, with what is known of it."""
+
+    esp: ESPLoader
+    port: str
+    baud: int
+    board: Board
+    identity: Identity | None
 
 
-def _identify(port: str, attempts: int) -> Board:
-    with _connected(port, attempts) as rom:
-        mac, chip = _mac(rom), _chip(rom)
-        _refuse_secured(rom)
-        esp, flash_size = _with_stub(rom)
-        found = _identity(esp, flash_size, ())
-        esp.hard_reset()
-    return Board(mac, chip, flash_size, found.device_id if found else None)
+class _Bench:
+    """What this process does on request, and the board that it holds between two requests."""
 
+    def __init__(self, report: _Report) -> None:
+        self._report = report
+        self._held: _Held | None = None
+        # of the board that the request is about, as soon as it is known
+        self.mac: str | None = None
 
-def _burn(job: Job, report: _Report) -> Result:
-    check_job(job)
-    start = time.monotonic()
-    with _connected(job.port, job.connect_attempts) as rom:
-        mac, chip = _mac(rom), _chip(rom)
-        if chip != job.chip:
-            raise BurnError(f"the board ({mac}) has an {chip}, not an {job.chip}: nothing was written", "wrong-chip")
-        _refuse_secured(rom)
-        esp, flash_size = _with_stub(rom)
-        check_fit(job, flash_size)
-        if job.baud != _ROM_BAUD:
-            esp.change_baud(job.baud)
-        leave = _regions_to_leave(esp, job, mac, flash_size)
+    def carry_out(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one request and return its result; whatever it raises, no board is held afterwards."""
+        self.mac = None
+        try:
+            if request["do"] == "identify":
+                return asdict(self._identify(request))
+            if request["do"] == "burn":
+                return asdict(self._burn(job_from_json(request["job"])))
+            self._let_go()
+        except BaseException:
+            self._drop()
+            raise
+        return {}
+
+    def _identify(self, request: Mapping[str, Any]) -> Board:
+        self._let_go()
+        held = self._connect(request["port"], request["baud"], request["connect_attempts"])
+        if not request["hold"]:
+            self._let_go()
+        return held.board
+
+    def _burn(self, job: Job) -> Result:
+        check_job(job)
+        start = time.monotonic()
+        if self._held is None or self._held.port != job.port:
+            self._let_go()
+            self._connect(job.port, job.baud, job.connect_attempts, [r for r in job.regions if r.name == NVS_REGION])
+        held = self._held
+        if held is None:
+            raise AssertionError("a board was connected")
+        board = held.board
+        self.mac = board.mac
+        if board.chip != job.chip:
+            raise BurnError(
+                f"the board ({board.mac}) has an {board.chip}, not an {job.chip}: nothing was written", "wrong-chip"
+            )
+        check_fit(job, board.flash_size)
+        leave = _regions_to_leave(held, job)
         written, kept = [], []
         for region in job.regions:
-            report.region = region.name
-            if region.name in leave or _has(esp, region):
+            self._report.region = region.name
+            if region.name in leave or _has(held.esp, region):
                 kept.append(region.name)
             else:
-                _write(esp, region, job.baud)
+                _write(held.esp, region, held.baud)
                 written.append(region.name)
-        esp.hard_reset()
-    return Result(job.port, mac, chip, flash_size, round(time.monotonic() - start, 3), tuple(written), tuple(kept))
+        self._let_go()
+        seconds = round(time.monotonic() - start, 3)
+        return Result(job.port, board.mac, board.chip, board.flash_size, seconds, tuple(written), tuple(kept))
+
+    def _connect(self, port: str, baud: int, attempts: int, places: Sequence[Region] = ()) -> _Held:
+        rom = _open(port, attempts)
+        try:
+            self.mac, chip = _mac(rom), _chip(rom)
+            _refuse_secured(rom)
+            esp, flash_size = _with_stub(rom)
+            if baud != _ROM_BAUD:
+                esp.change_baud(baud)
+            identity = _identity(esp, flash_size, places)
+        except BaseException:
+            _close(rom)
+            raise
+        board = Board(self.mac, chip, flash_size, identity.device_id if identity else None)
+        self._held = _Held(esp, port, baud, board, identity)
+        return self._held
+
+    def _let_go(self) -> None:
+        """Let the board boot."""
+        if self._held is not None:
+            self._held.esp.hard_reset()
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._held is not None:
+            _close(self._held.esp)
+        self._held = None
 
 
-@contextmanager
-def _connected(port: str, attempts: int) -> Iterator[ESPLoader]:
-    """Connect to the ROM of the board at `port`, and let go of the port at the end whatever happens."""
+def main() -> None:
+    """Carry out the requests on stdin."""
+    report = _Report()
+    log.set_logger(report)
+    bench = _Bench(report)
+    for request in _requests():
+        try:
+            result = bench.carry_out(request)
+        except BurnError as error:
+            report.event("error", code=error.code, message=str(error), mac=bench.mac)
+        except ImageError as error:
+            report.event("error", code="too-small", message=str(error), mac=bench.mac)
+        except (FatalError, OSError) as error:
+            message = f"the connection was lost ({_first_line(error)}): check cable and power, and burn the board again"
+            report.event("error", code="lost", message=message, mac=bench.mac)
+        except Exception as error:
+            # the message of an unforeseen error can quote what it stumbled over, and that can be a secret
+            message = f"the burn stopped on an unforeseen {type(error).__name__}"
+            report.event("error", code="internal", message=message, mac=bench.mac)
+        else:
+            report.event("result", result=result)
+
+
+def _requests() -> Iterator[Mapping[str, Any]]:
+    """Yield the requests; end this process, whatever it is doing, when the station is gone."""
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    while True:
+        yield json.loads(lines.get())
+
+
+def _open(port: str, attempts: int) -> ESPLoader:
+    """Connect to the ROM of the board at `port`."""
     try:
-        esp = cmds.detect_chip(port, connect_attempts=attempts)
+        return cmds.detect_chip(port, connect_attempts=attempts)
     except (FatalError, OSError) as error:
-        if "exclusively lock" in str(error):
-            raise BurnError(
-                "another program has the port open (a serial monitor, another burn): end it first", "port-busy"
-            ) from error
-        if str(error).startswith("Could not open"):
-            reason = str(error).splitlines()[1:2] or [""]
-            raise BurnError(
-                f"the port cannot be opened {reason[0]}: connect the board again", "port-missing"
-            ) from error
-        raise BurnError(
-            f"the board does not answer ({_first_line(error)}): check the cable, or hold BOOT while you connect it",
+        raise _refusal(error) from error
+
+
+def _refusal(error: BaseException) -> BurnError:
+    """Return in plain words why no connection came about, from what esptool and pyserial say about it."""
+    said = str(error)
+    if "exclusively lock" in said:
+        return BurnError(
+            "another program has the port open (a serial monitor, another burn): end it first", "port-busy"
+        )
+    if said.startswith("Could not open"):
+        reason = said.splitlines()[1:2] or [""]
+        return BurnError(f"the port cannot be opened {reason[0]}: connect the board again", "port-missing")
+    if "Wrong boot mode" in said:
+        return BurnError(
+            "the board runs its program instead of the download mode: hold BOOT (IO0), press EN, then let go of BOOT",
+            "boot-mode",
+        )
+    if "TX path" in said:
+        return BurnError(
+            "the board is in download mode but hears nothing: the line to its RX pin is broken, or something else"
+            " drives it",
             "no-answer",
-        ) from error
-    try:
-        yield esp
-    finally:
+        )
+    return BurnError(
+        f"the board does not answer ({_first_line(error)}): check that the cable carries data, or hold BOOT (IO0) while"
+        " you connect it or press EN",
+        "no-answer",
+    )
+
+
+def _close(esp: ESPLoader) -> None:
+    # a port whose board was pulled cannot even be closed in order
+    with suppress(OSError, FatalError):
         esp._port.close()
 
 
@@ -171,12 +273,14 @@ def _refuse_secured(rom: ESPLoader) -> None:
         )
 
 
-def _regions_to_leave(esp: ESPLoader, job: Job, mac: str, flash_size: int) -> set[str]:
+def _regions_to_leave(held: _Held, job: Job) -> set[str]:
     """Return the regions that stay as they are because of the board's identity; raise BurnError if it is another's."""
     nvs = [region for region in job.regions if region.name == NVS_REGION]
     if not nvs or job.reprovision:
         return set()
-    wanted, found = identity_of(nvs[0].data, nvs[0].offset), _identity(esp, flash_size, nvs)
+    mac, wanted = held.board.mac, identity_of(nvs[0].data, nvs[0].offset)
+    # A board that is held was asked before anybody knew where the job puts the NVS.
+    found = held.identity or _identity_at(held.esp, nvs, held.board.flash_size)
     if found is None:
         return set()
     if wanted is None or found.device_id != wanted.device_id:
@@ -196,12 +300,17 @@ def _regions_to_leave(esp: ESPLoader, job: Job, mac: str, flash_size: int) -> se
 
 def _identity(esp: ESPLoader, flash_size: int, regions: Sequence[Region]) -> Identity | None:
     """Return the identity that the board's flash holds, where its own table or one of `regions` puts the NVS."""
-
-    def read(offset: int, size: int) -> bytes:
-        return bytes(esp.read_flash(offset, size))
-
     places = [(region.offset, len(region.data)) for region in regions]
-    return find_identity(read, read(TABLE_OFFSET, TABLE_SIZE), places, flash_size)
+    return find_identity(_reader(esp), esp.read_flash(TABLE_OFFSET, TABLE_SIZE), places, flash_size)
+
+
+def _identity_at(esp: ESPLoader, regions: Sequence[Region], flash_size: int) -> Identity | None:
+    """Return the identity where one of `regions` puts the NVS, whatever the board's table says."""
+    return find_identity(_reader(esp), b"", [(region.offset, len(region.data)) for region in regions], flash_size)
+
+
+def _reader(esp: ESPLoader) -> Callable[[int, int], bytes]:
+    return lambda offset, size: bytes(esp.read_flash(offset, size))
 
 
 def _has(esp: ESPLoader, region: Region) -> bool:
