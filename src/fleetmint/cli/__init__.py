@@ -18,6 +18,7 @@ COMMANDS = {
     "ca": "fleetmint.cli.ca",
     "ceremony": "fleetmint.cli.ceremony",
     "devices": "fleetmint.cli.devices",
+    "efuse": "fleetmint.cli.efuse",
     "gateway": "fleetmint.cli.gateway",
     "inspect": "fleetmint.cli.inspect",
     "listen": "fleetmint.cli.listen",

@@ -10,7 +10,7 @@ import json
 import secrets as random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.factory import sealed, secrets
 from fleetmint.factory.common import Common, checked
+from fleetmint.factory.encryption import new_key
 from fleetmint.factory.secrets import Secret, Settings, Store
 from fleetmint.factory.spec import Batch, Unit
 from fleetmint.ledger import create_schema, open_ledger, reading, writing
@@ -70,7 +71,7 @@ def plan_batch(
     time to time how many of the new identities are made. Raises StateError for a batch that would lose devices or
     change what is made, and for one whose secrets are lost.
     """
-    wanted = Settings(batch.chip, checked(common))
+    wanted = Settings(batch.chip, checked(common), batch.nvs_encryption)
     made = (place.directory / sealed.KEY_FILE).exists()
     found = _Found(None, {}, _entered(batch, place), whole=True)
     if made:
@@ -149,8 +150,18 @@ def _check(batch: Batch, found: _Found, place: Place) -> None:
         )
     planned = {unit.device: unit.key_origin for unit in batch.units}
     other = next((device for device, origin in found.origins.items() if planned.get(device) != origin), None)
-    if other is not None or (found.settings is not None and found.settings.chip != batch.chip):
-        what = "another chip" if other is None else f"another {other}" if other in planned else f"a device {other}"
+    fixed = found.settings is None or (found.settings.chip, found.settings.nvs_encryption) == (
+        batch.chip,
+        batch.nvs_encryption,
+    )
+    if other is not None or not fixed:
+        what = (
+            "another chip or NVS encryption"
+            if other is None
+            else f"another {other}"
+            if other in planned
+            else f"a device {other}"
+        )
         raise StateError(
             f"the batch {batch.name} was made with {what}: what is made stays, and a batch can only grow; undo the"
             " change in the batch file, or give the new batch another name and other ids"
@@ -163,7 +174,7 @@ def _new_secrets(
     factory = hierarchy.authority("factory") if any(unit.key_origin == FACTORY_KEY for unit in units) else None
     expires = (now + batch.token_lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
     for done, unit in enumerate(units, 1):
-        yield unit.device, _secret(unit, factory, expires, now)
+        yield unit.device, replace(_secret(unit, factory, expires, now), nvs_key=new_key(batch.nvs_encryption))
         if done % secrets.CHUNK == 0 or done == len(units):
             watch(done, len(units))
 

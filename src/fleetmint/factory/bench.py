@@ -20,6 +20,7 @@ from sqlalchemy.engine import Engine
 from fleetmint import files
 from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.factory import secrets
+from fleetmint.factory.encryption import encryption
 from fleetmint.factory.image import nvs_entries
 from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.flash.app import build_app_image
@@ -200,8 +201,10 @@ class _Station:
         vfs, nvs = self.common.table.with_vfs(board.flash_size).find("vfs"), self.common.table.find("nvs")
         program = Region(vfs.offset, build_app_image(self.bench.app, vfs.size), "program")
         entries = nvs_entries(device, self.known, _now())
+        secret = encryption(self.known.nvs_encryption, self.known.of(device).nvs_key, self.common.table)
+        image = Region(nvs.offset, encode(entries, nvs.size, secret.keys), NVS_REGION)
         # NVS last: a board that loses its power before has no identity, rather than half of one.
-        return (*self.common.regions, program, Region(nvs.offset, encode(entries, nvs.size), NVS_REGION))
+        return (*self.common.regions, program, *secret.regions, image)
 
 
 def _now() -> datetime:

@@ -19,6 +19,7 @@ from typing import Any
 from fleetmint.errors import StateError
 from fleetmint.factory import sealed
 from fleetmint.factory.common import Common
+from fleetmint.factory.encryption import NONE
 from fleetmint.factory.sealed import BatchKey, SealedFile
 from fleetmint.pki.passphrases import Source
 
@@ -29,12 +30,16 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Secret:
-    """What one device gets for itself: a token, or a key (SEC 1 DER) and a certificate (DER)."""
+    """What one device gets for itself: a token, or a key (SEC 1 DER) and a certificate (DER).
+
+    `nvs_key` encrypts its NVS: 32 bytes for an eFuse or 64 for a partition nvs_keys, see factory/encryption.py.
+    """
 
     token: str | None = field(default=None, repr=False)
     token_expires: str | None = None
     key: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = None
+    nvs_key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Settings:
 
     chip: str
     common: Common
+    nvs_encryption: str = NONE
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,7 @@ class BatchSecrets:
     chip: str
     common: Common
     devices: Mapping[str, Secret]
+    nvs_encryption: str = NONE
 
     def of(self, device: str) -> Secret:
         """Return the secret of a device; raise StateError for one that is not of this batch."""
@@ -82,7 +89,7 @@ class Store:
     def save_settings(self, settings: Settings) -> None:
         """Replace the settings."""
         common = {**asdict(settings.common), "bundle": base64.b64encode(settings.common.bundle).decode()}
-        self._settings_file().replace(json.dumps({"chip": settings.chip, "common": common}).encode())
+        self._settings_file().replace(json.dumps({**asdict(settings), "common": common}).encode())
 
     def secrets(self) -> "SecretsFile":
         """Return the file with the secret of each device."""
@@ -134,7 +141,7 @@ def load(directory: Path, source: Source) -> BatchSecrets:
         devices = dict(file.read())
         if settings is None or not devices or not file.whole:
             raise _damaged(file.path)
-    return BatchSecrets(settings.chip, settings.common, devices)
+    return BatchSecrets(settings.chip, settings.common, devices, settings.nvs_encryption)
 
 
 def open_store(directory: Path, source: Source) -> Store:
@@ -151,15 +158,16 @@ def _damaged(path: Path) -> StateError:
 
 def _settings(content: Mapping[str, Any]) -> Settings:
     common = content["common"]
-    return Settings(content["chip"], Common(**{**common, "bundle": base64.b64decode(common["bundle"])}))
+    return Settings(**{**content, "common": Common(**{**common, "bundle": base64.b64decode(common["bundle"])})})
 
 
 def _row(device: str, secret: Secret) -> list[str | None]:
-    return [device, secret.token, secret.token_expires, _text(secret.key), _text(secret.certificate)]
+    row = [device, secret.token, secret.token_expires, _text(secret.key), _text(secret.certificate)]
+    return row if secret.nvs_key is None else [*row, _text(secret.nvs_key)]
 
 
 def _secret(row: list[Any]) -> Secret:
-    return Secret(row[1], row[2], _bytes(row[3]), _bytes(row[4]))
+    return Secret(row[1], row[2], *map(_bytes, row[3:]))
 
 
 def _text(value: bytes | None) -> str | None:

@@ -4,6 +4,7 @@ batch: first            name of the batch
 prefix: lamp            ids are lamp-000001, lamp-000002, ...
 chip: esp32             esp32, esp32s3, esp32c3 or esp32c6
 token_days: 180         how long an unused token is good for
+nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
 devices:
   - count: 2            key_origin device: a one-time token; the key is made by the device and never leaves it
   - count: 1
@@ -20,6 +21,7 @@ import yaml
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError
+from fleetmint.factory.encryption import NONE, checked_scheme
 from fleetmint.pki import names
 
 CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6")
@@ -47,6 +49,7 @@ class Batch:
     chip: str
     token_lifetime: timedelta
     units: tuple[Unit, ...]
+    nvs_encryption: str = NONE
 
 
 def read_batch(path: Path) -> Batch:
@@ -66,11 +69,12 @@ def read_batch(path: Path) -> Batch:
 
 
 def _batch(content: Any) -> Batch:
-    fields = _mapping(content, {"batch", "prefix", "devices"}, {"chip", "token_days"}, "the batch")
+    fields = _mapping(content, {"batch", "prefix", "devices"}, {"chip", "token_days", "nvs_encryption"}, "the batch")
     name = names.device_id(str(fields["batch"]))
     prefix, chip = str(fields["prefix"]), str(fields.get("chip", "esp32"))
     if chip not in CHIPS:
         raise BatchRefusedError(f"chip {chip!r} is unknown: choose one of {', '.join(CHIPS)}")
+    encryption = checked_scheme(str(fields.get("nvs_encryption", NONE)), chip)
     days = _whole(fields.get("token_days", 180), "token_days", 1, 3650)
     if not isinstance(fields["devices"], list):
         raise BatchRefusedError("devices has to be a list of entries with a count each")
@@ -84,7 +88,7 @@ def _batch(content: Any) -> Batch:
     if not 1 <= len(origins) <= MAX_DEVICES:
         raise BatchRefusedError(f"a batch has 1 to {MAX_DEVICES} devices, this one {len(origins)}")
     units = tuple(Unit(names.device_id(f"{prefix}-{number:06d}"), origin) for number, origin in enumerate(origins, 1))
-    return Batch(name, chip, timedelta(days=days), units)
+    return Batch(name, chip, timedelta(days=days), units, encryption)
 
 
 def _mapping(content: Any, needed: set[str], allowed: set[str], what: str) -> Mapping[str, Any]:

@@ -1,0 +1,78 @@
+"""How the NVS of a batch is encrypted: whether, and where each device has its keys from.
+
+    none    not at all: what MicroPython's stock build can read
+    hmac    with keys that the device makes of a random HMAC key in its eFuses: `fleetmint efuse` puts it there
+    flash   with random keys in a partition nvs_keys, which only flash encryption protects
+
+Both need firmware that was built for it (docs/targets.md).
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from fleetmint.errors import ImageError
+from fleetmint.flash.efuse import CHIPS_WITH_HMAC
+from fleetmint.flash.job import Region
+from fleetmint.flash.table import DATA, PartitionTable
+from fleetmint.nvs.crypt import HMAC_KEY_SIZE, NvsKeys
+
+NONE, HMAC, FLASH = "none", "hmac", "flash"
+SCHEMES = (NONE, HMAC, FLASH)
+KEYS_REGION = "nvs_keys"
+_NVS_KEYS = 0x04
+# The flag `encrypted` of a partition: the bootloader encrypts it, together with the app, at the first boot.
+_ENCRYPTED = 1
+
+
+@dataclass(frozen=True)
+class Encryption:
+    """What encrypts the NVS of one device, and what else has to be in its flash for that."""
+
+    keys: NvsKeys | None = None
+    regions: tuple[Region, ...] = ()
+
+
+def checked_scheme(scheme: str, chip: str) -> str:
+    """Return the scheme; raise ImageError for one that does not exist or that the chip cannot do."""
+    if scheme not in SCHEMES:
+        raise ImageError(f"nvs_encryption {scheme!r} is unknown: choose one of {', '.join(SCHEMES)}")
+    if scheme == HMAC and chip not in CHIPS_WITH_HMAC:
+        raise ImageError(
+            f"nvs_encryption hmac needs the HMAC peripheral of {', '.join(CHIPS_WITH_HMAC)}, which an {chip} lacks"
+        )
+    if scheme == FLASH and chip == "esp8266":
+        raise ImageError("an esp8266 has no NVS and no flash encryption: nvs_encryption has to be none")
+    return scheme
+
+
+def new_key(scheme: str) -> bytes | None:
+    """Return what a new device keeps for its encrypted NVS, at random; None where there is no encryption."""
+    if scheme == HMAC:
+        return secrets.token_bytes(HMAC_KEY_SIZE)
+    return NvsKeys.new().data if scheme == FLASH else None
+
+
+def encryption(scheme: str, key: bytes | None, table: PartitionTable) -> Encryption:
+    """Return what encrypts the NVS of a device with this key, in a flash with this table.
+
+    Raises ImageError where the keys would lie readable beside what they encrypt.
+    """
+    if scheme == NONE:
+        return Encryption()
+    if key is None:
+        raise ImageError("the device has no key for its NVS: the batch was made before it was to be encrypted")
+    if scheme == HMAC:
+        return Encryption(NvsKeys.of_hmac_key(key))
+    places = [row for row in table.partitions if (row.type, row.subtype) == (DATA, _NVS_KEYS)]
+    if not places:
+        raise ImageError(
+            "nvs_encryption flash needs a partition nvs_keys, and the partition table has none: use firmware that was"
+            " built with one, or nvs_encryption hmac"
+        )
+    if not places[0].flags & _ENCRYPTED:
+        raise ImageError(
+            f"the partition {places[0].name!r} is not marked `encrypted`: the keys would stay readable beside what they"
+            " encrypt. Mark it in the firmware's partition table, and build the firmware with flash encryption"
+        )
+    keys = NvsKeys(key)
+    return Encryption(keys, (Region(places[0].offset, keys.to_partition(places[0].size), KEYS_REGION),))

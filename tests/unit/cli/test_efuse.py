@@ -1,0 +1,65 @@
+"""`fleetmint efuse`, on espefuse's emulation of a board's eFuses."""
+
+import pytest
+
+from fleetmint.factory.batch import Place, plan_batch
+from fleetmint.factory.common import site_common
+from fleetmint.factory.spec import read_batch
+from fleetmint.flash.efuse import read_efuses
+from fleetmint.ledger import factory, open_ledger, writing
+
+MAC = "00:00:00:00:00:00"
+BATCH = "batch: sealed\nprefix: vault\nchip: esp32s3\nnvs_encryption: hmac\ndevices:\n  - count: 1\n"
+
+
+@pytest.fixture
+def port(tmp_path):
+    return f"virtual:esp32s3:{tmp_path / 'efuses.bin'}"
+
+
+@pytest.fixture
+def burned(state, hierarchy, now):
+    """A batch whose only device was burned into the board."""
+    (state / "sealed.yml").write_text(BATCH)
+    common = site_common(
+        hierarchy.directory,
+        gateway_host="gateway.local",
+        https_port=443,
+        mqtt_port=8883,
+        wifi_ssid="w",
+        wifi_psk="p" * 8,
+    )
+    ledger = f"sqlite:///{state / 'ledger.sqlite'}"
+    place = Place(state / "batches/sealed", ledger, "gateway")
+    plan_batch(read_batch(state / "sealed.yml"), common, place, hierarchy, now).apply()
+    engine = open_ledger(ledger)
+    with writing(engine) as connection:
+        factory.claim(connection, "sealed", MAC, "slot", port="/dev/ttyACM0", now=now)
+        factory.record_burned(connection, "vault-000001", "slot", now=now)
+    engine.dispose()
+
+
+def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, burned, port):
+    command = ("efuse", "--batch", "sealed", "--port", port)
+    dry = fleetmint(*command, "--dry-run", "--json")
+    assert (dry["device"], dry["block"], dry["would_change"], dry["changed"]) == ("vault-000001", 0, True, False)
+    assert read_efuses(port).blocks[0].empty
+
+    done = fleetmint(*command, input="vault-000001\n")
+    assert done.exit_code == 0, done.output
+    assert "Type vault-000001 to burn it" in done.stderr
+    assert done.stdout.startswith("done: burn the HMAC key of vault-000001 into block 0")
+    assert read_efuses(port).blocks[0].sealed
+    assert fleetmint(*command).stdout == f"vault-000001 has its key in block 0 of {MAC} already\n"
+
+
+@pytest.mark.parametrize("typed", ["", "yes\n", "vault-000002\n"])
+def test_without_the_right_id_nothing_is_burned(fleetmint, burned, port, typed, tmp_path):
+    result = fleetmint("efuse", "--batch", "sealed", "--port", port, input=typed)
+    assert result.exit_code == 1
+    assert "nothing was burned" in result.stderr
+    assert not any((tmp_path / "efuses.bin").read_bytes())
+
+
+def test_a_batch_without_hmac_keys_is_refused(fleetmint, port, refused):
+    refused(fleetmint("efuse", "--batch", "first", "--port", port), "nvs_encryption none", "need no key in an eFuse")
