@@ -1,5 +1,7 @@
 """The device's program as a littlefs image: what MicroPython mounts at / and runs."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -10,11 +12,27 @@ from fleetmint.errors import ImageError
 BLOCK_SIZE = 4096
 _AGENT = "agent"
 _KEYS = f"{_AGENT}/nvs_keys.py"
-# What MicroPython's VfsLfs2 uses by default: the image is one that the board could have made itself.
-_IO_SIZE = 32
-_CACHE_SIZE = 128
-_LOOKAHEAD_SIZE = 32
 _FEWEST_BLOCKS = 8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a board's littlefs is set up, in bytes; `version` is of the format on the flash, 0 the newest.
+
+    An image has to be one that the board could have made itself: its littlefs refuses a newer version, and names that
+    may be longer than its own.
+    """
+
+    block_size: int
+    io_size: int
+    cache_size: int
+    lookahead_size: int
+    name_max: int = 255
+    version: int = 0
+
+
+# What MicroPython's VfsLfs2 uses by default.
+MICROPYTHON = Geometry(BLOCK_SIZE, io_size=32, cache_size=128, lookahead_size=32)
 
 
 def build_app_image(firmware_dir: Path, size: int) -> bytes:
@@ -42,35 +60,38 @@ def program_files(firmware_dir: Path) -> dict[str, bytes]:
     return files
 
 
-def make_image(files: dict[str, bytes], size: int) -> bytes:
-    """Return a littlefs image (disk version 2.1) that holds `files`, for a file system of `size` bytes."""
-    if size % BLOCK_SIZE or size < _FEWEST_BLOCKS * BLOCK_SIZE:
-        raise ImageError(f"a file system has at least {_FEWEST_BLOCKS} blocks of {BLOCK_SIZE} bytes; {size:#x} are not")
-    blocks = size // BLOCK_SIZE
+def make_image(files: Mapping[str, bytes], size: int, geometry: Geometry = MICROPYTHON) -> bytes:
+    """Return a littlefs image that holds `files` (path → content), for a file system of `size` bytes."""
+    block = geometry.block_size
+    if size % block or size < _FEWEST_BLOCKS * block:
+        raise ImageError(f"a file system has at least {_FEWEST_BLOCKS} blocks of {block} bytes; {size:#x} are not")
+    blocks = size // block
     used = _FEWEST_BLOCKS
     while True:
         try:
-            return _image(files, min(used, blocks), blocks)
+            return _image(files, min(used, blocks), blocks, geometry)
         except LittleFSError as error:
             if error.code != LittleFSError.Error.LFS_ERR_NOSPC:
-                raise ImageError(f"littlefs cannot store the program: {error}") from error
+                raise ImageError(f"littlefs cannot store the files: {error}") from error
             if used >= blocks:
                 raise ImageError(
-                    f"the program ({sum(map(len, files.values()))} bytes) does not fit into {size:#x} bytes"
+                    f"the files ({sum(map(len, files.values()))} bytes) do not fit into {size:#x} bytes"
                 ) from error
         used *= 2
 
 
-def _image(files: dict[str, bytes], used: int, blocks: int) -> bytes:
+def _image(files: Mapping[str, bytes], used: int, blocks: int, geometry: Geometry) -> bytes:
     """Write `files` into the first `used` blocks, then declare the file system to have `blocks`."""
     fs = LittleFS(
         mount=False,
-        block_size=BLOCK_SIZE,
+        block_size=geometry.block_size,
         block_count=used,
-        read_size=_IO_SIZE,
-        prog_size=_IO_SIZE,
-        cache_size=_CACHE_SIZE,
-        lookahead_size=_LOOKAHEAD_SIZE,
+        read_size=geometry.io_size,
+        prog_size=geometry.io_size,
+        cache_size=geometry.cache_size,
+        lookahead_size=geometry.lookahead_size,
+        name_max=geometry.name_max,
+        disk_version=geometry.version,
     )
     fs.format()
     fs.mount()

@@ -127,7 +127,7 @@ def test_a_firmware_without_agent_is_refused(firmware):
 
 def test_a_program_that_does_not_fit_is_refused(firmware):
     (firmware / "agent" / "huge.py").write_bytes(bytes(60000))
-    with pytest.raises(ImageError, match=r"does not fit into 0x10000 bytes"):
+    with pytest.raises(ImageError, match=r"do not fit into 0x10000 bytes"):
         build_app_image(firmware, 0x10000)
     assert len(build_app_image(firmware, 0x40000)) <= 0x40000
 
