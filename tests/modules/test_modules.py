@@ -1,5 +1,6 @@
 """The rhythm of every module: check, apply, repeat, change one thing, give it something bad."""
 
+import json
 import subprocess
 
 from fleetmint.factory import secrets
@@ -98,6 +99,14 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     known = secrets.load(tmp_path / "state/batches/first", source).devices
     assert [secret.token for secret in known.values() if secret.token and secret.token in printed] == []
     assert not module("batch", **batch)[0]["changed"]
+    place = {"batch": str(tmp_path / "state/batches/first"), "ledger": batch["ledger"]}
+    assert module("registered", "--check", **place)[0]["changed"]
+    assert module("registered", **place, kept=["lamp-000002"])[0]["reasons"] == [
+        "2 devices of first are registered with gateway from now on"
+    ]
+    assert module("registered", **place)[0]["changed"]
+    assert not module("registered", **place)[0]["changed"]
+    assert json.loads(module("handover", **place)[0]["document"])["devices"] == []
     failed, printed = module("batch", "-vvv", **batch | {"wifi_psk": "canary!"})
     assert "8 to 63 characters" in failed["msg"]
     assert "canary!" not in printed

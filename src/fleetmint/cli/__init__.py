@@ -13,6 +13,7 @@ from fleetmint.errors import FleetmintError
 # Loaded when asked for: the gateway has the libraries of its own commands only.
 COMMANDS = {
     "audit": "fleetmint.cli.audit",
+    "batch": "fleetmint.cli.batch",
     "bundle": "fleetmint.cli.bundle",
     "burn": "fleetmint.cli.burn",
     "ca": "fleetmint.cli.ca",

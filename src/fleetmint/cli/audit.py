@@ -1,18 +1,16 @@
 """`fleetmint audit`: whether the factory's ledger and the controller's state keep their promises."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import click
 
 from fleetmint.cli.devices import LEDGER
+from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.findings import report
 from fleetmint.cli.output import examples, json_option
 from fleetmint.cli.site import as_option, gateway_option, open_gateway, state_option
-from fleetmint.errors import StateError
 from fleetmint.factory import audit as of_state
-from fleetmint.factory.batch import REGISTRATION
+from fleetmint.factory.handover import read_registration
 from fleetmint.ledger import factory_audit, open_ledger, reading
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit, list_units
@@ -21,9 +19,7 @@ from fleetmint.ledger.schema import batches
 
 @click.command(epilog=examples("fleetmint audit", "fleetmint audit --ask-gateway --json"))
 @state_option
-@click.option(
-    "--ledger", "url", metavar="URL", help="SQLAlchemy URL of the factory's ledger, if it is not in the state."
-)
+@ledger_option
 @click.option("--ask-gateway", is_flag=True, help="Compare with what the gateways know, too.")
 @as_option
 @gateway_option
@@ -41,7 +37,7 @@ def audit(
     found: list[Finding] = []
     units: list[Unit] = []
     if url is not None or (state / LEDGER).exists():
-        ledger_findings, units = _of_ledger(url or f"sqlite:///{(state / LEDGER).absolute()}")
+        ledger_findings, units = _of_ledger(ledger_url(state, url))
         found += ledger_findings
         found += of_state.batch_findings(state, units)
     elif any((state / "batches").glob("*")):
@@ -65,23 +61,14 @@ def _of_ledger(url: str) -> tuple[list[Finding], list[Unit]]:
 
 def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:
     mine: dict[str, list[Unit]] = {}
+    where_of: dict[str, str] = {}
     for unit in units:
-        where = gateway_of(state, unit.batch)
+        if unit.batch not in where_of:
+            where_of[unit.batch] = str(read_registration(state / "batches" / unit.batch)["gateway"])
+        where = where_of[unit.batch]
         if gateway in (None, where):
             mine.setdefault(where, []).append(unit)
     found = []
     for where, theirs in mine.items():
         found += of_state.gateway_findings(theirs, open_gateway(state, name, where).get("/v1/devices")["devices"])
     return found
-
-
-def gateway_of(state: Path, batch: str) -> str:
-    """Return the gateway that a batch is made for; raise StateError when its files do not say."""
-    path = state / "batches" / batch / REGISTRATION
-    try:
-        document: dict[str, Any] = json.loads(path.read_bytes())
-        return str(document["gateway"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"cannot read {path}: make the batch again with the same file, which writes it anew"
-        ) from error

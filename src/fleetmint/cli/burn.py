@@ -30,6 +30,7 @@ APP = Path(__file__).resolve().parents[3] / "firmware"
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
 @passphrases_option
+@click.option("--unregistered", is_flag=True, help="Burn devices that the gateway does not know yet, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a board.")
 def burn(
     state: Path,
@@ -39,18 +40,20 @@ def burn(
     sha256: str | None,
     app: Path,
     passphrases: str | None,
+    unregistered: bool,
     as_json: bool,
 ) -> None:
     """Burn the board on each port, all at the same time.
 
-    The batch has to be registered with its gateway: playbooks/factory.yml does it. Running the command again goes on
-    where it was; a board that is done stays as it is. Exits with 1 when a board could not be burned.
+    The batch has to be registered with its gateway: `fleetmint batch register` or playbooks/factory.yml does it.
+    Running the command again goes on where it was; a board that is done stays as it is. Exits with 1 when a board could
+    not be burned.
     """
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(f"there is no batch {batch} in {state}: make it with playbooks/factory.yml")
     ledger = f"sqlite:///{(state / 'ledger.sqlite').absolute()}"
-    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256)
+    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256, unregistered)
     outcomes = burn_ports(bench, ports, _Lines() if not as_json else lambda _outcome: None)
     for outcome in outcomes:
         if as_json:

@@ -49,6 +49,7 @@ class Bench:
     `batch` is the directory of the batch, `ledger` an SQLAlchemy URL, `app` the directory of the device's program.
     `passphrases` has the one called `bench`, which opens the batch's secrets. `firmware` is a MicroPython file, or None
     for boards that have MicroPython already; `sha256` pins it.
+    `unregistered` burns identities that no gateway knows yet, too.
     """
 
     batch: Path
@@ -57,6 +58,7 @@ class Bench:
     passphrases: Source
     firmware: Path | None = None
     sha256: str | None = None
+    unregistered: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ class _Station:
         with writing(self.engine) as connection:
             # Only an identity that this board never had may go to another one when nothing was written.
             fresh = ledger.find_unit_of_board(connection, board.mac) is None
-            unit = ledger.claim(connection, batch, board.mac, worker, port=port, now=_now())
+            unit = ledger.claim(
+                connection, batch, board.mac, worker, port=port, now=_now(), unregistered=self.bench.unregistered
+            )
         if unit.state == BURNED:
             return Outcome(port, "kept", unit.device, board.mac, reason=f"the board is {unit.device} already")
         try:

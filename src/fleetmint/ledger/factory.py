@@ -148,12 +148,22 @@ def take_back(connection: Connection, device: str, reason: str, *, actor: str, n
     return _get(connection, device)
 
 
-def claim(connection: Connection, batch: str, mac: str, worker: str, *, port: str, now: datetime) -> Unit:
+def claim(
+    connection: Connection,
+    batch: str,
+    mac: str,
+    worker: str,
+    *,
+    port: str,
+    now: datetime,
+    unregistered: bool = False,
+) -> Unit:
     """Give the board with this MAC an identity of the batch: its own when it has one, else the next that is free.
 
     A unit that comes back `burned` is finished; one that was claimed before (a burn that was cut) is claimed again, by
     this worker. The connection has to be one of `writing`, so no two workers get the same unit. Raises StateError
-    when the board has an identity of another batch, its unit is quarantined, or none is free.
+    when the board has an identity of another batch, its unit is quarantined, none is free, or no gateway knows those
+    that are: with `unregistered` they are given out nevertheless.
     """
     bound = find_unit_of_board(connection, mac)
     if bound is not None and bound.batch != batch:
@@ -164,7 +174,7 @@ def claim(connection: Connection, batch: str, mac: str, worker: str, *, port: st
         )
     if bound is not None and bound.state == BURNED:
         return bound
-    device = bound.device if bound is not None else _next_planned(connection, batch)
+    device = bound.device if bound is not None else _next_planned(connection, batch, unregistered)
     _set(
         connection,
         device,
@@ -226,15 +236,22 @@ def counts(connection: Connection, batch: str) -> dict[str, int]:
     return found | {str(state): int(number) for state, number in rows}
 
 
-def _next_planned(connection: Connection, batch: str) -> str:
-    device: str | None = connection.execute(
+def _next_planned(connection: Connection, batch: str, unregistered: bool) -> str:
+    free = (
         select(units.c.device)
         .where(units.c.batch == batch, units.c.state == PLANNED)
         .order_by(units.c.position)
         .limit(1)
-    ).scalar()
+    )
+    known = free if unregistered else free.where(units.c.registered_at.is_not(None))
+    device: str | None = connection.execute(known).scalar()
     if device is not None:
         return device
+    if connection.execute(free).scalar() is not None:
+        raise StateError(
+            f"the devices of {batch!r} that are left are not registered with their gateway, which would not let them"
+            f" in: run `fleetmint batch register {batch}` or playbooks/factory.yml first"
+        )
     if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is None:
         raise StateError(f"there is no batch {batch!r} in this ledger: make it first")
     raise StateError(f"the batch {batch!r} has no free identity left: make another batch")

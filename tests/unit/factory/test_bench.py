@@ -9,9 +9,10 @@ from fleetmint.errors import BurnError, ImageError
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
 from fleetmint.factory.bench import Bench, burn_ports, left, plan_burn
+from fleetmint.factory.handover import plan_registered
 from fleetmint.flash.table import stock
 from fleetmint.ledger import create_schema, open_ledger, reading, writing
-from fleetmint.ledger.factory import create_batch, list_units
+from fleetmint.ledger.factory import create_batch, list_units, mark_registered
 from fleetmint.nvs.decode import decode
 from virtual.esp32 import fleet
 
@@ -23,6 +24,7 @@ SLEEP = ["--boot", "sleep", "60"]
 @pytest.fixture
 def bench(batch, common, place, hierarchy, now):
     plan_batch(batch, common, place, hierarchy, now).apply()
+    plan_registered(place.directory, place.ledger, kept=(), actor="test", now=now).apply()
     return Bench(place.directory, place.ledger, APP, hierarchy.source)
 
 
@@ -106,6 +108,7 @@ def test_a_board_of_somebody_else_is_refused_and_its_flash_stays(bench, boards, 
     create_schema(engine, site="test", owner="factory")
     with writing(engine) as connection:
         create_batch(connection, "first", {"lamp-000002": "device"}, now=now)
+        mark_registered(connection, "first", {"lamp-000002"}, actor="test", now=now)
     engine.dispose()
     (outcome,) = burn_ports(other, ports)
     assert outcome.state == "failed"

@@ -20,6 +20,7 @@ def mac(number: int) -> str:
 def batch(engine, now):
     with writing(engine) as connection:
         factory.create_batch(connection, "lamps-1", BATCH, now=now)
+        factory.mark_registered(connection, "lamps-1", set(BATCH), actor="bench@test", now=now)
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ def test_a_burned_board_gets_its_identity_back_as_burned(claim, do, engine):
 def test_stations_that_claim_at_once_never_get_the_same_identity(tmp_path, now, engine):
     boards = 40
     with writing(engine) as connection:
-        factory.create_batch(connection, "many", {f"bulb-{n:04}": "device" for n in range(boards)}, now=now)
+        devices = {f"bulb-{n:04}": "device" for n in range(boards)}
+        factory.create_batch(connection, "many", devices, now=now)
+        factory.mark_registered(connection, "many", set(devices), actor="bench@test", now=now)
     start = threading.Barrier(4)
 
     def station(name):
@@ -205,7 +208,20 @@ def test_what_never_reached_a_board_cannot_come_back(do, batch):
         do(factory.take_back, "lamp-000002", "?", actor="bench@test")
 
 
-def test_the_ledger_keeps_since_when_the_gateway_knows_an_identity(do, engine, batch, now):
+def test_an_identity_that_no_gateway_knows_is_not_given_out_unless_asked_for(do, claim):
+    for number in (1, 2, 3):
+        claim(number)
+    do(factory.create_batch, "lamps-2", {"lamp-100001": "device"})
+    with pytest.raises(StateError, match="fleetmint batch register lamps-2"):
+        claim(4, batch="lamps-2")
+    unit = do(factory.claim, "lamps-2", mac(4), "slot-1", port="p", unregistered=True)
+    assert unit.device == "lamp-100001"
+    # once it is bound to a board, that board gets it again
+    assert claim(4, batch="lamps-2").device == "lamp-100001"
+
+
+def test_the_ledger_keeps_since_when_the_gateway_knows_an_identity(do, engine, now):
+    do(factory.create_batch, "lamps-1", BATCH)
     assert do(factory.mark_registered, "lamps-1", {"lamp-000001", "lamp-000003"}, actor="bench@test") == 2
     assert do(factory.mark_registered, "lamps-1", set(BATCH), actor="bench@test") == 1
     assert do(factory.mark_registered, "lamps-1", set(BATCH), actor="bench@test") == 0

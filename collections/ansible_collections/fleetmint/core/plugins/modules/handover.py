@@ -1,0 +1,72 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Say what became of the boards of a batch, as the gateway takes it."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: handover
+short_description: Say what became of the boards of a batch
+description:
+  - Returns the document that C(fleetmint gateway import) takes on its standard input. It holds no secret.
+  - Changes nothing.
+options:
+  batch:
+    description: Directory of the batch, made by M(fleetmint.core.batch).
+    type: path
+    required: true
+  ledger:
+    description: SQLAlchemy URL of the factory's ledger.
+    type: str
+    required: true
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: none
+    description: There is nothing to compare.
+author: The Fleetmint authors
+"""
+
+EXAMPLES = r"""
+- name: Gather what became of the boards
+  fleetmint.core.handover:
+    batch: "{{ fleet_state_dir }}/batches/first"
+    ledger: "sqlite:///{{ fleet_state_dir }}/ledger.sqlite"
+  register: boards
+"""
+
+RETURN = r"""
+document:
+  description: The document, JSON.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleetmint.core.plugins.module_utils.library import carry_out
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        "batch": {"type": "path", "required": True},
+        "ledger": {"type": "str", "required": True},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+
+    def make_plan():
+        from pathlib import Path
+
+        from fleetmint.factory.handover import encode, handover_document
+        from fleetmint.plan import Plan
+
+        document = handover_document(Path(module.params["batch"]), module.params["ledger"])
+        return Plan(facts={"document": encode(document).decode()})
+
+    carry_out(module, make_plan)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""`fleetmint batch register` and `fleetmint batch handover`: telling the gateway, at its door or with a signed file."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint import files
+from fleetmint.cli.door import LARGEST, ledger_option, ledger_url, post
+from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.site import as_option, open_gateway, operators_directory, read_site, state_option
+from fleetmint.errors import StateError
+from fleetmint.factory import handover as papers
+from fleetmint.pki import keys, signed
+from fleetmint.pki.authority import load_certificate
+
+_to = click.option(
+    "--to",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a file that the station has signed, for a bench without a network, instead of asking the gateway.",
+)
+_check = click.option("--check", is_flag=True, help="Ask the gateway what would change, and change nothing.")
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint batch register spring",
+        "fleetmint batch register spring --to spring.registration",
+        "fleetmint gateway import spring.registration                  on the gateway",
+    )
+)
+@click.argument("batch")
+@state_option
+@ledger_option
+@as_option
+@_to
+@_check
+@json_option
+def register(
+    batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
+) -> None:
+    """Tell the gateway of BATCH which devices there will be: ids, hashes of tokens, certificates. No secret.
+
+    Do it before burning; again after the batch has grown. A second time changes nothing. With --to the bench counts the
+    batch as registered as soon as the file is written: bring it to the gateway before the boards are switched on.
+    """
+    directory, ledger = directory_of(state, batch), ledger_url(state, url)
+    document = papers.read_registration(directory)
+    told = _tell(state, name, document, "/v1/registrations", file, check)
+    if not check:
+        kept = {each["device"] for each in told["kept"]}
+        now = datetime.now(UTC)
+        plan = papers.plan_registered(directory, ledger, kept=kept, actor=told["as"], now=now)
+        plan.apply()
+    _report(as_json, batch, told, file)
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint batch handover spring",
+        "fleetmint batch handover spring --to spring.handover",
+        "fleetmint gateway import spring.handover                      on the gateway",
+    )
+)
+@click.argument("batch")
+@state_option
+@ledger_option
+@as_option
+@_to
+@_check
+@json_option
+def handover(
+    batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
+) -> None:
+    """Tell the gateway of BATCH what became of its devices: which board each is, which failed, which came back.
+
+    What came back is revoked there. Do it after burning, as often as you like: the gateway takes what is new.
+    """
+    document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
+    _report(as_json, batch, _tell(state, name, document, "/v1/handovers", file, check), file)
+
+
+def directory_of(state: Path, batch: str) -> Path:
+    """Return the directory of a batch; raise StateError when there is none."""
+    directory = state / "batches" / batch
+    if not directory.is_dir():
+        raise StateError(
+            f"there is no batch {batch} in {state}: `fleetmint batch new` or playbooks/factory.yml makes it"
+        )
+    return directory
+
+
+def _tell(
+    state: Path, name: str | None, document: Mapping[str, Any], path: str, file: Path | None, check: bool
+) -> dict[str, Any]:
+    """Tell it, and return what came of it: numbers, `kept`, and `as` whom."""
+    if file is not None:
+        if check:
+            raise click.UsageError("a file says nothing about the gateway: leave out --check or --to")
+        station = name or str(read_site(state).get("station", ""))
+        files.write_atomically(file, _signed(state, station, papers.encode(document)))
+        return {"as": station, "devices": len(document["devices"]), "kept": []}
+    gateway = open_gateway(state, name, str(document["gateway"]))
+    sums: dict[str, Any] = {"as": gateway.operator, "changed": False, "kept": []}
+    for part in papers.parts(document, LARGEST):
+        for key, value in post(gateway, f"{path}?check=1" if check else path, part).items():
+            sums[key] = sums.get(key, 0) + value if key != "changed" else sums[key] or value
+    return sums
+
+
+def _signed(state: Path, station: str, payload: bytes) -> bytes:
+    directory = operators_directory(state)
+    path = directory / f"{station}.key"
+    key = keys.load_key(files.read(path, "key of the station"), None, str(path))
+    return signed.sign(payload, load_certificate(directory / f"{station}.crt"), key)
+
+
+def _report(as_json: bool, batch: str, told: Mapping[str, Any], file: Path | None) -> None:
+    if file is not None:
+        text = (
+            f"{file}: {told['devices']} devices of {batch}, signed by {told['as']}. Bring it to the gateway and run"
+            f" `fleetmint gateway import {file.name}` there."
+        )
+        say(as_json, {"file": str(file), "devices": told["devices"], "as": told["as"]}, text)
+        return
+    counts = {name: number for name, number in told.items() if name not in ("as", "changed", "kept")}
+    lines = [f"{batch}: " + ", ".join(f"{number} {name}" for name, number in counts.items())]
+    lines += [f"{each['device']} is kept as it is: {each['reason']}" for each in told["kept"]]
+    say(as_json, told, "\n".join(lines))
