@@ -12,7 +12,7 @@ import serial
 from fleetmint.errors import BurnError, ImageError
 from fleetmint.flash.app import make_image
 from fleetmint.flash.burn import Board, Job, Progress, Region, burn, identify
-from fleetmint.flash.table import TABLE_OFFSET, stock
+from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
@@ -73,9 +73,9 @@ def test_only_what_differs_is_written(start_board):
 
 def test_a_board_says_what_it_is_and_who(start_board):
     board = start_board(options=["--flash-size", "16MB"])
-    assert identify(board.port) == Board(MAC, "esp32", 0x1000000, None)
+    assert identify(board.port) == Board(MAC, "esp32", 0x1000000, None, "ff" * TABLE_SIZE)
     burn(job_for(board))
-    assert identify(board.port) == Board(MAC, "esp32", 0x1000000, "lamp-000001")
+    assert identify(board.port) == Board(MAC, "esp32", 0x1000000, "lamp-000001", TABLE.to_bytes().hex())
 
 
 def test_a_board_that_is_another_device_is_refused_untouched(start_board):

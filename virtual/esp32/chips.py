@@ -17,7 +17,7 @@ class Chip:
     name: str
     # chip_id of GET_SECURITY_INFO; None on a chip that does not know the command
     security_id: int | None
-    # two words: the last four bytes of the MAC, then the first two
+    # two words: the last four bytes of the MAC, then the first two; on an esp8266 four words, in another order
     mac_register: int
     spi_base: int
     spi_user: int
@@ -30,8 +30,12 @@ class Chip:
 
     def power_on_registers(self, mac: bytes) -> dict[int, int]:
         """Return the registers of a chip with the MAC address `mac` (6 bytes) after power-on."""
-        first, last = struct.unpack(">HI", mac)
-        return {**self.registers, self.mac_register: last, self.mac_register + 4: first}
+        if self.name == "esp8266":
+            words = (mac[5] << 24, mac[3] << 8 | mac[4], 0, int.from_bytes(mac[:3], "big"))
+        else:
+            first, last = struct.unpack(">HI", mac)
+            words = (last, first)
+        return {**self.registers, **{self.mac_register + 4 * index: word for index, word in enumerate(words)}}
 
 
 CHIPS = {
@@ -61,5 +65,17 @@ CHIPS = {
         Chip("esp32s3", 9, 0x60007044, 0x60002000, 0x18, 0x20, 0x58, False, {0x60007050: 2 << 18}),
         Chip("esp32c3", 5, 0x60008844, 0x60002000, 0x18, 0x20, 0x58, False, {0x60008850: 4 << 18}),
         Chip("esp32c6", 13, 0x600B0844, 0x60003000, 0x18, 0x20, 0x58, False, {0x600B0850: 1 << 18}),
+        # 26 MHz; nothing here runs its programs, so it never boots
+        Chip(
+            "esp8266",
+            None,
+            mac_register=0x3FF00050,
+            spi_base=0x60000200,
+            spi_user=0x1C,
+            spi_user2=0x24,
+            spi_data=0x40,
+            spi_address_shifted=True,
+            registers={MAGIC_REGISTER: 0xFFF0C101, 0x60000014: 2 * 26_000_000 // 115_200},
+        ),
     )
 }

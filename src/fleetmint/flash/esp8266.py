@@ -6,13 +6,16 @@ it is set up is in libraries/LittleFS/src/LittleFS.h: reads, programs, cache and
 32. The core's littlefs knows version 2.0 of the format.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fleetmint.errors import ImageError
 from fleetmint.flash.app import Geometry, make_image
+from fleetmint.flash.firmware import IMAGE_MAGIC
+from fleetmint.flash.job import ESP8266, Region
 
-ESP8266 = "esp8266"
+FILES_REGION = "files"
 _NAME_MAX = 32
 _VERSION_2_0 = 0x00020000
 _SMALL_BLOCK, _BLOCK = 0x1000, 0x2000
@@ -62,3 +65,27 @@ def file_system_image(files: Mapping[str, bytes], layout: str) -> bytes:
             raise ImageError(f"{path!r} is no path on an {ESP8266}: each part has 1 to {_NAME_MAX - 1} characters")
     geometry = Geometry(place.block_size, 64, 64, 64, name_max=_NAME_MAX, version=_VERSION_2_0)
     return make_image(files, place.size, geometry)
+
+
+def firmware_region(data: bytes, layout: str, sha256: str | None = None) -> Region:
+    """Return where the firmware in `data`, a .bin of the Arduino IDE, belongs: the beginning of the flash.
+
+    `sha256` is the hash in hex that the file has to have; None takes any. Raises ImageError when the file is another
+    one, no image, or reaches into the file system of `layout`. An image does not say for which chip it is.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256.lower():
+        raise ImageError(f"the firmware's SHA-256 is {digest}, not {sha256.lower()}: it is not the file you chose")
+    if not data or data[0] != IMAGE_MAGIC:
+        raise ImageError(f"the firmware is no image for an {ESP8266} (it does not start with E9)")
+    if len(data) > file_system(layout).offset:
+        raise ImageError(
+            f"the firmware has {len(data):#x} bytes and reaches into the file system of layout {layout}: build it for"
+            " that layout, or choose the one it was built for"
+        )
+    return Region(0, data, "firmware")
+
+
+def files_region(files: Mapping[str, bytes], layout: str) -> Region:
+    """Return the file system with `files` at its place in `layout`; raises as `file_system_image` does."""
+    return Region(file_system(layout).offset, file_system_image(files, layout), FILES_REGION)

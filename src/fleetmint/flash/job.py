@@ -33,6 +33,8 @@ CHIPS: Mapping[str, Chip] = {
         Chip("esp32c6", 13, 0),
     )
 }
+# It has neither partition table nor NVS (esp8266.py), and images that do not name it.
+ESP8266 = "esp8266"
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,15 @@ class Job:
 class Board:
     """A board that answered: `mac` as aa:bb:cc:dd:ee:ff, `flash_size` in bytes.
 
-    `device_id` is the identity in its NVS, as text that nothing has checked yet, or None.
+    `device_id` is the identity in its NVS, as text that nothing has checked yet, or None. `table` is what its flash has
+    where the partition table belongs, in hex; it may be anything.
     """
 
     mac: str
     chip: str
     flash_size: int
     device_id: str | None = None
+    table: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,9 @@ class Result:
 
 def check_job(job: Job) -> None:
     """Raise ImageError for a job that no board could take: unknown chip, unaligned, empty or overlapping regions."""
-    if job.chip not in CHIPS:
-        raise ImageError(f"there is no chip {job.chip!r}; choose one of {', '.join(CHIPS)}")
+    known = (*CHIPS, ESP8266)
+    if job.chip not in known:
+        raise ImageError(f"there is no chip {job.chip!r}; choose one of {', '.join(known)}")
     if len({region.name for region in job.regions}) < len(job.regions):
         raise ImageError("two regions have the same name")
     for region in job.regions:

@@ -154,11 +154,12 @@ class _Bench:
             esp, flash_size = _with_stub(rom)
             if baud != _ROM_BAUD:
                 esp.change_baud(baud)
-            identity = _identity(esp, flash_size, places)
+            table = bytes(esp.read_flash(TABLE_OFFSET, TABLE_SIZE))
+            identity = find_identity(_reader(esp), table, _places(places), flash_size)
         except BaseException:
             _close(rom)
             raise
-        board = Board(self.mac, chip, flash_size, identity.device_id if identity else None)
+        board = Board(self.mac, chip, flash_size, identity.device_id if identity else None, table.hex())
         self._held = _Held(esp, port, baud, board, identity)
         return self._held
 
@@ -298,15 +299,13 @@ def _regions_to_leave(held: _Held, job: Job) -> set[str]:
     return set()
 
 
-def _identity(esp: ESPLoader, flash_size: int, regions: Sequence[Region]) -> Identity | None:
-    """Return the identity that the board's flash holds, where its own table or one of `regions` puts the NVS."""
-    places = [(region.offset, len(region.data)) for region in regions]
-    return find_identity(_reader(esp), esp.read_flash(TABLE_OFFSET, TABLE_SIZE), places, flash_size)
-
-
 def _identity_at(esp: ESPLoader, regions: Sequence[Region], flash_size: int) -> Identity | None:
     """Return the identity where one of `regions` puts the NVS, whatever the board's table says."""
-    return find_identity(_reader(esp), b"", [(region.offset, len(region.data)) for region in regions], flash_size)
+    return find_identity(_reader(esp), b"", _places(regions), flash_size)
+
+
+def _places(regions: Sequence[Region]) -> list[tuple[int, int]]:
+    return [(region.offset, len(region.data)) for region in regions]
 
 
 def _reader(esp: ESPLoader) -> Callable[[int, int], bytes]:

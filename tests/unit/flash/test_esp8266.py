@@ -9,7 +9,7 @@ from littlefs import LittleFS, LittleFSError
 
 from fleetmint.errors import ImageError
 from fleetmint.flash.app import Geometry, make_image
-from fleetmint.flash.esp8266 import LAYOUTS_8266, file_system, file_system_image
+from fleetmint.flash.esp8266 import LAYOUTS_8266, file_system, file_system_image, firmware_region
 from virtual.esp32 import micropython
 
 FILES = {
@@ -126,3 +126,16 @@ def test_a_path_that_the_chip_cannot_open_is_refused(path):
 def test_files_that_do_not_fit_are_refused():
     with pytest.raises(ImageError, match="do not fit into 0x10000 bytes"):
         file_system_image({"big": bytes(0x10000)}, "1M64")
+
+
+def test_firmware_lies_before_the_file_system():
+    assert firmware_region(b"\xe9" * 0xEB000, "1M64").offset == 0
+    with pytest.raises(ImageError, match="reaches into the file system of layout 1M64"):
+        firmware_region(b"\xe9" * 0xEB001, "1M64")
+
+
+def test_a_file_that_is_no_firmware_or_not_the_chosen_one_is_refused():
+    with pytest.raises(ImageError, match="does not start with E9"):
+        firmware_region(b"", "4M2M")
+    with pytest.raises(ImageError, match="it is not the file you chose"):
+        firmware_region(b"\xe9", "4M2M", "00" * 32)

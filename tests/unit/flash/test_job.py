@@ -46,8 +46,8 @@ def test_regions_that_would_spoil_something_are_refused(regions, message):
 
 
 def test_an_unknown_chip_is_refused():
-    with pytest.raises(ImageError, match="no chip 'esp8266'"):
-        check_job(replace(JOB, chip="esp8266"))
+    with pytest.raises(ImageError, match="no chip 'esp32h2'"):
+        check_job(replace(JOB, chip="esp32h2"))
 
 
 def test_a_region_beyond_the_end_of_the_flash_is_refused():
