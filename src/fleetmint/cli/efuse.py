@@ -4,15 +4,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from sqlalchemy.engine import Engine
 
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.site import bench_source, passphrases_option, state_option
-from fleetmint.errors import FleetmintError, StateError
+from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.factory import secrets
-from fleetmint.factory.efuse import Target, device_of, plan_hmac_key
+from fleetmint.factory.efuse import Target, bound_device, device_of, plan_hmac_key
 from fleetmint.factory.encryption import HMAC
+from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.flash.efuse import KEY_BLOCKS, read_efuses
 from fleetmint.ledger import open_ledger
+from fleetmint.plan import Plan
 
 
 @click.command(
@@ -38,11 +41,12 @@ from fleetmint.ledger import open_ledger
 def efuse(
     state: Path, batch: str, port: str, block: int, dry_run: bool, passphrases: str | None, as_json: bool
 ) -> None:
-    """Burn the HMAC key of the device on the port into an eFuse of its board. This cannot be undone.
+    """Burn the HMAC key of a device into an eFuse of the board on the port. This cannot be undone.
 
-    The last step for a device with an encrypted NVS, after `fleetmint burn`: its firmware makes the keys of the NVS of
-    it, and no software can read it. The command asks for the id of the device before it burns. It is recorded in the
-    ledger before and after; running it again changes nothing.
+    For batches with nvs_encryption: hmac, before `fleetmint burn`: firmware that starts without the key burns one of
+    its own. The board becomes the next free device of the batch, unless it is one already, and `fleetmint burn` goes
+    on with that. The command asks for the id of the device before it burns. What was meant and what was done is
+    recorded in the ledger; running it again changes nothing.
     """
     known = secrets.load(state / "batches" / batch, bench_source(state, passphrases))
     if known.nvs_encryption != HMAC:
@@ -51,20 +55,55 @@ def efuse(
         )
     engine = open_ledger(f"sqlite:///{(state / 'ledger.sqlite').absolute()}")
     try:
-        efuses = read_efuses(port)
-        device = device_of(engine, efuses.mac, batch)
-        key = known.of(device).nvs_key
-        if key is None:
-            raise StateError(f"{device} has no key for its NVS: the secrets of {batch} are damaged")
-        plan = plan_hmac_key(engine, Target(port, efuses, block), device, key, lambda: datetime.now(UTC))
-        if plan.changed and not dry_run:
-            _confirm(plan.reasons[0], device)
-            plan.apply()
+        target = Target(port, read_efuses(port), block)
+        if target.efuses.chip != known.chip:
+            raise BurnError(
+                f"{port}: the board is an {target.efuses.chip}, the batch is for {known.chip}", "wrong-chip"
+            )
+        if dry_run:
+            device = device_of(engine, target.efuses.mac, batch)
+            if device is None:
+                _say_free(as_json, target, batch)
+            else:
+                _say(as_json, _plan(engine, target, device, known), burned=False)
+            return
+        with bound_device(engine, target, batch, _now) as device:
+            plan = _plan(engine, target, device, known)
+            if plan.changed:
+                _confirm(plan.reasons[0], device)
+                plan.apply()
+        _say(as_json, plan, burned=plan.changed)
     finally:
         engine.dispose()
-    done = plan.reasons[0] if plan.changed else f"{device} has its key in block {block} of {efuses.mac} already"
-    told = f"would {done}" if plan.changed and dry_run else f"done: {done}" if plan.changed else done
-    say(as_json, {**plan.facts, "changed": plan.changed and not dry_run, "would_change": plan.changed}, told)
+
+
+def _plan(engine: Engine, target: Target, device: str, known: BatchSecrets) -> Plan:
+    key = known.of(device).nvs_key
+    if key is None:
+        raise StateError(f"{device} has no key for its NVS: the secrets of its batch are damaged")
+    return plan_hmac_key(engine, target, device, key, _now)
+
+
+def _say(as_json: bool, plan: Plan, *, burned: bool) -> None:
+    facts, reason = plan.facts, "".join(plan.reasons)
+    there = f"{facts['device']} has its key in block {facts['block']} of {facts['mac']} already"
+    told = f"done: {reason}" if burned else f"would {reason}" if plan.changed else there
+    say(as_json, {**facts, "changed": burned, "would_change": plan.changed}, told)
+
+
+def _say_free(as_json: bool, target: Target, batch: str) -> None:
+    empty = target.efuses.blocks[target.block].empty
+    told = (
+        f"{target.efuses.mac} is no device yet: would make it the next free one of {batch}"
+        + (f", and burn its key into block {target.block}, which is empty" if empty else "")
+        + ("" if empty else f", but block {target.block} is in use")
+    )
+    facts = {"device": None, "mac": target.efuses.mac, "block": target.block}
+    say(as_json, {**facts, "changed": False, "would_change": empty}, told)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _confirm(reason: str, device: str) -> None:

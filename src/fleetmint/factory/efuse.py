@@ -1,13 +1,19 @@
 """The HMAC key of a device into an eFuse of its board: for ever, so journalled before and after.
 
-It is the last step at the bench: the flash has its encrypted NVS by then, which only a board with this key can read.
+It comes before the flash is burned: firmware of ESP-IDF that starts and finds no HMAC key makes one of its own and
+burns that, and the NVS from the station is noise to it for ever. The board is bound to its identity first, so that a
+burn that follows takes the same one.
+
 The ledger's events say what was meant and what was done; they know the key by a fingerprint, from which it cannot be
 found, since it is 256 random bits.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,11 +21,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection, Engine
 
-from fleetmint.errors import BurnError
+from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.flash.efuse import CHIPS_WITH_HMAC, HMAC_PURPOSE, KEY_BLOCKS, Efuses, KeyBlock, burn_hmac_key
 from fleetmint.ledger import events, reading, writing
 from fleetmint.ledger import factory as ledger
-from fleetmint.ledger.schema import BURNED
 from fleetmint.ledger.schema import events as rows
 from fleetmint.plan import Plan
 
@@ -35,15 +40,39 @@ class Target:
     block: int
 
 
-def device_of(engine: Engine, mac: str, batch: str) -> str:
-    """Return the device of the batch that was burned into the board with this MAC; raise BurnError otherwise."""
+def device_of(engine: Engine, mac: str, batch: str) -> str | None:
+    """Return the device that the board with this MAC is, None when it is none yet; BurnError for another batch's."""
     with reading(engine) as connection:
         unit = ledger.find_unit_of_board(connection, mac)
-    if unit is None or unit.batch != batch:
-        raise BurnError(f"the board {mac} has no identity of the batch {batch}: burn its flash first", "identity")
-    if unit.state != BURNED:
-        raise BurnError(f"the board {mac} is {unit.device}, which is {unit.state}: finish its burn first", "identity")
-    return unit.device
+    if unit is not None and unit.batch != batch:
+        raise BurnError(f"the board {mac} is {unit.device} of the batch {unit.batch!r}: take another board", "identity")
+    return None if unit is None else unit.device
+
+
+@contextmanager
+def bound_device(engine: Engine, target: Target, batch: str, clock: Callable[[], datetime]) -> Iterator[str]:
+    """Bind the board to a device of the batch, its own or the next that is free, as a burn does.
+
+    Where the block under it raises FleetmintError before anything was meant to be burned, a board that
+    was free before is free again. Raises StateError when the batch has no device for it.
+    """
+    mac, worker = target.efuses.mac, f"{socket.gethostname()}:{os.getpid()}:{target.port}"
+    with writing(engine) as connection:
+        fresh = ledger.find_unit_of_board(connection, mac) is None
+        unit = ledger.claim(connection, batch, mac, worker, port=target.port, now=clock())
+    try:
+        yield unit.device
+    except FleetmintError:
+        with writing(engine) as connection:
+            if fresh and not _journal(connection, unit.device, mac):
+                ledger.release(connection, unit.device, untouched=True, now=clock())
+        raise
+
+
+def has_key(engine: Engine, device: str, mac: str, key: bytes) -> bool:
+    """Whether the journal says that this key is in an eFuse of the board."""
+    with reading(engine) as connection:
+        return any(row[:2] == (DONE, fingerprint(key)) for row in _journal(connection, device, mac))
 
 
 def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock: Callable[[], datetime]) -> Plan:
@@ -61,7 +90,8 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
         )
     detail = {"block": number, "key": fingerprint(key), "mac": efuses.mac}
     with reading(engine) as connection:
-        known = _journal(connection, device, efuses.mac, detail["key"])
+        journal = _journal(connection, device, efuses.mac)
+    known = {(kind, burned) for kind, journalled, burned in journal if journalled == detail["key"]}
     elsewhere = sorted({block for kind, block in known if kind == DONE and block != number})
     if elsewhere:
         raise BurnError(
@@ -85,7 +115,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
         raise BurnError(
             f"{target.port}: block {number} of {efuses.mac} is {_state(block)}, and not by this key;"
             f" free are: {', '.join(free) or 'none'}. The firmware has to use the same block"
-            " (CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID)",
+            " (CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID); one that was started without a key has burned one of its own",
             "secured",
         )
 
@@ -111,13 +141,13 @@ def _record(engine: Engine, clock: Callable[[], datetime], kind: str, device: st
         events.append(connection, at=clock(), actor="factory", kind=kind, subject=device, detail=detail)
 
 
-def _journal(connection: Connection, device: str, mac: str, key: object) -> set[tuple[str, int]]:
-    """Return what was meant or done with this key at this board: kind and block."""
+def _journal(connection: Connection, device: str, mac: str) -> set[tuple[str, str, int]]:
+    """Return what was meant or done at this board: kind of event, fingerprint of the key, block."""
     found = connection.execute(
         select(rows.c.kind, rows.c.detail).where(rows.c.subject == device, rows.c.kind.in_((INTENDED, DONE)))
     )
     details = [(row.kind, json.loads(row.detail)) for row in found]
-    return {(kind, detail["block"]) for kind, detail in details if (detail["mac"], detail["key"]) == (mac, key)}
+    return {(kind, detail["key"], detail["block"]) for kind, detail in details if detail["mac"] == mac}
 
 
 def _state(block: KeyBlock) -> str:

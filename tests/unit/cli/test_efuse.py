@@ -4,6 +4,7 @@ import pytest
 
 from fleetmint.factory.batch import Place, plan_batch
 from fleetmint.factory.common import site_common
+from fleetmint.factory.efuse import device_of
 from fleetmint.factory.spec import read_batch
 from fleetmint.flash.efuse import read_efuses
 from fleetmint.ledger import factory, open_ledger, writing
@@ -18,8 +19,8 @@ def port(tmp_path):
 
 
 @pytest.fixture
-def burned(state, hierarchy, now):
-    """A batch whose only device was burned into the board."""
+def sealed(state, hierarchy, now):
+    """A batch with one device."""
     (state / "sealed.yml").write_text(BATCH)
     common = site_common(
         hierarchy.directory,
@@ -34,15 +35,15 @@ def burned(state, hierarchy, now):
     plan_batch(read_batch(state / "sealed.yml"), common, place, hierarchy, now).apply()
     engine = open_ledger(ledger)
     with writing(engine) as connection:
-        factory.claim(connection, "sealed", MAC, "slot", port="/dev/ttyACM0", now=now)
-        factory.record_burned(connection, "vault-000001", "slot", now=now)
+        factory.mark_registered(connection, "sealed", ["vault-000001"], actor="test", now=now)
+    yield engine
     engine.dispose()
 
 
-def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, burned, port):
+def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, sealed, port):
     command = ("efuse", "--batch", "sealed", "--port", port)
-    dry = fleetmint(*command, "--dry-run", "--json")
-    assert (dry["device"], dry["block"], dry["would_change"], dry["changed"]) == ("vault-000001", 0, True, False)
+    dry = fleetmint(*command, "--dry-run")
+    assert f"{MAC} is no device yet: would make it the next free one of sealed, and burn its key" in dry.stdout
     assert read_efuses(port).blocks[0].empty
 
     done = fleetmint(*command, input="vault-000001\n")
@@ -51,15 +52,28 @@ def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, burned,
     assert done.stdout.startswith("done: burn the HMAC key of vault-000001 into block 0")
     assert read_efuses(port).blocks[0].sealed
     assert fleetmint(*command).stdout == f"vault-000001 has its key in block 0 of {MAC} already\n"
+    again = fleetmint(*command, "--dry-run", "--json")
+    assert (again["device"], again["block"], again["would_change"], again["changed"]) == (
+        "vault-000001",
+        0,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("typed", ["", "yes\n", "vault-000002\n"])
-def test_without_the_right_id_nothing_is_burned(fleetmint, burned, port, typed, tmp_path):
+def test_without_the_right_id_nothing_is_burned(fleetmint, sealed, port, typed, tmp_path):
     result = fleetmint("efuse", "--batch", "sealed", "--port", port, input=typed)
     assert result.exit_code == 1
     assert "nothing was burned" in result.stderr
+    assert device_of(sealed, MAC, "sealed") is None
     assert not any((tmp_path / "efuses.bin").read_bytes())
 
 
 def test_a_batch_without_hmac_keys_is_refused(fleetmint, port, refused):
     refused(fleetmint("efuse", "--batch", "first", "--port", port), "nvs_encryption none", "need no key in an eFuse")
+
+
+def test_a_board_with_another_chip_is_refused(fleetmint, sealed, refused, tmp_path):
+    other = fleetmint("efuse", "--batch", "sealed", "--port", f"virtual:esp32c3:{tmp_path / 'efuses.bin'}")
+    refused(other, "the board is an esp32c3, the batch is for esp32s3")

@@ -3,8 +3,18 @@ import json
 import pytest
 from sqlalchemy import select
 
-from fleetmint.errors import BurnError
-from fleetmint.factory.efuse import DONE, FAILED, INTENDED, Target, device_of, fingerprint, plan_hmac_key
+from fleetmint.errors import BurnError, FleetmintError
+from fleetmint.factory.efuse import (
+    DONE,
+    FAILED,
+    INTENDED,
+    Target,
+    bound_device,
+    device_of,
+    fingerprint,
+    has_key,
+    plan_hmac_key,
+)
 from fleetmint.flash import efuse as flash
 from fleetmint.flash.efuse import Efuses, KeyBlock, read_efuses
 from fleetmint.ledger import events, factory, open_ledger, reading, schema, writing
@@ -20,6 +30,7 @@ def engine(tmp_path, now):
     create_schema(engine, site="home")
     with writing(engine) as connection:
         factory.create_batch(connection, "first", {"lamp-000001": "device"}, now=now)
+        factory.mark_registered(connection, "first", ["lamp-000001"], actor="test", now=now)
     yield engine
     engine.dispose()
 
@@ -140,15 +151,40 @@ def test_a_chip_without_hmac_is_refused(plan):
         plan(efuses=Efuses(MAC, "esp32", ()))
 
 
-def test_only_a_board_whose_flash_was_burned_gets_a_key(engine, now):
-    with pytest.raises(BurnError, match="has no identity of the batch first: burn its flash first"):
-        device_of(engine, MAC, "first")
+@pytest.fixture
+def bind(engine, port, now):
+    return lambda: bound_device(engine, Target(port, board(), 0), "first", lambda: now)
+
+
+def test_a_board_is_bound_to_a_device_which_a_burn_takes_up(engine, bind, now):
+    assert device_of(engine, MAC, "first") is None
+    with bind() as device:
+        assert device == "lamp-000001"
     with writing(engine) as connection:
-        factory.claim(connection, "first", MAC, "slot-1", port="/dev/ttyUSB0", now=now)
-    with pytest.raises(BurnError, match="lamp-000001, which is claimed: finish its burn first"):
-        device_of(engine, MAC, "first")
-    with writing(engine) as connection:
-        factory.record_burned(connection, "lamp-000001", "slot-1", now=now)
-    assert device_of(engine, MAC, "first") == "lamp-000001"
-    with pytest.raises(BurnError, match="no identity of the batch second"):
+        unit = factory.claim(connection, "first", MAC, "slot-1", port="/dev/ttyUSB0", now=now)
+    assert (unit.device, unit.claimed_by) == ("lamp-000001", "slot-1")
+    with pytest.raises(BurnError, match="lamp-000001 of the batch 'first': take another board"):
         device_of(engine, MAC, "second")
+
+
+def test_a_board_that_nothing_was_burned_into_is_free_again(engine, bind, plan):
+    with pytest.raises(FleetmintError, match="nobody confirmed"), bind():
+        raise FleetmintError("nobody confirmed")
+    assert device_of(engine, MAC, "first") is None
+
+
+def test_a_board_with_a_key_that_was_meant_for_it_keeps_its_device(engine, bind, plan, monkeypatch):
+    def fails(*_arguments):
+        raise BurnError("the cable", "lost")
+
+    monkeypatch.setattr("fleetmint.factory.efuse.burn_hmac_key", fails)
+    with pytest.raises(BurnError, match="the cable"), bind():
+        plan(efuses=board()).apply()
+    assert device_of(engine, MAC, "first") == "lamp-000001"
+
+
+def test_the_journal_tells_whether_a_board_has_its_key(engine, burned):
+    assert has_key(engine, "lamp-000001", MAC, KEY)
+    assert not has_key(engine, "lamp-000001", MAC, bytes(reversed(KEY)))
+    assert not has_key(engine, "lamp-000001", "24:0a:c4:00:00:01", KEY)
+    assert not has_key(engine, "lamp-000002", MAC, KEY)
