@@ -11,6 +11,7 @@ from sqlalchemy.engine import Engine
 
 from fleetmint import files
 from fleetmint.cli.findings import report
+from fleetmint.cli.gateway_backup import backup, restore
 from fleetmint.errors import PublishError
 from fleetmint.ledger import create_schema, open_ledger, reading, revocation, writing
 from fleetmint.ledger.audit import Finding
@@ -48,6 +49,10 @@ _check = click.option("--check", is_flag=True, help="Say what would change, and 
 def gateway(ctx: click.Context, path: Path | None) -> None:
     """Work on the gateway itself: its CA, its ledger, its revocation lists."""
     ctx.obj = path
+
+
+gateway.add_command(backup)
+gateway.add_command(restore)
 
 
 @gateway.command("ca-status")

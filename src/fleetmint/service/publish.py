@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -106,6 +106,12 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def begin_without_sessions(config: Config, serials: Collection[int]) -> None:
+    """Note on a gateway that has never published anything that these revoked certificates have no sessions to end."""
+    if not config.published.exists():
+        _write(config.published, _Memory(ended=frozenset(map(serial_text, serials))))
 
 
 def bundle_path(config: Config, server: str, door: str) -> Path:
@@ -258,10 +264,13 @@ def _remember(run: _Run, memory: _Memory) -> None:
     if memory == run.memory:
         return
     run.memory = memory
-    if run.check:
-        return
+    if not run.check:
+        _write(run.config.published, memory)
+
+
+def _write(path: Path, memory: _Memory) -> None:
     text = json.dumps({"owed": sorted(memory.owed), "ended": sorted(memory.ended)}, indent=1)
-    files.write_atomically(run.config.published, text.encode() + b"\n")
+    files.write_atomically(path, text.encode() + b"\n")
 
 
 def _is_up(config: Config, server: str) -> bool:

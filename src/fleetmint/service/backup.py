@@ -1,0 +1,315 @@
+"""A gateway's backup, and what has to happen to an older ledger before a gateway may go on with it.
+
+    backup.tar    ledger.sqlite     the ledger, as SQLite's backup API copies it from under a running service
+                  device-crl.pem    the device CA's CRL, when there is one
+
+It holds no key: tokens are hashes, and the device CA is on the controller. A ledger that comes back is older than the
+world. So everything that the newest CRL revokes is revoked in it again, the numbers of the CRLs go on above any that
+was given out, and tokens that were unused then are void, because one may have been used since.
+"""
+
+import io
+import sqlite3
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from sqlalchemy import func, select, update
+from sqlalchemy.engine import Connection, Engine, make_url
+
+from fleetmint import files
+from fleetmint.errors import LedgerError, StateError
+from fleetmint.ledger import events, open_ledger, reading, writing
+from fleetmint.ledger.audit import of_database
+from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.revocation import last_crl_number, revoke, revoked_certificates, take_crl_number
+from fleetmint.ledger.schema import REVOKED, SCHEMA_VERSION, UNUSED, certificates, devices, settings, tokens
+from fleetmint.pki import keys, revocation
+from fleetmint.pki.authority import Authority, load_certificate
+from fleetmint.plan import Plan
+from fleetmint.service.clock import refuse_wrong_clock
+from fleetmint.service.config import Config
+from fleetmint.service.device_crl import plan_device_crl
+from fleetmint.service.publish import begin_without_sessions
+
+ISSUERS = ("device", "factory")
+LEDGER, CRL = "ledger.sqlite", "device-crl.pem"
+_MAX_BYTES = 1 << 30
+# More CRLs than a gateway signs between two backups, for when nobody has the newest one.
+_GAP = 1000
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a backup holds: the bytes of the ledger, and the CRL of that time."""
+
+    ledger: bytes
+    crl: bytes | None
+
+
+def make_backup(config: Config) -> bytes:
+    """Return a backup of this gateway, a tar file; raise LedgerError or StateError when there is nothing to copy."""
+    path = _ledger_path(config)
+    if not path.exists():
+        raise LedgerError(f"there is no ledger {path}: nothing to copy")
+    contents = {LEDGER: _copied(path)}
+    if config.device_crl.exists():
+        contents[CRL] = files.read(config.device_crl, "CRL")
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(data), 0o600
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def plan_restore(
+    config: Config,
+    authority: Authority,
+    backup: bytes,
+    now: datetime,
+    *,
+    crls: Mapping[str, bytes] | None = None,
+    keep_tokens: bool = False,
+    replace: bool = False,
+) -> Plan:
+    """Plan to go on with the ledger in `backup`, under the device CA that is installed here.
+
+    `crls` holds further lists of that CA by where they come from, PEM or DER: the newest one has the last word. With
+    `keep_tokens` unused tokens stay good, which is right when the old gateway had ended its work before the backup. A
+    ledger that is here is replaced only with `replace`, and kept beside it.
+
+    `facts`: devices, revoked, void (tokens), crl (number that the next list is above). Nothing is changed until the
+    plan is applied. Raises StateError for a backup that is damaged or of another site, gateway or device CA.
+    """
+    path = _ledger_path(config)
+    if path.exists() and not replace:
+        raise StateError(
+            f"{path} is there already: this gateway goes on with its own ledger. To put the older one in its place,"
+            " which forgets what was issued since, give --replace"
+        )
+    content = _read(backup)
+    newest = _newest(config, authority, content, crls or {})
+    lists = [newest] if newest is not None else []
+    lists += _factory_list(config)
+    with _opened(content.ledger) as (engine, _):
+        _check(engine, config)
+        with reading(engine) as connection:
+            gone = sorted(_gone(connection, lists))
+            void = 0 if keep_tokens else _unused(connection)
+            number = _devices(connection)
+    above = 0 if newest is None else revocation.crl_number(newest)
+    last = keep_tokens or (newest is not None and (content.crl is None or above > _number(content.crl)))
+    if not last:  # nobody says that this is the newest, and numbers must not come twice
+        above += _GAP
+    reasons = [f"restore the ledger with {number} devices"]
+    reasons += [f"revoke {device}, as the newest CRL does" for device in gone]
+    reasons += [f"end {void} unused tokens, which may have been used since"] if void else []
+
+    def restore() -> None:
+        with _opened(content.ledger) as (engine, staged):
+            with writing(engine) as connection:
+                refuse_wrong_clock(connection, authority, now)
+                _bring_up_to_date(connection, authority, lists, above, now, keep_tokens=keep_tokens)
+            engine.dispose()  # the last connection brings everything into the one file
+            data = staged.read_bytes()
+        if path.exists():
+            _put_aside(path, now)
+        # The list before the ledger: it may revoke what the ledger has never heard of, and the next one builds on it.
+        if newest is not None:
+            files.make_private_dir(config.device_crl.parent)
+            files.write_atomically(config.device_crl, revocation.crl_pem(newest), files.PUBLIC_FILE)
+        files.write_atomically(path, data)
+        ledger = open_ledger(config.ledger)
+        try:
+            plan_device_crl(ledger, authority, config.device_crl, now=now, force=True).apply()
+            with reading(ledger) as connection:
+                revoked = [entry.serial for name in ISSUERS for entry in revoked_certificates(connection, name)]
+            begin_without_sessions(config, revoked)
+        finally:
+            ledger.dispose()
+
+    return Plan(
+        tuple(reasons),
+        restore,
+        facts={"devices": number, "revoked": gone, "void": void, "crl": above},
+    )
+
+
+def _bring_up_to_date(
+    connection: Connection,
+    authority: Authority,
+    lists: Sequence[x509.CertificateRevocationList],
+    above: int,
+    now: datetime,
+    *,
+    keep_tokens: bool,
+) -> None:
+    reasons = {entry.serial: entry.reason for crl in lists for entry in revocation.entries(crl)}
+    gone = _gone(connection, lists)
+    for device, serial in sorted(gone.items()):
+        revoke(connection, device, reason=reasons[serial], actor="restore", now=now)
+    void = 0
+    if not keep_tokens:
+        void = _unused(connection)
+        # ended, not taken away: a device that is registered has a token, if only one that a new one may replace
+        connection.execute(update(tokens).where(tokens.c.state == UNUSED).values(expires_at=now))
+    issuer = keys.spki_sha256(authority.key.public_key()).hex()
+    number = take_crl_number(connection, issuer, at_least=max(above, last_crl_number(connection, issuer)))
+    events.append(
+        connection,
+        at=now,
+        actor="restore",
+        kind="restore",
+        subject="ledger",
+        detail={"revoked": sorted(gone), "void_tokens": void, "crl_number": number},
+    )
+
+
+def _gone(connection: Connection, lists: Sequence[x509.CertificateRevocationList]) -> dict[str, int]:
+    """Return the devices that these lists revoke and the ledger does not, each with the serial of a certificate."""
+    listed = {serial_text(entry.serial_number): entry.serial_number for crl in lists for entry in crl}
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.device).where(certificates.c.status != REVOKED)
+    )
+    return {str(device): listed[serial] for serial, device in rows if serial in listed}
+
+
+def _number(crl: bytes) -> int:
+    return revocation.crl_number(revocation.load_crl(crl, "the CRL in the backup"))
+
+
+def _unused(connection: Connection) -> int:
+    found: int = connection.execute(select(func.count()).where(tokens.c.state == UNUSED)).scalar_one()
+    return found
+
+
+def _devices(connection: Connection) -> int:
+    found: int = connection.execute(select(func.count()).select_from(devices)).scalar_one()
+    return found
+
+
+def _newest(
+    config: Config, authority: Authority, content: _Content, given: Mapping[str, bytes]
+) -> x509.CertificateRevocationList | None:
+    """Return the newest CRL of the device CA: from the backup, from this gateway, or given along."""
+    sources = dict(given)
+    if content.crl is not None:
+        sources["the backup"] = content.crl
+    found = []
+    for where, data in sources.items():
+        crl = revocation.read_crl(data, f"the CRL in {where}")
+        if not revocation.signed_by(crl, authority.certificate):
+            raise StateError(
+                f"the CRL in {where} is not signed by the device CA of this gateway: a ledger goes on only under the CA"
+                " that signed what is in it; install that one, or register the devices anew"
+            )
+        found.append(crl)
+    if config.device_crl.exists():
+        try:
+            own = revocation.load_crl(files.read(config.device_crl, "CRL"), str(config.device_crl))
+        except StateError:
+            pass  # damaged, and about to be signed anew
+        else:
+            found += [own] * revocation.signed_by(own, authority.certificate)
+    return max(found, key=revocation.crl_number, default=None)
+
+
+def _factory_list(config: Config) -> list[x509.CertificateRevocationList]:
+    """Return the factory CA's CRL that the play has brought."""
+    path = config.crl("factory")
+    if not path.exists():
+        return []
+    crl = revocation.load_crl(files.read(path, "CRL"), str(path))
+    return [crl] * revocation.signed_by(crl, load_certificate(config.trusted("factory")))
+
+
+def _check(engine: Engine, config: Config) -> None:
+    """Raise StateError unless this is a whole ledger of this gateway."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(settings.c.name, settings.c.value))
+        found = {str(name): str(value) for name, value in rows}
+        problems = of_database(connection)
+    for name, value in {"schema": SCHEMA_VERSION, "site": config.site, "owner": config.gateway}.items():
+        if found.get(name) != value:
+            raise StateError(
+                f"the backup has {name} {found.get(name)!r}, and this gateway is {value!r}: bring the backup of this"
+                " gateway, made by this version of fleetmint"
+            )
+    if problems:
+        raise StateError(f"the ledger in the backup is damaged ({problems[0].what}): bring an earlier backup")
+
+
+def _read(backup: bytes) -> _Content:
+    if len(backup) > _MAX_BYTES:
+        raise StateError("this is no backup of a gateway: it is too large")
+    found = {}
+    try:
+        with tarfile.open(fileobj=io.BytesIO(backup), mode="r:") as archive:
+            for name in (LEDGER, CRL):
+                if name in archive.getnames() and (member := archive.extractfile(name)) is not None:
+                    found[name] = member.read()
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise StateError("this is no backup of a gateway, or it is damaged: bring another one") from error
+    if LEDGER not in found:
+        raise StateError(f"this is no backup of a gateway: there is no {LEDGER} in it")
+    return _Content(found[LEDGER], found.get(CRL))
+
+
+@contextmanager
+def _opened(ledger: bytes) -> Iterator[tuple[Engine, Path]]:
+    """Open the bytes of a ledger as a file of its own, in a directory that only this user can read."""
+    with tempfile.TemporaryDirectory(prefix="fleetmint-restore-") as directory:
+        path = Path(directory) / LEDGER
+        files.write_atomically(path, ledger)
+        engine = open_ledger(f"sqlite:///{path}")
+        try:
+            yield engine, path
+        finally:
+            engine.dispose()
+
+
+def _copied(path: Path) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="fleetmint-backup-") as directory:
+        target = Path(directory) / LEDGER
+        try:
+            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+                source.backup(copy)
+                # one file, whatever the journal was: a backup is not written to
+                copy.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.Error as error:
+            raise LedgerError(f"the ledger {path} cannot be copied ({error}): run `fleetmint gateway audit`") from error
+        return target.read_bytes()
+
+
+def _put_aside(path: Path, now: datetime) -> None:
+    """Keep the ledger that is replaced. Raises LedgerError while somebody has it open: they would go on with it."""
+    try:
+        with closing(sqlite3.connect(path, timeout=1)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")  # refused unless nobody else has it open
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            raise LedgerError(
+                f"{path} is in use: stop its users first (systemctl stop fleetmint.service fleetmint-crl.timer)"
+            ) from error
+    except sqlite3.DatabaseError:
+        pass  # damaged, which is why it is replaced
+    for suffix in ("-wal", "-shm", ""):
+        old = path.with_name(path.name + suffix)
+        if old.exists():
+            old.rename(path.with_name(f"{path.name}.before-{now:%Y%m%dT%H%M%SZ}{suffix}"))
+
+
+def _ledger_path(config: Config) -> Path:
+    url = make_url(config.ledger)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        raise StateError(
+            "this gateway's ledger is in a database server, which has tools of its own for that: pg_dump and pg_restore"
+        )
+    return Path(url.database)
