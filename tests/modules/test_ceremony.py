@@ -81,6 +81,10 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
     assert changed
     assert "Waiting for the root: server, server-next, operator, factory, device-gateway" in " ".join(printed.split())
     assert not play("ca.yml")[0]
+    _, printed = play("site.yml", code=2)
+    assert "Waiting for the root: server, server-next, operator, factory. Carry" in " ".join(printed.split())
+    assert "Nothing was done after the CAs." in " ".join(printed.split())
+    assert "PLAY [Set up the gateways]" not in printed
 
     shutil.copytree(state / "requests", stick / "requests")
     bring = {**ceremony, "ca_ceremony_requests_dir": str(stick / "requests")}
@@ -118,6 +122,21 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
     assert (state / "issued/operators/bench@test.crt").exists()
     assert not (state / "ca/root/ca.key").exists()
     assert not (state / "passphrases/root").exists()
+
+    # a gateway more asks alone, and is left out until it is answered
+    (tmp_path / "site/more.yml").write_text("gateways: {hosts: {second: }}\n")
+    changed, printed = play("ca.yml", **root)
+    assert "Waiting for the root: device-second." in " ".join(printed.split())
+    assert [path.name for path in (state / "requests").iterdir()] == ["device-second.csr"]
+    _, printed = play("gateway.yml", "--limit=second", **root)
+    assert "second waits for the root to sign its device CA" in " ".join(printed.split())
+    shutil.rmtree(stick)
+    shutil.copytree(state / "requests", stick / "requests")
+    play("ca_ceremony.yml", **bring, ca_ceremony_open_with=str(brought))
+    shutil.copytree(stick / "answers", state / "answers", dirs_exist_ok=True)
+    assert play("ca.yml", **root)[0]
+    assert not play("ca.yml", **root)[0]
+    assert (state / "ca/device-second/ca.crt").exists()
 
 
 def test_a_root_on_a_medium_is_away_on_ordinary_days(play, tmp_path):

@@ -10,6 +10,7 @@ from fleetmint.cli.site import open_gateway, open_hierarchy
 VALUES = {
     "fleet_site": "workshop",
     "operators_station": "bench@workshop",
+    "operators_root_dir": "",
     "fleet_ca_passphrases": "vault:/site/passphrases",
     "groups": {"gateways": ["gateway", "second"]},
     "hostvars": {
@@ -24,13 +25,22 @@ VALUES = {
 
 
 @pytest.fixture
-def state(tmp_path, operators):
+def write(tmp_path, operators):
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
     environment.filters["to_json"] = json.dumps
     template = environment.from_string((operators.templates / "state/site.json.j2").read_text())
     (tmp_path / "ca").mkdir()
-    (tmp_path / "site.json").write_text(template.render(**VALUES, fleet_ca_dir=str(tmp_path / "ca")))
-    return tmp_path
+
+    def write(**values):
+        (tmp_path / "site.json").write_text(template.render(**VALUES | values, fleet_ca_dir=str(tmp_path / "ca")))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def state(write):
+    return write()
 
 
 def test_the_commands_find_gateways_and_cas_in_it(state):
@@ -43,3 +53,9 @@ def test_the_commands_find_gateways_and_cas_in_it(state):
 def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
     site = json.loads((state / "site.json").read_text())
     assert site["ca"] == {"directory": str(state / "ca"), "passphrases": "vault:/site/passphrases"}
+
+
+def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
+    hierarchy = open_hierarchy(write(operators_root_dir="/media/me/root"))
+    assert str(hierarchy.key_path("root")) == "/media/me/root/ca.key"
+    assert open_hierarchy(write()).key_path("root") == tmp_path / "ca/root/ca.key"

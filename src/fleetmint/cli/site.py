@@ -2,7 +2,8 @@
 
 site        the O of every certificate
 station     name of the bench's certificate
-ca          directory: of the CAs; passphrases: the source of their passphrases (pki/passphrases.py), never one
+ca          directory: of the CAs; passphrases: the source of their passphrases (pki/passphrases.py), never one;
+            root_directory: of the root's key, where that is on a medium of its own
 gateways    by name: host, https_port and mqtt_port of its operators' doors
 """
 
@@ -105,8 +106,10 @@ def open_hierarchy(state: Path) -> Hierarchy:
     site = read_site(state)
     try:
         directory = Path(site["ca"]["directory"])
-        hierarchy = Hierarchy(directory, site["site"], open_source(site["ca"]["passphrases"]))
-    except (KeyError, TypeError, ValueError) as error:
+        medium = site["ca"].get("root_directory")
+        root = None if medium is None else Path(medium)
+        hierarchy = Hierarchy(directory, site["site"], open_source(site["ca"]["passphrases"]), root)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(state) from error
     if not directory.is_dir():
         raise StateError(f"{state / FILE} says that the CAs are in {directory}, and nothing is: run playbooks/ca.yml")
