@@ -73,6 +73,22 @@ def append(path: Path, at: int, contents: Iterable[bytes]) -> None:
         raise StateError(f"cannot append to {path}: {error.strerror}; what it had before is untouched") from error
 
 
+def destroy(path: Path) -> None:
+    """Overwrite the file at `path` with noise and remove it; raise StateError when that is refused.
+
+    On flash media and copy-on-write file systems the old blocks may stay where they were.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(os.urandom(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except OSError as error:
+        raise StateError(f"cannot destroy {path}: {error.strerror}") from error
+    _sync_dir(path.parent)
+
+
 def write_together(contents: Sequence[File]) -> None:
     """Write several files and the private directories they need, in this order, or leave all of them as they were.
 

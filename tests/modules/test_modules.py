@@ -80,12 +80,8 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
         "file": str(tmp_path / "batch.yml"),
         "into": str(tmp_path / "state/batches"),
         "ledger": f"sqlite:///{tmp_path}/state/ledger.sqlite",
-        "gateway": "gateway",
-        "gateway_host": "localhost",
-        "https_port": 443,
-        "mqtt_port": 8883,
-        "wifi_ssid": "workshop",
-        "wifi_psk": "canary-in-a-mine",
+        "gateways": [{"name": "gateway", "host": "localhost", "https_port": 443, "mqtt_port": 8883}],
+        "wifi": [{"name": "default", "ssid": "workshop", "psk": "canary-in-a-mine"}],
     }
     before = snapshot()
     assert module("batch", "--check", **batch)[0]["changed"]
@@ -107,7 +103,7 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     assert module("registered", **place)[0]["changed"]
     assert not module("registered", **place)[0]["changed"]
     assert json.loads(module("handover", **place)[0]["document"])["devices"] == []
-    failed, printed = module("batch", "-vvv", **batch | {"wifi_psk": "canary!"})
+    failed, printed = module("batch", "-vvv", **batch | {"wifi": [batch["wifi"][0] | {"psk": "canary!"}]})
     assert "8 to 63 characters" in failed["msg"]
     assert "canary!" not in printed
 

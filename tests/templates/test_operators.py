@@ -5,7 +5,8 @@ import json
 import jinja2
 import pytest
 
-from fleetmint.cli.site import open_gateway, open_hierarchy
+from fleetmint.cli.site import open_gateway, open_hierarchy, read_values
+from fleetmint.factory.common import Gateway
 
 VALUES = {
     "fleet_site": "workshop",
@@ -18,9 +19,15 @@ VALUES = {
             "fleet_gateway_names": [f"{name}.local"],
             "fleet_operators_https_port": 8443,
             "fleet_operators_mqtt_port": 8884,
+            "fleet_https_port": 443,
+            "fleet_mqtt_port": 8883,
         }
         for name in ("gateway", "second")
     },
+    "fleet_wifi": [
+        {"name": "default", "ssid": "workshop", "psk": "correct horse"},
+        {"name": "guests", "ssid": "café", "psk": ""},
+    ],
 }
 
 
@@ -53,9 +60,17 @@ def test_the_commands_find_gateways_and_cas_in_it(state):
 def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
     site = json.loads((state / "site.json").read_text())
     assert site["ca"] == {"directory": str(state / "ca"), "passphrases": "vault:/site/passphrases"}
+    assert "correct horse" not in json.dumps(site)
 
 
 def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
     hierarchy = open_hierarchy(write(operators_root_dir="/media/me/root"))
     assert str(hierarchy.key_path("root")) == "/media/me/root/ca.key"
     assert open_hierarchy(write()).key_path("root") == tmp_path / "ca/root/ca.key"
+
+
+def test_a_batch_finds_gateways_and_networks_in_it(state):
+    found = read_values(state)
+    assert found.gateways["second"] == Gateway("second.local", 443, 8883)
+    assert list(found.gateways) == ["gateway", "second"]
+    assert found.networks == {"default": ("workshop", False), "guests": ("café", True)}

@@ -1,14 +1,245 @@
-"""`fleetmint batch`: a batch of devices, from its file to what the gateway knows of it."""
+"""`fleetmint batch`: identities for many devices, before and after they are burnt. Runs on the station."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import click
 
+from fleetmint import files
+from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.handover import handover, register
+from fleetmint.cli.output import examples, json_option, say, table
+from fleetmint.cli.site import open_hierarchy, passphrases_option, read_values, state_option
+from fleetmint.cli.wifi import open_wifi_source
+from fleetmint.errors import FleetmintError
+from fleetmint.factory import overview, sealed, secrets
+from fleetmint.factory.batch import plan_batch_file
+from fleetmint.factory.common import SiteValues, Wifi
+from fleetmint.factory.settings import profiles
+from fleetmint.factory.shred import plan_shred
+from fleetmint.factory.spec import Batch, Site, read_batch
+from fleetmint.pki.names import device_id
+from fleetmint.pki.passphrases import Source, open_source
+from fleetmint.plan import Plan
+
+# A progress bar for what takes longer than a breath.
+BAR_FROM = 2000
+
+_check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "fleetmint batch new inventory/home/spring.yml",
+        "fleetmint batch register spring",
+        "fleetmint batch show spring",
+        "fleetmint batch handover spring",
+        "fleetmint batch export spring --out spring.csv",
+        "fleetmint batch shred spring",
+    )
+)
 def batch() -> None:
-    """Work on a batch of devices."""
+    """Make batches of devices, tell their gateway, look at them, and destroy their secrets when the boards are burnt."""
 
 
 batch.add_command(register)
 batch.add_command(handover)
+
+
+@batch.command(
+    "new",
+    epilog=examples(
+        "fleetmint batch new spring.yml --check",
+        "fleetmint batch new spring.csv --wifi-passphrases fd:3 3< passphrases-of-the-networks",
+    ),
+)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@state_option
+@ledger_option
+@passphrases_option
+@click.option(
+    "--wifi-passphrases",
+    "wifi",
+    metavar="SOURCE",
+    help="Passphrases of the networks: prompt:, fd:N or file:PATH with lines `PROFILE PASSPHRASE`. Without it the batch"
+    " keeps those it has, and asks for others at the terminal.",
+)
+@_check
+@json_option
+def new(
+    file: Path, state: Path, url: str | None, passphrases: str | None, wifi: str | None, check: bool, as_json: bool
+) -> None:
+    """Make the batch that FILE describes, YAML or CSV, or what is new in it.
+
+    Running it again changes nothing, and goes on where a run was cut. The gateway has to know the devices before their
+    boards are burnt: register the batch next.
+    """
+    hierarchy = open_hierarchy(state)
+    if passphrases is not None:
+        hierarchy = replace(hierarchy, source=open_source(passphrases))
+    values = read_values(state)
+    described = read_batch(file, Site(list(values.gateways), list(values.networks)))
+    networks = _networks(described, values.networks, state / "batches", hierarchy.source, wifi)
+    with _Progress() as progress:
+        plan = plan_batch_file(
+            file,
+            SiteValues(values.gateways, networks),
+            state / "batches",
+            ledger_url(state, url),
+            hierarchy,
+            datetime.now(UTC),
+            progress,
+        )
+        _carry_out(plan, check=check)
+    name = plan.facts["batch"]
+    done = f"Nothing to do: the batch {name} is made." if not plan.changed else "\n".join(plan.reasons)
+    say(as_json, {"changed": plan.changed and not check, "reasons": list(plan.reasons), **plan.facts}, done)
+
+
+@batch.command("show", epilog=examples("fleetmint batch show", "fleetmint batch show spring --only quarantined"))
+@click.argument("name", required=False)
+@state_option
+@ledger_option
+@click.option("--only", metavar="STATE", help="Devices in this state only, such as planned, burned, quarantined.")
+@json_option
+def show(name: str | None, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
+    """List the batches, or the devices of the batch NAME: state, board, serial of the certificate. No secret."""
+    ledger = ledger_url(state, url)
+    known = overview.overviews(state / "batches", ledger)
+    if name is None:
+        rows = [
+            [*(str(each.about[key]) for key in ("batch", "chip", "product", "gateway")), _states(each)]
+            for each in known
+        ]
+        if as_json:
+            click.echo(json.dumps({"batches": [each.to_json() for each in known]}))
+        else:
+            table(["batch", "chip", "product", "gateway", "devices"], rows)
+        return
+    devices = [row for row in overview.devices(_directory(state, name), ledger) if only in (None, row["state"])]
+    about = next(each for each in known if each.about["batch"] == name)
+    if as_json:
+        click.echo(json.dumps({**about.to_json(), "devices": devices}))
+        return
+    product = " ".join(part for part in (about.about["product"], about.about["hardware"]) if part)
+    click.echo(f"{name}: {product or about.about['chip']}, for {about.about['gateway']}; {_states(about)}")
+    columns = ("device", "state", "mac", "key_origin", "certificate_serial", "token_expires", "reason")
+    table([each.replace("_", " ") for each in columns], [[row[each] for each in columns] for row in devices])
+
+
+@batch.command("export", epilog=examples("fleetmint batch export spring > spring.csv"))
+@click.argument("name")
+@state_option
+@ledger_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; the output by default.")
+def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
+    """Write the devices of the batch NAME as CSV: ids, states, boards, serials of certificates. No secret."""
+    made = io.StringIO()
+    writer = csv.DictWriter(made, overview.COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(overview.devices(_directory(state, name), ledger_url(state, url)))
+    if out is None:
+        click.echo(made.getvalue(), nl=False)
+    else:
+        files.write_atomically(out, made.getvalue().encode())
+
+
+@batch.command("shred", epilog=examples("fleetmint batch shred spring"))
+@click.argument("name")
+@state_option
+@ledger_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--unburnt", is_flag=True, help="Although devices are not burnt yet, which then never can be.")
+@_check
+@json_option
+def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, check: bool, as_json: bool) -> None:
+    """Destroy the key of the batch NAME, and with it its tokens, device keys and Wi-Fi passphrases here.
+
+    Boards that are burnt work on. What the gateway and others have to know of the devices stays. Nobody can take this
+    back, unless there is a backup; what it promises on flash media is in docs/factory.md.
+    """
+    plan = plan_shred(_directory(state, name), ledger_url(state, url), datetime.now(UTC), unburnt=unburnt)
+    if plan.changed and not (yes or check):
+        _confirm(name, plan)
+    _carry_out(plan, check=check)
+    text = f"The secrets of {name} are destroyed." if plan.changed else f"Nothing to do: {name} was shredded before."
+    text = f"would {plan.reasons[0]}" if plan.changed and check else text
+    say(as_json, {"changed": plan.changed and not check, "reasons": list(plan.reasons), **plan.facts}, text)
+
+
+def _networks(
+    described: Batch, networks: Mapping[str, tuple[str, bool]], batches: Path, source: Source, given: str | None
+) -> dict[str, Wifi]:
+    """Return the networks that the batch uses, with passphrases: those that it has, where nobody gives others."""
+    kept = _kept(batches / described.name, source) if given is None else {}
+    ask = open_wifi_source(given or "prompt:")
+    found = {}
+    for name in sorted(profiles(described)):
+        ssid, is_open = networks.get(name, ("", True))
+        if name in kept and kept[name].ssid == ssid and bool(kept[name].psk) != is_open:
+            found[name] = kept[name]
+        elif name in networks:
+            found[name] = Wifi(ssid, "" if is_open else ask(name, ssid))
+    return found
+
+
+def _kept(directory: Path, source: Source) -> Mapping[str, Wifi]:
+    if not (directory / sealed.KEY_FILE).exists():
+        return {}
+    settings = secrets.open_store(directory, source).settings()
+    return settings.common.wifi if settings else {}
+
+
+def _directory(state: Path, name: str) -> Path:
+    return state / "batches" / device_id(name)
+
+
+def _carry_out(plan: Plan, *, check: bool) -> None:
+    if plan.changed and not check:
+        plan.apply()
+
+
+def _states(each: overview.Overview) -> str:
+    told = ", ".join(f"{number} {state}" for state, number in each.counts.items() if number)
+    return (told or "none entered yet") + ("; shredded" if each.shredded else "")
+
+
+def _confirm(name: str, plan: Plan) -> None:
+    click.echo(f"This will {plan.reasons[0]}. Nobody can take it back.", err=True)
+    try:
+        typed = click.prompt(f"Type {name} to go on", err=True, default="", show_default=False)
+    except click.Abort:
+        raise FleetmintError("nobody confirmed: nothing was destroyed; --yes does it without asking") from None
+    if typed.strip() != name:
+        raise FleetmintError(f"that is not {name}: nothing was destroyed")
+
+
+class _Progress:
+    """A bar on the terminal when there is much to make."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._bar: Any = None
+        self._done = 0
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def __call__(self, done: int, total: int) -> None:
+        if total < BAR_FROM or not sys.stderr.isatty():
+            return
+        if self._bar is None:
+            self._bar = self._stack.enter_context(click.progressbar(length=total, label="Identities", file=sys.stderr))
+        self._bar.update(done - self._done)
+        self._done = done

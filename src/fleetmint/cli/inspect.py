@@ -11,7 +11,6 @@ from fleetmint import files
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.errors import StateError
 from fleetmint.factory.inspect import inspect_flash
-from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.pki.inspect import Finding
 from fleetmint.pki.inspect import inspect as inspect_pki
 
@@ -23,7 +22,6 @@ _MANY_ROWS = 20
         "fleetmint inspect state/ca/*/ca.crt",
         "fleetmint inspect alice@workshop.p12",
         "fleetmint inspect nvs.bin --json",
-        "fleetmint inspect flash.bin --nvs-keys hmac.key",
     )
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
@@ -32,13 +30,8 @@ _MANY_ROWS = 20
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the password of a PKCS #12 file; asked for on the terminal otherwise.",
 )
-@click.option(
-    "--nvs-keys",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File with what opens an encrypted NVS: a partition nvs_keys, or the HMAC key of an eFuse (32 bytes).",
-)
 @json_option
-def inspect(paths: tuple[Path, ...], password_file: Path | None, nvs_keys: Path | None, as_json: bool) -> None:
+def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) -> None:
     """Say what files are.
 
     Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, flash, partition tables, littlefs.
@@ -46,7 +39,6 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, nvs_keys: Path 
     Secrets are never printed: of a key its public part and whether it is encrypted, of an NVS the names and sizes.
     """
     now = datetime.now(UTC)
-    keys = None if nvs_keys is None else NvsKeys.from_file(files.read(nvs_keys, "keys of the NVS"))
 
     def ask() -> bytes:
         if password_file is not None:
@@ -57,7 +49,7 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, nvs_keys: Path 
     found = []
     for path in paths:
         data = files.read(path, "file")
-        findings = inspect_pki(data, now, ask, str(path)) or inspect_flash(data, now, keys)
+        findings = inspect_pki(data, now, ask, str(path)) or inspect_flash(data, now)
         if not findings:
             raise StateError(
                 f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, trust"

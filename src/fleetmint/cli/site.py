@@ -4,13 +4,16 @@ site        the O of every certificate
 station     name of the bench's certificate
 ca          directory: of the CAs; passphrases: the source of their passphrases (pki/passphrases.py), never one;
             root_directory: of the root's key, where that is on a medium of its own
-gateways    by name: host, https_port and mqtt_port of its operators' doors
+gateways    by name: host, https_port and mqtt_port of its operators' doors, devices_https_port and devices_mqtt_port;
+            the one of batches that name none first
+wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
 """
 
 import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ import click
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError, StateError
+from fleetmint.factory import common as factory
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import Source, open_source
 
@@ -123,6 +127,27 @@ def bench_source(state: Path, given: str | None) -> Source:
     try:
         return open_source(read_site(state)["ca"]["passphrases"])
     except (KeyError, TypeError) as error:
+        raise _damaged(state) from error
+
+
+@dataclass(frozen=True)
+class BatchValues:
+    """What batches of a site choose from. `networks` is profile → name of the network and whether it is open."""
+
+    gateways: Mapping[str, factory.Gateway]
+    networks: Mapping[str, tuple[str, bool]]
+
+
+def read_values(state: Path) -> BatchValues:
+    """Return what the site's file says for batches; raise StateError when it is missing or damaged."""
+    site = read_site(state)
+    try:
+        gateways = {
+            name: factory.Gateway(row["host"], int(row["devices_https_port"]), int(row["devices_mqtt_port"]))
+            for name, row in site["gateways"].items()
+        }
+        return BatchValues(gateways, {row["name"]: (row["ssid"], bool(row["open"])) for row in site["wifi"]})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(state) from error
 
 

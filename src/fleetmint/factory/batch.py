@@ -10,7 +10,7 @@ import json
 import secrets as random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,23 +18,35 @@ from cryptography.hazmat.primitives import serialization
 from sqlalchemy.engine import Engine
 
 from fleetmint import files
-from fleetmint.errors import StateError
+from fleetmint.errors import NvsError, StateError
 from fleetmint.factory import sealed, secrets
-from fleetmint.factory.common import Common, checked
+from fleetmint.factory.common import Common, SiteValues, checked, site_common
 from fleetmint.factory.encryption import new_key
-from fleetmint.factory.secrets import Secret, Settings, Store
-from fleetmint.factory.spec import Batch, Unit
-from fleetmint.ledger import create_schema, open_ledger, reading, writing
+from fleetmint.factory.image import nvs_entries
+from fleetmint.factory.secrets import BatchSecrets, Secret, Store
+from fleetmint.factory.settings import Own, Settings, settings_of
+from fleetmint.factory.spec import Batch, Site, Unit, read_batch
+from fleetmint.flash.table import STOCK_LAYOUTS, stock
+from fleetmint.ledger import create_schema, has_schema, open_ledger, reading, writing
 from fleetmint.ledger.factory import create_batch, key_origins, refuse_taken
 from fleetmint.ledger.registration import FORMAT
 from fleetmint.ledger.schema import DEVICE_KEY, FACTORY_KEY
+from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.plan import Plan
 
 REGISTRATION = "registration.json"
+DESCRIPTION = "batch.json"
+DESCRIPTION_FORMAT = "fleetmint-batch-1"
 TOKEN_BYTES = 16
+ESP8266 = "esp8266"
+# Where the table is not known before the bench: what does not fit into this one fits into none.
+LARGEST_NVS = "4MiB"
+# What takes most room of its kind: the names in a certificate are of limited length (pki/names.py).
+_LARGEST_TOKEN = Secret(token="0" * 2 * TOKEN_BYTES)
+_LARGEST_CERTIFICATE = Secret(key=bytes(121), certificate=bytes(768))
 Watch = Callable[[int, int], None]
 
 
@@ -57,6 +69,24 @@ class _Found:
     whole: bool
 
 
+def plan_batch_file(
+    path: Path,
+    values: SiteValues,
+    into: Path,
+    ledger: str,
+    hierarchy: Hierarchy,
+    now: datetime,
+    watch: Watch = lambda _done, _total: None,
+) -> Plan:
+    """Plan what the batch of the file at `path` lacks; its directory is below `into`. See plan_batch."""
+    if not values.gateways:
+        raise StateError("the site has no gateway that devices could belong to: name one in the inventory")
+    batch = read_batch(path, Site(list(values.gateways), list(values.wifi)))
+    gateway = batch.gateway or next(iter(values.gateways))
+    common = site_common(hierarchy.directory, values.gateways[gateway], values.wifi)
+    return plan_batch(batch, common, Place(into / batch.name, ledger, gateway), hierarchy, now, watch)
+
+
 def plan_batch(
     batch: Batch,
     common: Common,
@@ -71,8 +101,10 @@ def plan_batch(
     time to time how many of the new identities are made. Raises StateError for a batch that would lose devices or
     change what is made, and for one whose secrets are lost.
     """
-    wanted = Settings(batch.chip, checked(common), batch.nvs_encryption)
+    wanted = settings_of(batch, common)
+    checked(wanted.common)
     made = (place.directory / sealed.KEY_FILE).exists()
+    _refuse_shredded(batch, place)
     found = _Found(None, {}, _entered(batch, place), whole=True)
     if made:
         store = secrets.open_store(place.directory, hierarchy.source)
@@ -87,14 +119,17 @@ def plan_batch(
         reasons.append(f"add {count} to the batch {batch.name}" if found.origins else f"make {count} for {batch.name}")
     elif not found.whole:
         reasons.append(f"cut off what an interrupted run left behind the secrets of {batch.name}")
-    if found.settings is not None and found.settings != wanted:
-        changed = ", ".join(_changed(found.settings.common, common))
-        reasons.append(f"what all devices of {batch.name} get has changed: {changed}")
+    if found.settings is not None and (changed := found.settings.changes(wanted)):
+        reasons.append(f"what devices of {batch.name} get has changed: {', '.join(changed)}")
     if len(found.entered) < len(batch.units):
         reasons.append(f"enter {len(batch.units) - len(found.entered)} devices of {batch.name} into the ledger")
-    registration = place.directory / REGISTRATION
+    registration, about = place.directory / REGISTRATION, place.directory / DESCRIPTION
     if new or not made or not _is(registration, _registration(batch, store, place)):
         reasons.append(f"write the registration of {batch.name} for {place.gateway}")
+    elif not _is(about, iter((describe(batch, hierarchy.site, place),))):
+        reasons.append(f"describe the batch {batch.name} anew")
+    if reasons:
+        _refuse_what_does_not_fit(batch, wanted, now)
 
     def apply() -> None:
         _make(batch, wanted, place, hierarchy, now, watch)
@@ -104,7 +139,12 @@ def plan_batch(
         apply if reasons else lambda: None,
         before="".join(f"{device} key_origin={origin}\n" for device, origin in found.origins.items()),
         after="".join(f"{unit.device} key_origin={unit.key_origin}\n" for unit in batch.units),
-        facts={"batch": batch.name, "registration": str(registration), "devices": len(batch.units)},
+        facts={
+            "batch": batch.name,
+            "gateway": place.gateway,
+            "registration": str(registration),
+            "devices": len(batch.units),
+        },
     )
 
 
@@ -125,8 +165,33 @@ def _make(batch: Batch, wanted: Settings, place: Place, hierarchy: Hierarchy, no
             file.append(_new_secrets(batch, new, hierarchy, now, watch))
         if len(found.entered) < len(batch.units):
             with _ledger(place, hierarchy.site) as engine, writing(engine) as connection:
-                create_batch(connection, batch.name, {unit.device: unit.key_origin for unit in batch.units}, now=now)
+                create_batch(
+                    connection,
+                    batch.name,
+                    {unit.device: unit.key_origin for unit in batch.units},
+                    product=batch.product,
+                    hardware=batch.hardware,
+                    serials={unit.device: unit.serial for unit in batch.units},
+                    now=now,
+                )
         files.write_atomically(place.directory / REGISTRATION, _registration(batch, store, place))
+        files.write_atomically(place.directory / DESCRIPTION, describe(batch, hierarchy.site, place))
+
+
+def describe(batch: Batch, site: str, place: Place) -> bytes:
+    """Return what anybody may know of a batch, JSON: what it is, whose it is, and nothing about single devices."""
+    content = {
+        "format": DESCRIPTION_FORMAT,
+        "site": site,
+        "batch": batch.name,
+        "gateway": place.gateway,
+        "chip": batch.chip,
+        "layout": batch.layout,
+        "product": batch.product,
+        "hardware": batch.hardware,
+        "devices": len(batch.units),
+    }
+    return json.dumps(content, indent=1).encode() + b"\n"
 
 
 def _open_or_make(directory: Path, hierarchy: Hierarchy) -> Store:
@@ -150,18 +215,13 @@ def _check(batch: Batch, found: _Found, place: Place) -> None:
         )
     planned = {unit.device: unit.key_origin for unit in batch.units}
     other = next((device for device, origin in found.origins.items() if planned.get(device) != origin), None)
-    fixed = found.settings is None or (found.settings.chip, found.settings.nvs_encryption) == (
-        batch.chip,
-        batch.nvs_encryption,
-    )
-    if other is not None or not fixed:
-        what = (
-            "another chip or NVS encryption"
-            if other is None
-            else f"another {other}"
-            if other in planned
-            else f"a device {other}"
-        )
+    what = ""
+    if other is not None:
+        what = f"another key_origin of {other}" if other in planned else f"a device {other}"
+    elif found.settings is not None:
+        made = (found.settings.chip, found.settings.nvs_encryption)
+        what = "another chip or NVS encryption" if made != (batch.chip, batch.nvs_encryption) else ""
+    if what:
         raise StateError(
             f"the batch {batch.name} was made with {what}: what is made stays, and a batch can only grow; undo the"
             " change in the batch file, or give the new batch another name and other ids"
@@ -174,17 +234,18 @@ def _new_secrets(
     factory = hierarchy.authority("factory") if any(unit.key_origin == FACTORY_KEY for unit in units) else None
     expires = (now + batch.token_lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
     for done, unit in enumerate(units, 1):
-        yield unit.device, replace(_secret(unit, factory, expires, now), nvs_key=new_key(batch.nvs_encryption))
+        yield unit.device, _secret(unit, factory, expires, now, new_key(batch.nvs_encryption))
         if done % secrets.CHUNK == 0 or done == len(units):
             watch(done, len(units))
 
 
-def _secret(unit: Unit, factory: Authority | None, expires: str, now: datetime) -> Secret:
+def _secret(unit: Unit, factory: Authority | None, expires: str, now: datetime, nvs_key: bytes | None) -> Secret:
     if factory is None or unit.key_origin == DEVICE_KEY:
-        return Secret(token=random.token_hex(TOKEN_BYTES), token_expires=expires)
+        return Secret(token=random.token_hex(TOKEN_BYTES), token_expires=expires, nvs_key=nvs_key)
     key = keys.new_key()
     certificate = factory.issue("factory-device", key.public_key(), unit.device, now=now)
-    return Secret(key=keys.device_der(key), certificate=certificate.public_bytes(serialization.Encoding.DER))
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return Secret(key=keys.device_der(key), certificate=der, nvs_key=nvs_key)
 
 
 def _entered(batch: Batch, place: Place) -> Mapping[str, str]:
@@ -193,6 +254,8 @@ def _entered(batch: Batch, place: Place) -> Mapping[str, str]:
         return {}
     engine = open_ledger(place.ledger)
     try:
+        if not has_schema(engine):
+            return {}
         with reading(engine) as connection:
             found = key_origins(connection, batch.name)
             refuse_taken(connection, [unit.device for unit in batch.units if unit.device not in found])
@@ -236,5 +299,29 @@ def _is(path: Path, content: Iterator[bytes]) -> bool:
         return all(file.read(len(part)) == part for part in content) and not file.read(1)
 
 
-def _changed(before: Common, after: Common) -> list[str]:
-    return [name for name in Common.__dataclass_fields__ if getattr(before, name) != getattr(after, name)]
+def _refuse_shredded(batch: Batch, place: Place) -> None:
+    path = place.directory / DESCRIPTION
+    if path.exists() and not (place.directory / sealed.KEY_FILE).exists():
+        raise StateError(
+            f"the batch {batch.name} was shredded, or the key in {place.directory} is lost: its boards that are burnt"
+            " work on, the others cannot be burnt any more; give what you make now another name and other ids, or"
+            " restore the key from a backup"
+        )
+
+
+def _refuse_what_does_not_fit(batch: Batch, wanted: Settings, now: datetime) -> None:
+    """Raise StateError for a device whose values do not fit into its NVS, as large as they can be."""
+    if batch.chip == ESP8266:
+        return  # it has a file system instead
+    layout = wanted.layout if wanted.layout in STOCK_LAYOUTS else LARGEST_NVS
+    size = stock(layout).find("nvs").size
+    longest: dict[tuple[str, Own], str] = {}
+    for unit in batch.units:
+        alike = (unit.key_origin, wanted.own.get(unit.device, Own()))
+        longest[alike] = max(longest.get(alike, ""), unit.device, key=len)
+    for (origin, _), device in longest.items():
+        secret = _LARGEST_TOKEN if origin == DEVICE_KEY else _LARGEST_CERTIFICATE
+        try:
+            encode(nvs_entries(device, BatchSecrets(wanted, {device: secret}), now), size)
+        except NvsError as error:
+            raise StateError(f"{device} of the batch {batch.name} cannot be made: {error}") from error

@@ -1,34 +1,77 @@
-"""What every device of a batch gets alike: the network to join, the gateway, and whom to trust."""
+"""What the devices of a site get alike: the networks to join, the gateway, and whom to trust."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import bundle
 
+DEFAULT_WIFI = "default"
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """A network that devices join: its name, and its passphrase, empty for an open one."""
+
+    ssid: str
+    psk: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """How devices reach a gateway: host name or address, ports of their doors."""
+
+    host: str
+    https_port: int
+    mqtt_port: int
+
+
+@dataclass(frozen=True)
+class SiteValues:
+    """What a batch can choose from: gateways and Wi-Fi profiles by name, the default gateway first."""
+
+    gateways: Mapping[str, Gateway]
+    wifi: Mapping[str, Wifi]
+
 
 @dataclass(frozen=True)
 class Common:
-    """The part of an NVS image that does not differ between devices. `bundle` is the trust bundle."""
+    """The part of an NVS image that does not differ between devices. `bundle` is the trust bundle, `wifi` by profile.
 
-    wifi_ssid: str
-    wifi_psk: str = field(repr=False)
+    `gateway` is the host name or address by which devices reach theirs.
+    """
+
     gateway: str
     https_port: int
     mqtt_port: int
-    bundle: bytes
+    bundle: bytes = field(repr=False)
+    wifi: Mapping[str, Wifi]
+
+    def only(self, profiles: set[str]) -> "Common":
+        """Return the same with these Wi-Fi profiles only; raise FleetmintError for one that the site does not have."""
+        if missing := sorted(profiles - self.wifi.keys()):
+            known = ", ".join(self.wifi) or "none"
+            raise FleetmintError(
+                f"the site has no Wi-Fi profile {missing[0]!r}, it has {known}: name one of them in the batch file, or"
+                " describe this one in fleet_wifi of the site's variables"
+            )
+        return replace(self, wifi={name: self.wifi[name] for name in sorted(profiles)})
 
 
 def checked(common: Common) -> Common:
-    """Return `common` if a device can use it; raise FleetmintError, which never repeats the passphrase, otherwise."""
-    if not 1 <= len(common.wifi_ssid.encode()) <= 32:
-        raise FleetmintError(f"the Wi-Fi name {common.wifi_ssid!r} has to have 1 to 32 bytes (IEEE 802.11)")
-    if common.wifi_psk and not 8 <= len(common.wifi_psk.encode()) <= 63:
-        raise FleetmintError(
-            f"the passphrase of the Wi-Fi {common.wifi_ssid!r} has to have 8 to 63 characters (WPA), or none for an"
-            " open network"
-        )
+    """Return `common` if a device can use it; raise FleetmintError, which never repeats a passphrase, otherwise."""
+    for name, wifi in common.wifi.items():
+        if not 1 <= len(wifi.ssid.encode()) <= 32:
+            raise FleetmintError(
+                f"the Wi-Fi name {wifi.ssid!r} of the profile {name!r} has to have 1 to 32 bytes (IEEE 802.11)"
+            )
+        if wifi.psk and not 8 <= len(wifi.psk.encode()) <= 63:
+            raise FleetmintError(
+                f"the passphrase of the Wi-Fi {wifi.ssid!r} has to have 8 to 63 characters (WPA), or none for an open"
+                " network: correct it in fleet_wifi of the site's variables"
+            )
     if not common.gateway or not common.gateway.isascii() or len(common.gateway) > 253:
         raise FleetmintError(f"the gateway's name {common.gateway!r} has to be a host name or an address")
     for port in (common.https_port, common.mqtt_port):
@@ -39,9 +82,7 @@ def checked(common: Common) -> Common:
     return common
 
 
-def site_common(
-    ca_directory: Path, *, gateway_host: str, https_port: int, mqtt_port: int, wifi_ssid: str, wifi_psk: str
-) -> Common:
+def site_common(ca_directory: Path, gateway: Gateway, wifi: Mapping[str, Wifi]) -> Common:
     """Return what the devices of a site get alike; the trust bundle comes from the site's CA directory."""
     trust = files.read(ca_directory / bundle.FILE, "trust bundle, which playbooks/ca.yml makes,")
-    return Common(wifi_ssid, wifi_psk, gateway_host, https_port, mqtt_port, trust)
+    return Common(gateway.host, gateway.https_port, gateway.mqtt_port, trust, wifi)

@@ -1,22 +1,26 @@
 """The NVS content of one device."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.nvs import keys
+from fleetmint.nvs.values import Entries
 
 # MicroPython's ESP32 port counts its time from here.
 DEVICE_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Mapping[str, Mapping[str, int | bytes]]:
-    """Return namespace → key → value for the device's first boot. `now` becomes the floor of its clock."""
-    secret, common = known.of(device), known.common
+def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Entries:
+    """Return namespace → key → value for the device's first boot. `now` becomes the floor of its clock.
+
+    Fleetmint's own namespace comes first; behind it is what the maker added.
+    """
+    secret, settings = known.of(device), known.settings
+    common, wifi = settings.common, settings.wifi_of(device)
     values: dict[str, int | bytes] = {
         keys.DEVICE_ID: device.encode(),
-        keys.WIFI_SSID: common.wifi_ssid.encode(),
-        keys.WIFI_PSK: common.wifi_psk.encode(),
+        keys.WIFI_SSID: wifi.ssid.encode(),
+        keys.WIFI_PSK: wifi.psk.encode(),
         keys.GATEWAY: common.gateway.encode(),
         keys.HTTPS_PORT: common.https_port,
         keys.MQTT_PORT: common.mqtt_port,
@@ -29,4 +33,4 @@ def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Mapping[str,
         values[keys.KEYS[0]] = secret.key
         values[keys.CERTIFICATES[0]] = secret.certificate
         values[keys.SLOT] = 0
-    return {keys.NAMESPACE: values}
+    return {keys.NAMESPACE: values, **settings.values_of(device)}

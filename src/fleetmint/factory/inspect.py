@@ -12,9 +12,8 @@ from fleetmint.errors import FleetmintError, ImageError, NvsError
 from fleetmint.flash.app import BLOCK_SIZE
 from fleetmint.flash.table import DATA, NVS, TABLE_OFFSET, TABLE_SIZE, PartitionTable
 from fleetmint.nvs import keys as entries
-from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.decode import decode
-from fleetmint.nvs.layout import PAGE_SIZE, page_sequence
+from fleetmint.nvs.layout import PAGE_SIZE
 from fleetmint.pki.inspect import BROKEN, Finding, bundle_findings, certificate_finding, read_certificates
 
 _TEXTS = (entries.DEVICE_ID, entries.WIFI_SSID, entries.GATEWAY)
@@ -25,10 +24,9 @@ _LITTLEFS_MAGIC = slice(8, 16)
 _LARGEST_FLASH = 1 << 24
 
 
-def inspect_flash(data: bytes, now: datetime, keys: NvsKeys | None = None) -> list[Finding]:
+def inspect_flash(data: bytes, now: datetime) -> list[Finding]:
     """Return what of a board `data` is: a partition table, an NVS, a littlefs, or a whole flash; empty for none.
 
-    `keys` open an encrypted NVS.
     Raises ImageError or NvsError when it clearly is one of them and damaged.
     """
     if data[:2] == _TABLE_MAGIC:
@@ -36,19 +34,19 @@ def inspect_flash(data: bytes, now: datetime, keys: NvsKeys | None = None) -> li
     if data[_LITTLEFS_MAGIC] == b"littlefs":
         return [_littlefs(data)]
     if data[TABLE_OFFSET : TABLE_OFFSET + 2] == _TABLE_MAGIC:
-        return _whole_flash(data, now, keys)
+        return _whole_flash(data, now)
     if data and len(data) % PAGE_SIZE == 0:
-        return _keys_partition(data) or _nvs(data, now, keys)
+        return _nvs(data, now)
     return []
 
 
-def _whole_flash(data: bytes, now: datetime, keys: NvsKeys | None) -> list[Finding]:
+def _whole_flash(data: bytes, now: datetime) -> list[Finding]:
     table = PartitionTable.from_bytes(data[TABLE_OFFSET : TABLE_OFFSET + TABLE_SIZE])
     found = [_table(table)]
     for partition in table.partitions:
         part = data[partition.offset : partition.end]
         if (partition.type, partition.subtype) == (DATA, NVS):
-            found += _nvs(part, now, keys)
+            found += _nvs(part, now)
     place = table.with_vfs(len(data)).find("vfs") if len(data) > table.end or _has(table, "vfs") else None
     if place is not None and data[place.offset : place.end][_LITTLEFS_MAGIC] == b"littlefs":
         found.append(_littlefs(data[place.offset : place.end]))
@@ -67,29 +65,14 @@ def _table(table: PartitionTable) -> Finding:
     return Finding("partition table", f"a partition table with {len(rows)} partitions", {"partitions": rows})
 
 
-def _keys_partition(data: bytes) -> list[Finding]:
+def _nvs(data: bytes, now: datetime) -> list[Finding]:
     try:
-        NvsKeys.from_partition(data)
-    except NvsError:
-        return []
-    return [
-        Finding("NVS keys", "a partition nvs_keys: the keys of an encrypted NVS, readable to anybody", {"secret": True})
-    ]
-
-
-def _nvs(data: bytes, now: datetime, keys: NvsKeys | None) -> list[Finding]:
-    if keys is not None and decode(data, skip_damaged=True):
-        keys = None  # it is a plain one
-    try:
-        spaces = decode(data, keys=keys)
+        spaces = decode(data)
     except NvsError:
         # Content that is no NVS at all is damaged from the first header on; one that holds entries is worth a message.
-        if decode(data, skip_damaged=True, keys=keys):
-            raise
-        if page_sequence(data[:PAGE_SIZE]) is None:
+        if not decode(data, skip_damaged=True):
             return []
-        how = "with other keys than these" if keys else "(--nvs-keys opens it)"
-        return [Finding("NVS", f"an NVS partition of {len(data)} bytes, encrypted {how}, or damaged", {})]
+        raise
     if not spaces:
         return []
     found = [

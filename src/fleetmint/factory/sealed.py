@@ -169,6 +169,8 @@ def open_key(directory: Path, source: Source) -> BatchKey:
     Raises StateError when it is missing, damaged or of another batch, SecretError when the passphrase does not open it.
     """
     path = directory / KEY_FILE
+    if not path.exists():
+        raise StateError(f"there is no {path}: the batch {directory.name} was never made here, or it was shredded")
     try:
         content = json.loads(files.read(path, "key of the batch"))
         about = {name: str(content[name]) for name in ("format", "site", "batch")}

@@ -11,16 +11,15 @@ ones again.
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from fleetmint.errors import StateError
 from fleetmint.factory import sealed
-from fleetmint.factory.common import Common
-from fleetmint.factory.encryption import NONE
 from fleetmint.factory.sealed import BatchKey, SealedFile
+from fleetmint.factory.settings import Settings, from_json
 from fleetmint.pki.passphrases import Source
 
 SECRETS_FILE, SETTINGS_FILE = "secrets.bin", "settings.bin"
@@ -43,22 +42,26 @@ class Secret:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the devices of a batch get alike, and what they are."""
-
-    chip: str
-    common: Common
-    nvs_encryption: str = NONE
-
-
-@dataclass(frozen=True)
 class BatchSecrets:
-    """The secrets of one batch."""
+    """The secrets of one batch: what its devices are and get, and what each gets for itself."""
 
-    chip: str
-    common: Common
+    settings: Settings
     devices: Mapping[str, Secret]
-    nvs_encryption: str = NONE
+
+    @property
+    def chip(self) -> str:
+        """The chip of its boards."""
+        return self.settings.chip
+
+    @property
+    def layout(self) -> str | None:
+        """The layout of their flash, one of flash.table.LAYOUTS; None leaves it to the station."""
+        return self.settings.layout
+
+    @property
+    def nvs_encryption(self) -> str:
+        """How the NVS of its devices is encrypted, one of encryption.SCHEMES."""
+        return self.settings.nvs_encryption
 
     def of(self, device: str) -> Secret:
         """Return the secret of a device; raise StateError for one that is not of this batch."""
@@ -83,13 +86,12 @@ class Store:
         if not file.path.exists():
             return None
         for content in file.read():
-            return _settings(json.loads(content))
+            return from_json(content)
         raise _damaged(file.path)
 
     def save_settings(self, settings: Settings) -> None:
         """Replace the settings."""
-        common = {**asdict(settings.common), "bundle": base64.b64encode(settings.common.bundle).decode()}
-        self._settings_file().replace(json.dumps({**asdict(settings), "common": common}).encode())
+        self._settings_file().replace(settings.to_json())
 
     def secrets(self) -> "SecretsFile":
         """Return the file with the secret of each device."""
@@ -141,7 +143,7 @@ def load(directory: Path, source: Source) -> BatchSecrets:
         devices = dict(file.read())
         if settings is None or not devices or not file.whole:
             raise _damaged(file.path)
-    return BatchSecrets(settings.chip, settings.common, devices, settings.nvs_encryption)
+    return BatchSecrets(settings, devices)
 
 
 def open_store(directory: Path, source: Source) -> Store:
@@ -154,11 +156,6 @@ def _damaged(path: Path) -> StateError:
         f"{path} is cut short or damaged: run playbooks/factory.yml again, which goes on where a run was cut; if that"
         " says the same, restore it from a backup"
     )
-
-
-def _settings(content: Mapping[str, Any]) -> Settings:
-    common = content["common"]
-    return Settings(**{**content, "common": Common(**{**common, "bundle": base64.b64decode(common["bundle"])})})
 
 
 def _row(device: str, secret: Secret) -> list[str | None]:

@@ -1,107 +1,363 @@
-"""A batch as its maker describes it: a YAML file, refused as a whole when one line of it is wrong.
+"""A batch as its maker describes it: a YAML or CSV file, refused as a whole when one line of it is wrong.
 
-batch: first            name of the batch
-prefix: lamp            ids are lamp-000001, lamp-000002, ...
-chip: esp32             esp32, esp32s3, esp32c3 or esp32c6
-token_days: 180         how long an unused token is good for
-nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
-devices:
-  - count: 2            key_origin device: a one-time token; the key is made by the device and never leaves it
-  - count: 1
-    key_origin: factory     key and certificate come from the factory
+    batch: spring           name of the batch; that of the file by default
+    prefix: lamp            ids are lamp-000001, lamp-000002, ...
+    chip: esp32             esp32, esp32s3, esp32c3, esp32c6 or esp8266
+    layout: 4MiB            partition table: MicroPython's for that flash, that of the `board` or of the `firmware`
+    product: Lamp           for labels and ledgers, as is
+    hardware: B             its revision
+    gateway: gateway        the gateway that will know the devices; the site's first by default
+    wifi: default           the Wi-Fi profile of the site that they join
+    nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
+    shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
+    first: 1                number of the first device that is counted
+    values:                 further NVS values for all of them, of a type in nvs/values.py
+      - {namespace: app, key: region, type: string, value: eu}
+    devices:
+      - count: 2            key_origin device: a one-time token; the key is made by the device and never leaves it
+      - serials: [17, a7]   lamp-000017 and lamp-a7
+        key_origin: factory     key and certificate come from the factory
+        wifi: warehouse     wifi and values of an entry go before those of the batch
+      - ids: [old-lamp]
+
+In CSV each row is an entry of `devices`, with `count`, `serial` or `id`, and further values in columns that are called
+`value:NAMESPACE:KEY:TYPE`. The other fields are columns too, and say the same in all rows where they say something.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import yaml
-
-from fleetmint import files
-from fleetmint.errors import FleetmintError
+from fleetmint.errors import ImageError, NameRefusedError, NvsError
+from fleetmint.factory.batchfile import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.factory.encryption import NONE, checked_scheme
+from fleetmint.flash.table import LAYOUTS
+from fleetmint.nvs import keys as nvs_names
+from fleetmint.nvs.values import Value, check_name, parse
 from fleetmint.pki import names
 
-CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6")
+__all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "read_batch"]
+
+CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
 ORIGINS = ("device", "factory")
 MAX_DEVICES = 999_999
+DIGITS = 6
+MAX_TEXT = 100
+_COUNTS = ("count", "serials", "ids")
+_HEAD = (
+    "batch", "prefix", "chip", "layout", "product", "hardware", "gateway", "wifi", "nvs_encryption",
+    "shelf_days", "first", "values",
+)  # fmt: skip
+_ENTRY = (*_COUNTS, "key_origin", "wifi", "values")
+# What a row of CSV says of its own devices; the rest is about the batch.
+_ROW = ("count", "serial", "id", "key_origin", "wifi")
+_VALUE = re.compile(r"value:([^:]*):([^:]*):([^:]*)")
 
 
-class BatchRefusedError(FleetmintError):
-    """A batch file cannot be read, or says something that cannot be made."""
+class Extra(NamedTuple):
+    """An NVS value that the maker adds."""
+
+    namespace: str
+    key: str
+    value: Value
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
-    """One device that the batch wants: its id and who makes its key (`device` or `factory`)."""
+    """One device that the batch wants: its id and who makes its key (`device` or `factory`).
+
+    `serial` is what the id has behind the prefix. `wifi` is its profile when that is not the batch's, `values` are its
+    own; a value of the batch with the same name gives way to it.
+    """
 
     device: str
     key_origin: str
+    serial: str = ""
+    wifi: str | None = None
+    values: tuple[Extra, ...] = ()
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch as described. `units` are in the order of their numbers, which never changes."""
+    """A batch as described. `units` are in the order of the file.
+
+    `layout`, `gateway` and `wifi` are None where the file leaves them to the station or the site.
+    """
 
     name: str
     chip: str
     token_lifetime: timedelta
     units: tuple[Unit, ...]
+    layout: str | None = None
+    product: str = ""
+    hardware: str = ""
+    gateway: str | None = None
+    wifi: str | None = None
+    values: tuple[Extra, ...] = ()
+    prefix: str = ""
     nvs_encryption: str = NONE
 
 
-def read_batch(path: Path) -> Batch:
-    """Read a batch file; raise BatchRefusedError naming the file, the line where one is known, and the reason."""
-    text = files.read(path, "batch file")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BatchRefusedError(f"{path}{line}: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BatchRefusedError(f"{path} is no YAML file: {error}") from error
-    try:
-        return _batch(content)
-    except FleetmintError as error:
-        raise BatchRefusedError(f"{path}: {error}") from error
+@dataclass(frozen=True)
+class Site:
+    """The names that a batch can use: the site's gateways and Wi-Fi profiles."""
+
+    gateways: Collection[str]
+    wifi: Collection[str]
 
 
-def _batch(content: Any) -> Batch:
-    fields = _mapping(content, {"batch", "prefix", "devices"}, {"chip", "token_days", "nvs_encryption"}, "the batch")
-    name = names.device_id(str(fields["batch"]))
-    prefix, chip = str(fields["prefix"]), str(fields.get("chip", "esp32"))
-    if chip not in CHIPS:
-        raise BatchRefusedError(f"chip {chip!r} is unknown: choose one of {', '.join(CHIPS)}")
-    encryption = checked_scheme(str(fields.get("nvs_encryption", NONE)), chip)
-    days = _whole(fields.get("token_days", 180), "token_days", 1, 3650)
-    if not isinstance(fields["devices"], list):
-        raise BatchRefusedError("devices has to be a list of entries with a count each")
-    origins: list[str] = []
-    for position, entry in enumerate(fields["devices"], 1):
-        group = _mapping(entry, {"count"}, {"key_origin"}, f"entry {position} of devices")
-        origin = str(group.get("key_origin", "device"))
-        if origin not in ORIGINS:
-            raise BatchRefusedError(f"key_origin {origin!r} is unknown: choose one of {', '.join(ORIGINS)}")
-        origins += [origin] * _whole(group["count"], "count", 1, MAX_DEVICES)
-    if not 1 <= len(origins) <= MAX_DEVICES:
-        raise BatchRefusedError(f"a batch has 1 to {MAX_DEVICES} devices, this one {len(origins)}")
-    units = tuple(Unit(names.device_id(f"{prefix}-{number:06d}"), origin) for number, origin in enumerate(origins, 1))
-    return Batch(name, chip, timedelta(days=days), units, encryption)
+def read_batch(path: Path, site: Site | None = None) -> Batch:
+    """Read a batch file, for `site` when that is known.
+
+    Raises BatchRefusedError with a line for each problem: the file, the line and the reason.
+    """
+    problems = Problems(path)
+    if path.suffix.lower() == ".csv":
+        head, entries = _from_csv(*read_csv(path, problems), problems)
+    else:
+        head, entries = _from_yaml(read_yaml(path, problems), problems)
+    reader = _Reader(problems, site)
+    batch = reader.batch(path.stem, head, entries)
+    problems.end()
+    return batch
 
 
-def _mapping(content: Any, needed: set[str], allowed: set[str], what: str) -> Mapping[str, Any]:
-    if not isinstance(content, dict):
-        raise BatchRefusedError(f"{what} has to be a mapping with {', '.join(sorted(needed))}")
-    if missing := needed - content.keys():
-        raise BatchRefusedError(f"{what} lacks {', '.join(sorted(missing))}")
-    if unknown := {str(key) for key in content} - needed - allowed:
-        raise BatchRefusedError(f"{what} has an unknown field {', '.join(sorted(unknown))}")
-    return content
+def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Fields]]:
+    _known(document, (*_HEAD, "devices"), "a batch", problems)
+    devices = document.values.get("devices")
+    if devices is None:
+        problems.add(document.line, "the batch lacks devices")
+    elif not isinstance(devices, list):
+        problems.add(document.line, "devices has to be a list of entries, each with count, serials or ids")
+    entries = []
+    for entry in devices if isinstance(devices, list) else ():
+        if isinstance(entry, Fields):
+            _known(entry, _ENTRY, "an entry of devices", problems)
+            entries.append(entry)
+        else:
+            problems.add(entry.line, "an entry of devices is a mapping with count, serials or ids")
+    return document, entries
 
 
-def _whole(value: Any, what: str, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BatchRefusedError(f"{what} has to be a whole number from {least} to {most}, not {value!r}")
-    return value
+def _from_csv(columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
+    values = {name: match.groups() for name in columns if (match := _VALUE.fullmatch(name))}
+    allowed = {*_HEAD, *_ROW} - {"values"}
+    for name in columns:
+        if name not in allowed and name not in values:
+            problems.add(1, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
+    if not {"count", "serial", "id"} & set(columns):
+        problems.add(1, "the column that says which devices is missing: serial, id or count")
+    problems.end()
+    head: dict[str, Text | Fields | list[Text | Fields]] = {}
+    entries = []
+    for row in rows:
+        own: dict[str, Text | Fields | list[Text | Fields]] = {}
+        extra: list[Text | Fields] = []
+        for name, cell in row.values.items():
+            if not isinstance(cell, Text):
+                continue
+            if name in values:
+                parts = dict(zip(("namespace", "key", "type"), values[name], strict=True))
+                extra.append(Fields(row.line, {**{k: Text(v, row.line) for k, v in parts.items()}, "value": cell}))
+            elif name in ("serial", "id"):
+                own[f"{name}s"] = [cell]
+            elif name in _ROW:
+                own[name] = cell
+            elif (before := head.setdefault(name, cell)) and isinstance(before, Text) and before.text != cell.text:
+                problems.add(row.line, f"{name} is {cell.text!r} here and {before.text!r} in line {before.line}")
+        entries.append(Fields(row.line, {**own, "values": extra} if extra else own))
+    return Fields(1, head), entries
+
+
+def _known(found: Fields, allowed: Collection[str], what: str, problems: Problems) -> None:
+    for name, value in found.values.items():
+        if name not in allowed:
+            problems.add(_line(value, found), f"{what} has no field {name!r}: choose of {', '.join(allowed)}")
+
+
+def _line(value: Text | Fields | list[Text | Fields], around: Fields) -> int:
+    if isinstance(value, list):
+        return value[0].line if value else around.line
+    return value.line
+
+
+class _Reader:
+    """Turns fields into a batch, noting every problem."""
+
+    def __init__(self, problems: Problems, site: Site | None) -> None:
+        self._problems = problems
+        self._site = site
+        self._lines: dict[str, int] = {}
+
+    def batch(self, stem: str, head: Fields, entries: list[Fields]) -> Batch:
+        name = self._name(head, stem)
+        prefix = self._text(head, "prefix")
+        if prefix is None and not all("ids" in entry.values for entry in entries):
+            self._problems.add(head.line, "the batch lacks a prefix, which ids begin with")
+        elif prefix is not None:
+            prefix = self._prefix(prefix, self._where(head, "prefix"))
+        first = self._whole(head, "first", 1, MAX_DEVICES, 1)
+        units = tuple(self._units(entries, prefix or "x", first))
+        if not entries or len(units) > MAX_DEVICES:
+            self._problems.add(head.line, f"a batch has 1 to {MAX_DEVICES} devices, this one {len(units)}")
+        chip = self._choice(head, "chip", CHIPS) or "esp32"
+        return Batch(
+            name,
+            chip,
+            timedelta(days=self._whole(head, "shelf_days", 1, 3650, 180)),
+            units,
+            self._choice(head, "layout", LAYOUTS),
+            self._text(head, "product") or "",
+            self._text(head, "hardware") or "",
+            self._choice(head, "gateway", self._site.gateways if self._site else None, "gateway of this site"),
+            self._wifi(head),
+            self._values(head),
+            prefix or "",
+            self._encryption(head, chip),
+        )
+
+    def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:
+        for entry in entries:
+            origin = self._choice(entry, "key_origin", ORIGINS) or ORIGINS[0]
+            wifi, values = self._wifi(entry), self._values(entry)
+            chosen = [name for name in _COUNTS if name in entry.values]
+            if len(chosen) != 1:
+                self._problems.add(entry.line, "say which devices with one of count, serials and ids")
+            elif chosen[0] == "count":
+                count = self._whole(entry, "count", 1, MAX_DEVICES, 1)
+                if number + count - 1 > MAX_DEVICES:
+                    self._problems.add(entry.line, f"numbers end at {MAX_DEVICES}, and these would go beyond")
+                    continue
+                for each in range(number, number + count):
+                    serial = f"{each:0{DIGITS}d}"
+                    yield from self._unit(f"{prefix}-{serial}", serial, entry.line, origin, wifi, values)
+                number += count
+            else:
+                for text in self._list(entry, chosen[0]):
+                    serial = text.text.zfill(DIGITS) if text.text.isascii() and text.text.isdigit() else text.text
+                    device = f"{prefix}-{serial}" if chosen[0] == "serials" else text.text
+                    if chosen[0] == "ids":
+                        serial = text.text.removeprefix(f"{prefix}-")
+                    yield from self._unit(device, serial, text.line, origin, wifi, values)
+
+    def _unit(
+        self, device: str, serial: str, line: int, origin: str, wifi: str | None, values: tuple[Extra, ...]
+    ) -> Iterator[Unit]:
+        try:
+            names.device_id(device)
+        except NameRefusedError as error:
+            self._problems.add(line, str(error))
+            return
+        if device in self._lines:
+            self._problems.add(line, f"{device} is there twice, first in line {self._lines[device]}")
+            return
+        self._lines[device] = line
+        yield Unit(device, origin, serial, wifi, values)
+
+    def _name(self, head: Fields, stem: str) -> str:
+        text = self._text(head, "batch") or stem
+        try:
+            return names.device_id(text)
+        except NameRefusedError:
+            self._problems.add(
+                self._where(head, "batch"),
+                f"{text!r} is no name of a batch: 3 to 63 lower-case letters, digits and hyphens, not a hyphen first",
+            )
+            return "x"
+
+    def _encryption(self, head: Fields, chip: str) -> str:
+        try:
+            return checked_scheme(self._text(head, "nvs_encryption") or NONE, chip)
+        except ImageError as error:
+            self._problems.add(self._where(head, "nvs_encryption"), str(error))
+            return NONE
+
+    def _prefix(self, prefix: str, line: int) -> str:
+        try:
+            names.device_id(f"{prefix}-{1:0{DIGITS}d}")
+        except NameRefusedError as error:
+            self._problems.add(line, f"prefix {prefix!r}: {error}")
+            return "x"  # the ids are wrong because of it, and need not be told one by one
+        return prefix
+
+    def _values(self, fields: Fields) -> tuple[Extra, ...]:
+        found: dict[tuple[str, str], Extra] = {}
+        rows = fields.values.get("values", [])
+        if not isinstance(rows, list):
+            self._problems.add(rows.line, "values is a list of entries with namespace, key, type and value")
+            return ()
+        for row in rows:
+            extra = self._value(row)
+            if extra is not None and (extra.namespace, extra.key) in found:
+                self._problems.add(row.line, f"{extra.namespace}:{extra.key} is there twice")
+            elif extra is not None:
+                found[extra.namespace, extra.key] = extra
+        return tuple(found.values())
+
+    def _value(self, row: Text | Fields) -> Extra | None:
+        wanted = ("namespace", "key", "type", "value")
+        if not isinstance(row, Fields) or set(row.values) != set(wanted):
+            self._problems.add(row.line, f"an entry of values has exactly {', '.join(wanted)}")
+            return None
+        namespace, key, kind, value = (self._text(row, name, most=None) or "" for name in wanted)
+        label = f"{namespace}:{key}"
+        try:
+            check_name(namespace, "namespace")
+            check_name(key, "key")
+            if namespace == nvs_names.NAMESPACE:
+                raise NvsError(f"the namespace {namespace!r} is Fleetmint's own: choose another")
+            return Extra(namespace, key, parse(kind, value))
+        except NvsError as error:
+            self._problems.add(row.line, f"{label}: {error}")
+            return None
+
+    def _wifi(self, fields: Fields) -> str | None:
+        return self._choice(fields, "wifi", self._site.wifi if self._site else None, "Wi-Fi profile of this site")
+
+    def _choice(self, fields: Fields, name: str, choices: Collection[str] | None, what: str = "") -> str | None:
+        text = self._text(fields, name)
+        if text is not None and choices is not None and text not in choices:
+            self._problems.add(
+                self._where(fields, name),
+                f"{text!r} is no {what or name}: choose one of {', '.join(choices) or '(none)'}",
+            )
+        return text
+
+    def _list(self, fields: Fields, name: str) -> Iterator[Text]:
+        value = fields.values[name]
+        if not isinstance(value, list) or not value:
+            self._problems.add(self._where(fields, name), f"{name} is a list of at least one")
+            return
+        for item in value:
+            if isinstance(item, Text):
+                yield item
+            else:
+                self._problems.add(item.line, f"one of {name} is text")
+
+    def _whole(self, fields: Fields, name: str, least: int, most: int, default: int) -> int:
+        text = self._text(fields, name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+            line = self._where(fields, name)
+            self._problems.add(line, f"{name} has to be a whole number from {least} to {most}, not {text!r}")
+            return default
+        return int(text)
+
+    def _text(self, fields: Fields, name: str, most: int | None = MAX_TEXT) -> str | None:
+        value = fields.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, Text) or (
+            most is not None and (len(value.text) > most or not value.text.isprintable())
+        ):
+            self._problems.add(self._where(fields, name), f"{name} is text of at most {most} characters on one line")
+            return None
+        return value.text
+
+    @staticmethod
+    def _where(fields: Fields, name: str) -> int:
+        return _line(fields.values.get(name, []), fields)

@@ -3,6 +3,6 @@
 `open_ledger` gives an engine, `reading` and `writing` give connections; everything else is a function over one.
 """
 
-from fleetmint.ledger.engine import create_schema, open_ledger, reading, writing
+from fleetmint.ledger.engine import create_schema, has_schema, open_ledger, reading, writing
 
-__all__ = ["create_schema", "open_ledger", "reading", "writing"]
+__all__ = ["create_schema", "has_schema", "open_ledger", "reading", "writing"]

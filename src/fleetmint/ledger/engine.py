@@ -75,6 +75,12 @@ def create_schema(engine: Engine, *, site: str, owner: str = "") -> bool:
     return bool(missing or new)
 
 
+def has_schema(engine: Engine) -> bool:
+    """Whether the ledger has tables; a run that was cut can leave one without."""
+    with reading(engine) as connection:
+        return inspect(connection).has_table(schema.settings.name)
+
+
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection in a transaction that sees one state and is rolled back; LedgerError as in `writing`."""

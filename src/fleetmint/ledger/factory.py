@@ -53,10 +53,24 @@ class Unit:
     claimed_at: datetime | None = None
     finished_at: datetime | None = None
     registered_at: datetime | None = None
+    product: str = ""
+    hardware: str = ""
+    serial: str = ""
 
 
-def create_batch(connection: Connection, batch: str, planned: Mapping[str, str], *, now: datetime) -> int:
+def create_batch(
+    connection: Connection,
+    batch: str,
+    planned: Mapping[str, str],
+    *,
+    now: datetime,
+    product: str = "",
+    hardware: str = "",
+    serials: Mapping[str, str] | None = None,
+) -> int:
     """Record a batch: device id → key origin, in the order in which they will be claimed; return how many are new.
+
+    `product`, `hardware` and the serial of each device are what its maker calls it, and stay as they were first given.
 
     What a batch has it keeps: new devices are added behind. Raises StateError when it has others or other key origins,
     or when a device belongs to another batch, and NameRefusedError for an id outside the grammar.
@@ -74,9 +88,17 @@ def create_batch(connection: Connection, batch: str, planned: Mapping[str, str],
         connection.execute(batches.insert().values(batch=batch, created_at=now))
     elif not new:
         return 0
+    alike = {"batch": batch, "state": PLANNED, "product": product, "hardware": hardware}
+    called = serials or {}
     for start in range(0, len(new), _CHUNK):
         rows = [
-            {"device": device, "batch": batch, "position": position, "key_origin": wanted[device], "state": PLANNED}
+            {
+                **alike,
+                "device": device,
+                "position": position,
+                "key_origin": wanted[device],
+                "serial": called.get(device, ""),
+            }
             for position, device in enumerate(new[start : start + _CHUNK], len(found) + start)
         ]
         connection.execute(units.insert(), rows)
@@ -307,6 +329,9 @@ def _unit(row: Any) -> Unit:
         row.claimed_at,
         row.finished_at,
         row.registered_at,
+        row.product,
+        row.hardware,
+        row.serial,
     )
 
 

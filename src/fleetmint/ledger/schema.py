@@ -194,6 +194,10 @@ units = Table(
     Column("claimed_at", UtcTime),
     Column("finished_at", UtcTime),
     Column("registered_at", UtcTime),
+    # What its maker calls it, for labels and lists.
+    Column("product", String(100), nullable=False, server_default=""),
+    Column("hardware", String(100), nullable=False, server_default=""),
+    Column("serial", String(63), nullable=False, server_default=""),
     _device_id(),
     _one_of("key_origin", (DEVICE_KEY, FACTORY_KEY)),
     _one_of("state", (PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED)),

@@ -66,16 +66,6 @@ class NvsKeys:
             raise NvsError("the keys in this partition nvs_keys are damaged: their CRC is wrong")
         return cls(keys)
 
-    @classmethod
-    def from_file(cls, content: bytes) -> "NvsKeys":
-        """Return the keys in a file: a partition nvs_keys, the two keys alone, or the HMAC key that they are made of.
-
-        Raises NvsError for anything else.
-        """
-        if len(content) == HMAC_KEY_SIZE:
-            return cls.of_hmac_key(content)
-        return cls(content) if len(content) == _XTS_SIZE else cls.from_partition(content)
-
     def to_partition(self, size: int = KEYS_PARTITION_SIZE) -> bytes:
         """Return the image of a partition nvs_keys of `size` bytes."""
         if size < KEYS_PARTITION_SIZE or size % PAGE_SIZE:

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from fleetmint.cli import root
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import site_common
+from fleetmint.factory.common import Gateway, Wifi, site_common
 from fleetmint.factory.spec import read_batch
 from fleetmint.pki import keys
 from fleetmint.pki.authority import pem
@@ -27,14 +27,8 @@ def state(hierarchy, tmp_path, now) -> Path:
     (tmp_path / "issued/gateway").mkdir()
     (tmp_path / "issued/gateway/nginx.crt").write_bytes(pem(leaf, server.certificate))
     (tmp_path / "batch.yml").write_text(BATCH)
-    common = site_common(
-        hierarchy.directory,
-        gateway_host="gateway.local",
-        https_port=443,
-        mqtt_port=8883,
-        wifi_ssid="w",
-        wifi_psk="p" * 8,
-    )
+    wifi = {"default": Wifi("w", "p" * 8)}
+    common = site_common(hierarchy.directory, Gateway("gateway.local", 443, 8883), wifi)
     place = Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
     plan_batch(read_batch(tmp_path / "batch.yml"), common, place, hierarchy, now).apply()
     ca = {"directory": str(hierarchy.directory), "passphrases": f"file:{hierarchy.source.directory}"}

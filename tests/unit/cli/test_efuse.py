@@ -3,7 +3,7 @@
 import pytest
 
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import site_common
+from fleetmint.factory.common import Gateway, Wifi, site_common
 from fleetmint.factory.efuse import device_of
 from fleetmint.factory.spec import read_batch
 from fleetmint.flash.efuse import read_efuses
@@ -22,14 +22,8 @@ def port(tmp_path):
 def sealed(state, hierarchy, now):
     """A batch with one device."""
     (state / "sealed.yml").write_text(BATCH)
-    common = site_common(
-        hierarchy.directory,
-        gateway_host="gateway.local",
-        https_port=443,
-        mqtt_port=8883,
-        wifi_ssid="w",
-        wifi_psk="p" * 8,
-    )
+    wifi = {"default": Wifi("w", "p" * 8)}
+    common = site_common(hierarchy.directory, Gateway("gateway.local", 443, 8883), wifi)
     ledger = f"sqlite:///{state / 'ledger.sqlite'}"
     place = Place(state / "batches/sealed", ledger, "gateway")
     plan_batch(read_batch(state / "sealed.yml"), common, place, hierarchy, now).apply()

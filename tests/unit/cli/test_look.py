@@ -4,8 +4,6 @@ import re
 
 import pytest
 
-from fleetmint.nvs.crypt import NvsKeys
-from fleetmint.nvs.encode import encode
 from fleetmint.pki import revocation
 from fleetmint.pki.inspect import time_text
 
@@ -88,16 +86,6 @@ def test_inspect_refuses_what_it_does_not_know_or_cannot_read(fleetmint, refused
     refused(fleetmint("inspect", tmp_path / "x"), "nothing that this command knows")
     refused(fleetmint("inspect", tmp_path / "none"), "cannot read")
     assert fleetmint("inspect").exit_code == 2
-
-
-def test_inspect_opens_an_encrypted_nvs(fleetmint, tmp_path):
-    key = bytes(range(32))
-    image = encode({"fleetmint": {"device_id": b"lamp-000001"}}, 0x3000, NvsKeys.of_hmac_key(key))
-    (tmp_path / "nvs.bin").write_bytes(image)
-    (tmp_path / "hmac.key").write_bytes(key)
-    result = fleetmint("inspect", tmp_path / "nvs.bin", "--nvs-keys", tmp_path / "hmac.key")
-    assert "the device lamp-000001" in result.stdout
-    assert "encrypted (--nvs-keys opens it)" in fleetmint("inspect", tmp_path / "nvs.bin").stdout
 
 
 def test_verify_exits_with_1_and_says_why(fleetmint, state):

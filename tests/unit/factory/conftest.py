@@ -1,7 +1,7 @@
 import pytest
 
 from fleetmint.factory.batch import Place
-from fleetmint.factory.common import site_common
+from fleetmint.factory.common import Gateway, Wifi, site_common
 from fleetmint.factory.spec import read_batch
 
 BATCH = """\
@@ -23,14 +23,8 @@ def batch(tmp_path):
 
 @pytest.fixture
 def common(hierarchy):
-    return site_common(
-        hierarchy.directory,
-        gateway_host="localhost",
-        https_port=443,
-        mqtt_port=8883,
-        wifi_ssid="workshop",
-        wifi_psk="correct horse",
-    )
+    wifi = {"default": Wifi("workshop", "correct horse")}
+    return site_common(hierarchy.directory, Gateway("localhost", 443, 8883), wifi)
 
 
 @pytest.fixture

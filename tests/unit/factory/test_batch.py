@@ -9,11 +9,13 @@ import pytest
 from fleetmint.errors import FleetmintError, SecretError, StateError
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
+from fleetmint.factory.common import Wifi
 from fleetmint.factory.image import nvs_entries
-from fleetmint.factory.spec import Unit
+from fleetmint.factory.spec import Extra, Unit
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.factory import list_units
 from fleetmint.ledger.registration import read_registration
+from fleetmint.nvs.values import Value
 from fleetmint.pki.authority import load_certificate
 from fleetmint.pki.passphrases import open_source
 
@@ -149,20 +151,22 @@ def test_a_changed_wifi_is_named_without_its_passphrase_and_reaches_the_next_boa
 ):
     plan_batch(batch, common, place, hierarchy, now).apply()
     before = secrets.load(place.directory, hierarchy.source)
-    plan = plan_batch(batch, replace(common, wifi_psk="battery staple"), place, hierarchy, now)
-    assert plan.reasons == ("what all devices of first get has changed: wifi_psk",)
-    assert "battery" not in plan.before + plan.after
+    changed = replace(common, wifi={"default": Wifi("workshop", "battery staple")})
+    plan = plan_batch(batch, changed, place, hierarchy, now)
+    assert plan.reasons == ("what devices of first get has changed: Wi-Fi profile default",)
+    assert "battery" not in plan.before + plan.after + repr(changed)
     plan.apply()
-    assert secrets.load(place.directory, hierarchy.source) == replace(
-        before, common=replace(common, wifi_psk="battery staple")
-    )
+    after = secrets.load(place.directory, hierarchy.source)
+    assert after.devices == before.devices
+    assert nvs_entries("lamp-000001", after, now)["fleetmint"]["wifi_psk"] == b"battery staple"
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"wifi_psk": "short"}, "8 to 63 characters"),
-        ({"wifi_ssid": "x" * 33}, "1 to 32 bytes"),
+        ({"wifi": {"default": Wifi("workshop", "short")}}, "8 to 63 characters"),
+        ({"wifi": {"default": Wifi("x" * 33, "long enough")}}, "1 to 32 bytes"),
+        ({"wifi": {}}, "no Wi-Fi profile 'default', it has none"),
         ({"https_port": 70000}, "no port number"),
         ({"gateway": ""}, "host name or an address"),
         ({"bundle": b"x" * 900}, "no trust bundle"),
@@ -174,8 +178,45 @@ def test_what_a_device_could_not_use_is_refused_before_anything_is_made(
     with pytest.raises(FleetmintError, match=reason) as error:
         plan_batch(batch, replace(common, **change), place, hierarchy, now).apply()
     assert not place.directory.exists()
-    if "wifi_psk" in change:
-        assert change["wifi_psk"] not in str(error.value)
+    assert "short" not in str(error.value)
+
+
+def test_devices_get_the_networks_and_values_that_their_file_names(batch, common, place, hierarchy, now):
+    region = Extra("app", "region", Value("string", b"eu"))
+    units = (
+        batch.units[0],
+        replace(batch.units[1], wifi="warehouse"),
+        replace(
+            batch.units[2], values=(Extra("app", "region", Value("string", b"us")), Extra("cal", "x", Value("i8", 3)))
+        ),
+    )
+    described = replace(batch, units=units, values=(region,), product="Lamp", hardware="B")
+    site = replace(common, wifi={**common.wifi, "warehouse": Wifi("depot", ""), "unused": Wifi("other", "x" * 8)})
+    plan_batch(described, site, place, hierarchy, now).apply()
+    assert not plan_batch(described, site, place, hierarchy, now).changed
+    known = secrets.load(place.directory, hierarchy.source)
+    assert set(known.settings.common.wifi) == {"default", "warehouse"}
+    first, second, third = (nvs_entries(unit.device, known, now) for unit in units)
+    assert (first["fleetmint"]["wifi_ssid"], second["fleetmint"]["wifi_ssid"]) == (b"workshop", b"depot")
+    assert (first["app"]["region"].content, third["app"]["region"].content) == (b"eu", b"us")
+    assert third["cal"]["x"] == Value("i8", 3)
+    engine = open_ledger(place.ledger)
+    with reading(engine) as connection:
+        rows = [(unit.product, unit.hardware, unit.serial) for unit in list_units(connection, "first")]
+    engine.dispose()
+    assert rows == [("Lamp", "B", f"00000{number}") for number in (1, 2, 3)]
+    other = replace(described, units=(*units[:2], replace(units[2], values=())), values=())
+    assert plan_batch(other, site, place, hierarchy, now).reasons == (
+        "what devices of first get has changed: values, wifi or values of 1 devices",
+    )
+
+
+def test_values_that_do_not_fit_into_the_nvs_are_refused_before_anything_is_made(batch, common, place, hierarchy, now):
+    large = Extra("app", "model", Value("blob", bytes(18000)))
+    for change in ({"values": (large,)}, {"units": (*batch.units[:2], replace(batch.units[2], values=(large,)))}):
+        with pytest.raises(StateError, match=r"lamp-00000. of the batch first cannot be made: .* do not fit"):
+            plan_batch(replace(batch, **change), common, place, hierarchy, now)
+    assert not place.directory.exists()
 
 
 def test_lost_secrets_are_told_by_file_name_and_what_is_left_is_kept(batch, common, place, hierarchy, now):
@@ -193,7 +234,7 @@ def test_nothing_secret_of_a_batch_can_be_read_without_the_passphrase(batch, com
     canaries = [secret.token.encode() for secret in known if secret.token]
     canaries += [secret.key for secret in known if secret.key]
     canaries += [base64.b64encode(secret.key)[:40] for secret in known if secret.key]
-    canaries.append(common.wifi_psk.encode())
+    canaries.append(common.wifi["default"].psk.encode())
     for path, content in snapshot(tmp_path).items():
         assert [canary for canary in canaries if canary in content] == [], path
     (tmp_path / "passphrases/bench").write_bytes(b"another-passphrase-of-the-right-length")

@@ -35,7 +35,7 @@ def test_a_batch_file_says_the_scheme_and_is_refused_with_its_name(tmp_path):
     path.write_text("batch: bat\nprefix: lamp\nchip: esp32c6\nnvs_encryption: hmac\ndevices: [{count: 1}]\n")
     assert read_batch(path).nvs_encryption == "hmac"
     path.write_text(path.read_text().replace("esp32c6", "esp32"))
-    with pytest.raises(FleetmintError, match=f"{path}: nvs_encryption hmac needs"):
+    with pytest.raises(FleetmintError, match=f"{path}, line 4: nvs_encryption hmac needs"):
         read_batch(path)
 
 
@@ -54,7 +54,7 @@ def test_each_device_has_random_keys_that_open_its_nvs(batch, common, place, hie
         secret = encryption(scheme, key, table)
         entries = nvs_entries(unit.device, known, now)
         image = encode(entries, 0x6000, secret.keys)
-        assert common.wifi_psk.encode() not in image
+        assert common.wifi["default"].psk.encode() not in image
         # what the device does: keys of its eFuse, or of its partition
         keys = NvsKeys.of_hmac_key(key) if scheme == "hmac" else NvsKeys.from_partition(secret.regions[0].data)
         assert decode(image, keys=keys) == entries

@@ -9,8 +9,6 @@ from fleetmint.errors import ImageError, NvsError
 from fleetmint.factory.inspect import inspect_flash
 from fleetmint.flash.app import make_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
-from fleetmint.nvs.crypt import NvsKeys
-from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
 from fleetmint.pki.inspect import bundle_findings
@@ -53,23 +51,6 @@ def test_an_nvs_shows_ids_sizes_and_certificates_and_no_secret(nvs, now):
     for secret in SECRETS:
         assert secret.decode() not in text
     assert f"{key.private_numbers().private_value:x}" not in text
-
-
-def test_an_encrypted_nvs_opens_with_its_keys_and_is_told_without(nvs, now):
-    plain, _ = nvs
-    secret = NvsKeys.new()
-    image = encode(decode(plain), SIZE, secret)
-    assert inspect_flash(image, now, secret)[0].title == f"an NVS partition of {SIZE} bytes: the device lamp-000001"
-    assert inspect_flash(plain, now, secret) == inspect_flash(plain, now)
-    assert "encrypted (--nvs-keys opens it), or damaged" in inspect_flash(image, now)[0].title
-    assert "encrypted with other keys than these" in inspect_flash(image, now, NvsKeys.new())[0].title
-
-
-def test_a_keys_partition_is_told_without_its_keys(now):
-    secret = NvsKeys.new()
-    (found,) = inspect_flash(secret.to_partition(), now)
-    assert found.kind == "NVS keys"
-    assert secret.data.hex() not in repr(found)
 
 
 def test_a_bundle_that_was_changed_is_told(nvs, hierarchy, now):

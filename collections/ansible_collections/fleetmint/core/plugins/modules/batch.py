@@ -12,7 +12,7 @@ description:
   - Keeps them for the bench, enters the batch into the factory's ledger, and writes the registration for the gateway.
 options:
   file:
-    description: Batch file, YAML.
+    description: Batch file, YAML or CSV; C(docs/factory.md) says what is in it.
     type: path
     required: true
   into:
@@ -23,30 +23,46 @@ options:
     description: SQLAlchemy URL of the factory's ledger.
     type: str
     required: true
-  gateway:
-    description: Name of the gateway that will know these devices.
-    type: str
+  gateways:
+    description: The site's gateways as devices reach them; a batch that names none belongs to the first.
+    type: list
+    elements: dict
     required: true
-  gateway_host:
-    description: Host name or address by which devices reach it, as its certificate has it.
-    type: str
+    suboptions:
+      name:
+        description: Name of the gateway in the inventory.
+        type: str
+        required: true
+      host:
+        description: Host name or address, as its certificate has it.
+        type: str
+        required: true
+      https_port:
+        description: Port of its HTTPS door for devices.
+        type: int
+        required: true
+      mqtt_port:
+        description: Port of its MQTT door for devices.
+        type: int
+        required: true
+  wifi:
+    description: The site's Wi-Fi profiles, of which the batch names one or several.
+    type: list
+    elements: dict
     required: true
-  https_port:
-    description: Port of its HTTPS door for devices.
-    type: int
-    required: true
-  mqtt_port:
-    description: Port of its MQTT door for devices.
-    type: int
-    required: true
-  wifi_ssid:
-    description: Name of the Wi-Fi that devices join.
-    type: str
-    required: true
-  wifi_psk:
-    description: Its passphrase; empty for an open network.
-    type: str
-    required: true
+    suboptions:
+      name:
+        description: Name of the profile; a batch that names none gets V(default).
+        type: str
+        required: true
+      ssid:
+        description: Name of the network.
+        type: str
+        required: true
+      psk:
+        description: Its passphrase; empty for an open network.
+        type: str
+        required: true
 attributes:
   check_mode:
     support: full
@@ -67,12 +83,15 @@ EXAMPLES = r"""
     file: "{{ inventory_dir }}/batch.yml"
     into: "{{ fleet_state_dir }}/batches"
     ledger: "sqlite:///{{ fleet_state_dir }}/ledger.sqlite"
-    gateway: gateway
-    gateway_host: gateway.example.net
-    https_port: 443
-    mqtt_port: 8883
-    wifi_ssid: workshop
-    wifi_psk: "{{ vault_wifi_psk }}"
+    gateways:
+      - name: gateway
+        host: gateway.example.net
+        https_port: 443
+        mqtt_port: 8883
+    wifi:
+      - name: default
+        ssid: workshop
+        psk: "{{ vault_wifi_psk }}"
 """
 
 RETURN = r"""
@@ -89,6 +108,10 @@ registration:
   description: File that tells the gateway about the batch; it holds no secret.
   type: str
   returned: success
+gateway:
+  description: Name of the gateway that will know its devices.
+  type: str
+  returned: success
 devices:
   description: How many devices the batch has.
   type: int
@@ -103,12 +126,16 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     utc_now,
 )
 
-COMMON = {
-    "gateway_host": {"type": "str", "required": True},
+GATEWAY = {
+    "name": {"type": "str", "required": True},
+    "host": {"type": "str", "required": True},
     "https_port": {"type": "int", "required": True},
     "mqtt_port": {"type": "int", "required": True},
-    "wifi_ssid": {"type": "str", "required": True},
-    "wifi_psk": {"type": "str", "required": True, "no_log": True},
+}
+WIFI = {
+    "name": {"type": "str", "required": True},
+    "ssid": {"type": "str", "required": True},
+    "psk": {"type": "str", "required": True, "no_log": True},
 }
 
 
@@ -116,27 +143,28 @@ def main() -> None:
     """Run the module."""
     options = {
         **CA_OPTIONS,
-        **COMMON,
         "file": {"type": "path", "required": True},
         "into": {"type": "path", "required": True},
         "ledger": {"type": "str", "required": True},
-        "gateway": {"type": "str", "required": True},
+        "gateways": {"type": "list", "elements": "dict", "options": GATEWAY, "required": True},
+        "wifi": {"type": "list", "elements": "dict", "options": WIFI, "required": True},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.batch import Place, plan_batch
-        from fleetmint.factory.common import site_common
-        from fleetmint.factory.spec import read_batch
+        from fleetmint.factory.batch import plan_batch_file
+        from fleetmint.factory.common import Gateway, SiteValues, Wifi
 
         params = module.params
-        batch = read_batch(Path(params["file"]))
-        cas = hierarchy(module)
-        common = site_common(cas.directory, **{name: params[name] for name in COMMON})
-        place = Place(Path(params["into"]) / batch.name, params["ledger"], params["gateway"])
-        return plan_batch(batch, common, place, cas, utc_now())
+        values = SiteValues(
+            {row["name"]: Gateway(row["host"], row["https_port"], row["mqtt_port"]) for row in params["gateways"]},
+            {row["name"]: Wifi(row["ssid"], row["psk"]) for row in params["wifi"]},
+        )
+        return plan_batch_file(
+            Path(params["file"]), values, Path(params["into"]), params["ledger"], hierarchy(module), utc_now()
+        )
 
     carry_out(module, make_plan)
 
