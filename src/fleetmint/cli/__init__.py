@@ -12,7 +12,6 @@ from fleetmint.errors import FleetmintError
 
 # Loaded when asked for: the gateway has the libraries of its own commands only.
 COMMANDS = {
-    "batch": "fleetmint.cli.batch",
     "audit": "fleetmint.cli.audit",
     "batch": "fleetmint.cli.batch",
     "bundle": "fleetmint.cli.bundle",

@@ -47,7 +47,7 @@ _check = click.option("--check", is_flag=True, help="Say what would change, and 
     )
 )
 def batch() -> None:
-    """Make batches of devices, tell their gateway, look at them, and destroy their secrets when the boards are burnt."""
+    """Make batches of devices, tell their gateway, look at them, and destroy their secrets in the end."""
 
 
 batch.add_command(register)

@@ -53,6 +53,8 @@ def new(site, fleetmint):
 def burn(state, *devices, now):
     engine = open_ledger(f"sqlite:///{state / 'ledger.sqlite'}")
     with writing(engine) as connection:
+        known = [unit.device for unit in ledger.list_units(connection, "spring")]
+        ledger.mark_registered(connection, "spring", known, actor="test", now=now)
         for number, _ in enumerate(devices):
             unit = ledger.claim(connection, "spring", f"24:0a:c4:00:01:{number:02x}", "slot", port="p", now=now)
             ledger.record_burned(connection, unit.device, "slot", now=now)
