@@ -89,9 +89,7 @@ class Agent:
         self._wifi.join()
         self._clock.adjust()
         if not self._store.identities():
-            # The radio is on, so there is randomness for a key.
-            slot = enrol.enrol(self._identity, self._store, context(self._trust.anchors()))
-            self._say(f"enrolled, certificate in slot {slot}")
+            self._enrol()
         gc.collect()
         if self._proven is None:
             self._proven = self._prove()
@@ -100,8 +98,28 @@ class Agent:
         gc.collect()
         self._talk(self._proven)
 
+    def _enrol(self):
+        # The radio is on, so there is randomness for a key.
+        slot = enrol.enrol(self._identity, self._store, context(self._trust.anchors()))
+        self._say(f"enrolled, certificate in slot {slot}")
+
     def _prove(self):
-        """The first slot whose identity the gateway accepts; it is the one in use from now on."""
+        """The first slot whose identity the gateway accepts; it is the one in use from now on.
+
+        When none is (it has ended, or was revoked for a new owner) and somebody has put another token into the NVS
+        since the slot in use was proven, that token gives the device a new identity.
+        """
+        try:
+            return self._accepted()
+        except Refused:
+            if self._store.active() is None or not self._identity.has_token():
+                raise
+        self._say("there is another token: enrolling with a new key")
+        self._enrol()
+        gc.collect()
+        return self._accepted()
+
+    def _accepted(self):
         failure = None
         for slot in self._store.identities():
             try:

@@ -23,6 +23,9 @@ class Identity:
         """The one-time enrolment token. A device without one cannot enrol."""
         return self._text(nvs_keys.TOKEN)
 
+    def has_token(self):
+        return bool(values.blob(self._nvs, nvs_keys.TOKEN))
+
     def forget_token(self):
         values.erase(self._nvs, nvs_keys.TOKEN)
         self._nvs.commit()

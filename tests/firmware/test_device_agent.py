@@ -149,6 +149,40 @@ def test_the_other_slot_is_tried_and_taken_when_the_first_is_refused(board, gate
     assert outcome["stored"]["slot"] == 1
 
 
+def test_another_token_gives_a_device_whose_identity_is_refused_a_new_key(board, gateway, foreign_site):
+    stranger = foreign_site.device()
+    old = {"key0": b"\x30\x00", "cert0": stranger.der, "slot": 0}
+    outcome = run(board, gateway, **old)
+    assert said(outcome, "there is another token: enrolling with a new key")
+    assert said(outcome, "published reading 1")
+    assert outcome["log"] == ["key1", "cert1", "slot", "token"]
+    assert outcome["stored"]["slot"] == 1
+    # the power went before the new identity was proven: it is, at the next start
+    cut = {name: bytes.fromhex(outcome["stored"][name]) for name in ("key1", "cert1")}
+    again = run(board, gateway, **old, **cut)
+    assert said(again, "published reading 1")
+    assert again["log"] == ["slot", "token"]
+    assert len(gateway.enrolled) == 1
+
+
+def test_a_token_that_is_refused_costs_a_device_nothing_that_it_has(board, gateway, foreign_site):
+    gateway.answers["/v1/enrol"] = reply("403 Forbidden", b'{"error": "refused"}')
+    stranger = foreign_site.device()
+    outcome = run(board, gateway, failures=2, key0=b"\x30\x00", cert0=stranger.der, slot=0)
+    assert len(said(outcome, "the gateway answers 403 (refused)")) == 2
+    # one new key, used again the second time, and everything else as it was
+    assert outcome["log"] == ["key1"]
+    assert outcome["stored"]["cert0"] == stranger.der.hex()
+
+
+def test_a_device_whose_identity_is_accepted_needs_no_token_and_forgets_it(board, gateway, site):
+    own = site.device()
+    outcome = run(board, gateway, key0=own.key_der, cert0=own.der, slot=0)
+    assert said(outcome, "published reading 1")
+    assert outcome["log"] == ["token"]
+    assert gateway.enrolled == []
+
+
 def test_an_unreachable_gateway_does_not_make_the_device_change_its_slot(board, gateway, site):
     one, two = site.device(), site.device()
     slots = {"key0": one.key_der, "cert0": one.der, "key1": two.key_der, "cert1": two.der, "slot": 1}

@@ -18,6 +18,7 @@ COMMANDS = {
     "burn": "fleetmint.cli.burn",
     "ca": "fleetmint.cli.ca",
     "ceremony": "fleetmint.cli.ceremony",
+    "device": "fleetmint.cli.device",
     "devices": "fleetmint.cli.devices",
     "efuse": "fleetmint.cli.efuse",
     "gateway": "fleetmint.cli.gateway",
@@ -25,6 +26,7 @@ COMMANDS = {
     "listen": "fleetmint.cli.listen",
     "operator": "fleetmint.cli.operator",
     "revoke": "fleetmint.cli.revoke",
+    "token": "fleetmint.cli.token",
     "verify": "fleetmint.cli.verify",
 }
 

@@ -16,7 +16,7 @@ from fleetmint.factory import handover as papers
 from fleetmint.pki import keys, signed
 from fleetmint.pki.authority import load_certificate
 
-_to = click.option(
+to_option = click.option(
     "--to",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -36,7 +36,7 @@ _check = click.option("--check", is_flag=True, help="Ask the gateway what would 
 @state_option
 @ledger_option
 @as_option
-@_to
+@to_option
 @_check
 @json_option
 def register(
@@ -69,7 +69,7 @@ def register(
 @state_option
 @ledger_option
 @as_option
-@_to
+@to_option
 @_check
 @json_option
 def handover(
@@ -81,6 +81,12 @@ def handover(
     """
     document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
     _report(as_json, batch, _tell(state, name, document, "/v1/handovers", file, check), file)
+
+
+def tell_handover(state: Path, batch: str, url: str | None, name: str | None, file: Path | None) -> str:
+    """Hand over a batch as the command does, and return what there is to say about it."""
+    document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
+    return _text(batch, _tell(state, name, document, "/v1/handovers", file, check=False), file)
 
 
 def directory_of(state: Path, batch: str) -> Path:
@@ -119,14 +125,15 @@ def _signed(state: Path, station: str, payload: bytes) -> bytes:
 
 
 def _report(as_json: bool, batch: str, told: Mapping[str, Any], file: Path | None) -> None:
+    say(as_json, told if file is None else {"file": str(file), **told}, _text(batch, told, file))
+
+
+def _text(batch: str, told: Mapping[str, Any], file: Path | None) -> str:
     if file is not None:
-        text = (
+        return (
             f"{file}: {told['devices']} devices of {batch}, signed by {told['as']}. Bring it to the gateway and run"
             f" `fleetmint gateway import {file.name}` there."
         )
-        say(as_json, {"file": str(file), "devices": told["devices"], "as": told["as"]}, text)
-        return
     counts = {name: number for name, number in told.items() if name not in ("as", "changed", "kept")}
     lines = [f"{batch}: " + ", ".join(f"{number} {name}" for name, number in counts.items())]
-    lines += [f"{each['device']} is kept as it is: {each['reason']}" for each in told["kept"]]
-    say(as_json, told, "\n".join(lines))
+    return "\n".join([*lines, *(f"{each['device']} is kept as it is: {each['reason']}" for each in told["kept"])])

@@ -5,6 +5,7 @@ burned side by side, and can be killed. The job reaches it over a pipe: an NVS i
 in a command line, an environment or a temporary file.
 """
 
+import base64
 import contextlib
 import importlib.util
 import json
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint.errors import BurnError
-from fleetmint.flash.job import DEFAULT_BAUD, Board, Job, Region, Result, check_job, job_to_json
+from fleetmint.flash.job import DEFAULT_BAUD, NVS_REGION, Board, Job, Region, Result, check_job, job_to_json
 
 __all__ = ["Board", "Job", "Progress", "Region", "Result", "Worker", "burn", "identify"]
 
@@ -74,6 +75,11 @@ class Worker:
         """Burn the board as the function `burn` does."""
         check_job(job)
         return Result(**_tuples(self._ask({"do": "burn", "job": job_to_json(job)}, on_progress)))
+
+    def read_nvs(self) -> Region:
+        """Return the NVS that holds the identity of the board which `identify` has held. Raises BurnError."""
+        found = self._ask({"do": "read nvs"}, _ignore)
+        return Region(found["offset"], base64.b64decode(found["data"]), NVS_REGION)
 
     def let_go(self) -> None:
         """Let a board that is held boot."""

@@ -4,6 +4,7 @@ Requests come as lines of JSON on stdin:
 
     {"do": "identify", "port", "baud", "connect_attempts", "hold"}    who is there; `hold` keeps the board for the next
     {"do": "burn", "job"}                                             burn it
+    {"do": "read nvs"}                                                offset and content of the NVS of the held board
     {"do": "let go"}                                                  let a board that is held boot
 
 On stdout go lines of JSON: {"event": "progress", "region", "done", "total"} any number of times, then for each request
@@ -11,6 +12,7 @@ one {"event": "result", "result": {...}} or {"event": "error", "code", "message"
 the station, and of this process with it: nobody would record what it still did.
 """
 
+import base64
 import hashlib
 import json
 import os
@@ -104,11 +106,21 @@ class _Bench:
                 return asdict(self._identify(request))
             if request["do"] == "burn":
                 return asdict(self._burn(job_from_json(request["job"])))
+            if request["do"] == "read nvs":
+                return self._read_nvs()
             self._let_go()
         except BaseException:
             self._drop()
             raise
         return {}
+
+    def _read_nvs(self) -> dict[str, Any]:
+        held = self._held
+        if held is None or held.identity is None:
+            raise BurnError("the board holds no identity: burn it first", "identity")
+        self.mac = held.board.mac
+        data = held.esp.read_flash(held.identity.offset, held.identity.size)
+        return {"offset": held.identity.offset, "data": base64.b64encode(data).decode("ascii")}
 
     def _identify(self, request: Mapping[str, Any]) -> Board:
         self._let_go()

@@ -15,12 +15,12 @@ from sqlalchemy.engine import Connection
 from fleetmint.errors import FleetmintError
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import Certificate, certificate_of, owner_of_key, serial_text
+from fleetmint.ledger.revocation import revoke_certificates
 from fleetmint.ledger.schema import (
     ACTIVE,
     REGISTERED,
     REPLACED,
     RESERVED,
-    REVOKED,
     USED,
     certificates,
     devices,
@@ -91,7 +91,7 @@ def reserve(
         raise KeyInUseError("the public key belongs to another device: make a new key")
     if owner is None:
         connection.execute(public_keys.insert().values(spki_sha256=spki_sha256, device=device))
-    superseded = _supersede(connection, device, now)
+    superseded = revoke_certificates(connection, device, reason="superseded", now=now)
     connection.execute(update(tokens).where(tokens.c.token_sha256 == token_sha256).values(state=USED, used_at=now))
     connection.execute(
         certificates.insert().values(
@@ -114,15 +114,6 @@ def reserve(
         detail={"serial": serial_text(serial), "spki_sha256": spki_sha256, "superseded": superseded},
     )
     return _row(connection, serial)
-
-
-def _supersede(connection: Connection, device: str, now: datetime) -> list[str]:
-    """Revoke what the device had until now: whoever gets it a new token has given up its old key."""
-    live = (certificates.c.device == device, certificates.c.status.in_((ACTIVE, RESERVED)))
-    serials = sorted(connection.execute(select(certificates.c.serial).where(*live)).scalars())
-    revoked = {"status": REVOKED, "revoked_at": now, "revoke_reason": "superseded"}
-    connection.execute(update(certificates).where(*live).values(**revoked))
-    return serials
 
 
 def store_signed(

@@ -10,25 +10,32 @@ from sqlalchemy.engine import Connection
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import events
 from fleetmint.ledger.columns import time_text
-from fleetmint.ledger.schema import REPLACED, REVOKED, UNUSED, devices, tokens
+from fleetmint.ledger.revocation import revoke_certificates
+from fleetmint.ledger.schema import REGISTERED, REPLACED, REVOKED, UNUSED, devices, tokens
 
 LONGEST = timedelta(days=3650)
+LONGEST_OWNER = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token as the ledger stores it: its hash, lower-case hex, and until when it can be used."""
+    """A token as the ledger stores it: its hash, lower-case hex, and until when it can be used.
+
+    With an `owner` the device changes hands: the one before may have copied its key.
+    """
 
     device: str
     token_sha256: str
     expires_at: datetime
+    owner: str | None = None
 
 
 def add_token(connection: Connection, token: NewToken, *, actor: str, now: datetime) -> bool:
     """Make `token` the one unused token of its device, and the one before it void; return whether it is new.
 
-    The device's certificate stays good until the token is used. The connection has to be one of `writing`. Raises
+    The device's certificate stays good until the token is used, or is revoked at once when the device gets another
+    owner. The connection has to be one of `writing`. Raises
     StateError for a device that is unknown or revoked, and RegistrationRefusedError for a token that cannot be one.
     """
     status = connection.execute(select(devices.c.status).where(devices.c.device == token.device)).scalar()
@@ -38,6 +45,8 @@ def add_token(connection: Connection, token: NewToken, *, actor: str, now: datet
         raise StateError(f"{token.device} is revoked, which is for ever: burn its board again with another identity")
     if not _SHA256.fullmatch(token.token_sha256):
         raise RegistrationRefusedError("a token's hash has to be 64 lower-case hex digits")
+    if token.owner is not None and not (1 <= len(token.owner) <= LONGEST_OWNER and token.owner.isprintable()):
+        raise RegistrationRefusedError(f"an owner is 1 to {LONGEST_OWNER} printable characters")
     if not now < token.expires_at <= now + LONGEST:
         raise RegistrationRefusedError(
             f"a token may last until {now + LONGEST:%Y-%m-%d}, not until {token.expires_at:%Y-%m-%d %H:%M}Z"
@@ -54,6 +63,11 @@ def add_token(connection: Connection, token: NewToken, *, actor: str, now: datet
             token_sha256=token.token_sha256, device=token.device, expires_at=token.expires_at, state=UNUSED
         )
     )
-    detail = {"expires_at": time_text(token.expires_at), "replaced": void}
-    events.append(connection, at=now, actor=actor, kind="token", subject=token.device, detail=detail)
+    detail: dict[str, object] = {"expires_at": time_text(token.expires_at), "replaced": void}
+    if token.owner is not None:
+        detail["revoked"] = revoke_certificates(connection, token.device, reason="affiliation_changed", now=now)
+        detail["owner"] = token.owner
+        connection.execute(update(devices).where(devices.c.device == token.device).values(status=REGISTERED))
+    kind = "token" if token.owner is None else "transfer"
+    events.append(connection, at=now, actor=actor, kind=kind, subject=token.device, detail=detail)
     return True

@@ -48,12 +48,19 @@ def revoke(connection: Connection, device: str, *, reason: str, actor: str, now:
         return found
     revoked = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
     connection.execute(update(devices).where(devices.c.device == device).values(**revoked))
-    connection.execute(
-        update(certificates).where(certificates.c.device == device, certificates.c.status != REVOKED).values(**revoked)
-    )
+    revoke_certificates(connection, device, reason=reason, now=now)
     connection.execute(update(tokens).where(tokens.c.device == device, tokens.c.state == UNUSED).values(state=REPLACED))
     events.append(connection, at=now, actor=actor, kind="revoke", subject=device, detail={"reason": reason})
     return found
+
+
+def revoke_certificates(connection: Connection, device: str, *, reason: str, now: datetime) -> list[str]:
+    """Revoke what the device has now, signed or only reserved, and return the serials; the device itself may go on."""
+    live = (certificates.c.device == device, certificates.c.status != REVOKED)
+    serials = sorted(connection.execute(select(certificates.c.serial).where(*live)).scalars())
+    values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
+    connection.execute(update(certificates).where(*live).values(**values))
+    return serials
 
 
 def revoked_certificates(connection: Connection, issuer: str) -> tuple[Revoked, ...]:

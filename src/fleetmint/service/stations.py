@@ -2,7 +2,7 @@
 
     POST /v1/registrations     a registration document (ledger/registration.py)
     POST /v1/handovers         a handover document (ledger/handover.py)
-    POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}
+    POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
 Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
 """
@@ -77,6 +77,9 @@ def _token(device: str, data: bytes) -> NewToken:
     try:
         wanted = read_object(data)
         expires = datetime.strptime(str(wanted["token_expires"]), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        return NewToken(names.device_id(device), str(wanted["token_sha256"]), expires)
+        owner = wanted.get("owner")
+        return NewToken(
+            names.device_id(device), str(wanted["token_sha256"]), expires, None if owner is None else str(owner)
+        )
     except (KeyError, ValueError, NameRefusedError) as error:
         raise RegistrationRefusedError("a token needs token_sha256 and token_expires, and a device an id") from error

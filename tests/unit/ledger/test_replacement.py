@@ -1,6 +1,7 @@
 """Another token for a device that is known."""
 
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -64,6 +65,25 @@ def test_a_device_with_a_certificate_keeps_it_until_the_new_token_is_used(site, 
     with pytest.raises(TokenRefusedError, match="revoked"):
         enrol_with("lamp-000001", token, key)
     assert site.findings() == ()
+
+
+def test_a_device_that_changes_its_owner_is_locked_out_until_it_has_a_new_key(site, now, enrol_with):
+    key, token = new_key(), site.register(now, "lamp-000001")["lamp-000001"]
+    first = enrol_with("lamp-000001", token, key)
+    wanted = NewToken("lamp-000001", digest("new"), now + timedelta(days=9), "Bob, Berlin")
+    with site.writing() as connection:
+        assert add_token(connection, wanted, actor="bench@test", now=now)
+    with site.reading() as connection:
+        assert [each.reason for each in revoked_certificates(connection, "device")] == ["affiliation_changed"]
+        assert [each.status for each in list_devices(connection)] == ["registered"]
+    assert site.findings() == ()
+    with pytest.raises(TokenRefusedError, match="revoked"):
+        enrol_with("lamp-000001", token, key)
+    assert enrol_with("lamp-000001", "new", new_key()).serial != first.serial
+    assert site.findings() == ()
+    for owner in ("", "x" * 101, "a\nb"):
+        with site.writing() as connection, pytest.raises(RegistrationRefusedError, match="an owner is"):
+            add_token(connection, replace(wanted, token_sha256="b" * 64, owner=owner), actor="x", now=now)
 
 
 def test_a_device_with_a_key_of_the_factory_moves_to_the_device_ca(site, now, add, enrol_with):

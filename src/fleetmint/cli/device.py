@@ -1,0 +1,96 @@
+"""`fleetmint device`: what happens to one device after it was burned: it comes back, or changes its owner."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from fleetmint.cli.door import ledger_option, ledger_url
+from fleetmint.cli.handover import tell_handover, to_option
+from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.site import as_option, gateway_option, open_gateway, read_site, state_option
+from fleetmint.cli.token import days_option, give, port_option, told
+from fleetmint.cli.token import to_option as token_to_option
+from fleetmint.ledger import open_ledger, writing
+from fleetmint.ledger.factory import take_back
+from fleetmint.pki import names
+
+_IN_FORCE = "`ansible-playbook playbooks/revoke.yml -e device={}` ends its sessions at once; the daily CRL does it too"
+
+_OLD = (
+    "Its old certificate is refused over HTTPS at once, and by the broker with the next CRL:"
+    " `ansible-playbook playbooks/gateway.yml --tags service,certificates`, or the daily one."
+)
+
+
+@click.group(
+    epilog=examples(
+        'fleetmint device return lamp-000002 --reason "display broken"',
+        'fleetmint device transfer lamp-000002 --owner "Bob, Berlin" --port /dev/ttyUSB0',
+    )
+)
+def device() -> None:
+    """Take a device back, or give it to another owner."""
+
+
+@device.command("return", epilog=examples('fleetmint device return lamp-000002 --reason "display broken"'))
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--reason", required=True, help="Why it came back, for the ledger.")
+@state_option
+@ledger_option
+@as_option
+@to_option
+@json_option
+def return_(
+    device_id: str, reason: str, state: Path, url: str | None, name: str | None, file: Path | None, as_json: bool
+) -> None:
+    """Record that the board of DEVICE came back: its identity ends for ever, the board is free for another one.
+
+    The gateway revokes it with the handover, which this command sends (or writes, with --to). If the gateway is away
+    just now, the ledger has it nevertheless: run the command again, or `fleetmint batch handover`.
+    """
+    engine = open_ledger(ledger_url(state, url))
+    actor = name or str(read_site(state).get("station", "factory"))
+    try:
+        with writing(engine) as connection:
+            unit = take_back(connection, names.device_id(device_id), reason, actor=actor, now=datetime.now(UTC))
+    finally:
+        engine.dispose()
+    result = tell_handover(state, unit.batch, url, name, file)
+    text = f"{device_id} is returned, and its board {unit.mac} may get another identity.\n"
+    text += result if file is not None else f"The gateway has revoked it. {_IN_FORCE.format(device_id)}."
+    say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch, "file": str(file) if file else None}, text)
+
+
+@device.command(
+    "transfer", epilog=examples('fleetmint device transfer lamp-000002 --owner "Bob, Berlin" --to lamp-000002.token')
+)
+@click.argument("device_id", metavar="DEVICE")
+@click.option("--owner", required=True, help="Whose it is from now on, for the gateway's record of events.")
+@state_option
+@as_option
+@gateway_option
+@days_option
+@token_to_option
+@port_option
+@json_option
+def transfer(
+    device_id: str,
+    owner: str,
+    state: Path,
+    name: str | None,
+    gateway: str | None,
+    days: int,
+    file: Path | None,
+    port: str | None,
+    as_json: bool,
+) -> None:
+    """Give DEVICE to another owner: what it has now is revoked, and a new token lets it make itself a new key.
+
+    The owner before could have copied the key, since the flash is readable. So the device is locked out from now on,
+    until the token is in it: at once with --port, later with --to and `fleetmint token write`.
+    """
+    made = give(open_gateway(state, name, gateway), device_id, days, file, port, owner)
+    text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\n{_OLD}"
+    values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
+    say(as_json, values, text)

@@ -1,0 +1,94 @@
+"""A site whose gateway has a real operators' door: TLS, client certificates, and the service behind it."""
+
+import json
+import ssl
+import threading
+from datetime import timedelta
+from urllib.parse import quote
+
+import pytest
+from gateway_site import make_gateway_site
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from fleetmint.ledger import factory, open_ledger, writing
+from fleetmint.pki import keys
+from fleetmint.pki.authority import pem
+from fleetmint.service.app import create_app
+
+
+@pytest.fixture
+def gateway_side(tmp_path_factory):
+    return make_gateway_site(
+        tmp_path_factory.mktemp("there") / "gateway", tmp_path_factory.getbasetemp() / "gateway-template"
+    )
+
+
+@pytest.fixture
+def hierarchy(gateway_side, tmp_path):
+    """The site's CAs are those of the gateway; the state has them where it always has them."""
+    (tmp_path / "ca").symlink_to(gateway_side.hierarchy.directory)
+    return gateway_side.hierarchy
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_arguments) -> None:
+        pass
+
+
+@pytest.fixture
+def door(gateway_side, state, now, tmp_path):
+    """The operators' door: what nginx does there, done by Python's own TLS."""
+    app = create_app(gateway_side.config)
+
+    def behind_nginx(environ, start_response):
+        shown = environ.get("SSL_CLIENT_CERT", "")
+        environ |= {"FLEETMINT_DOOR": "operators", "FLEETMINT_VERIFY": "SUCCESS" if shown else "NONE"}
+        environ["FLEETMINT_CERT"] = quote(shown, safe="")
+        return app(environ, start_response)
+
+    server, key = gateway_side.hierarchy.authority("server"), keys.new_key()
+    leaf = server.issue("server", key.public_key(), "localhost", now=now, sans=["localhost", "127.0.0.1"])
+    (tmp_path / "server.pem").write_bytes(pem(leaf) + keys.plain_pem(key))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    (tmp_path / "server.pem").unlink()
+    context.verify_mode = ssl.CERT_OPTIONAL
+    for name in ("root", "operator"):
+        context.load_verify_locations(gateway_side.config.trust / f"{name}.crt")
+    listener = make_server("127.0.0.1", 0, behind_nginx, ssl_context=context, request_handler=_Quiet)
+    thread = threading.Thread(target=listener.serve_forever)
+    thread.start()
+    site = json.loads((state / "site.json").read_text())
+    site["gateways"] = {"gateway": {"host": "127.0.0.1", "https_port": listener.port, "mqtt_port": 1}}
+    (state / "site.json").write_text(json.dumps(site))
+    yield
+    listener.shutdown()
+    thread.join()
+    listener.server_close()
+    app.extensions["fleetmint"].engine.dispose()
+
+
+@pytest.fixture
+def bench(state, now):
+    """Do something in the factory's ledger, a second later each time."""
+    seconds = iter(range(1000))
+
+    def run(function, *arguments, **options):
+        engine = open_ledger(f"sqlite:///{state}/ledger.sqlite")
+        with writing(engine) as connection:
+            done = function(connection, *arguments, now=now + timedelta(seconds=next(seconds)), **options)
+        engine.dispose()
+        return done
+
+    return run
+
+
+@pytest.fixture
+def burned(bench):
+    """Burn the next unit into a board, as far as the ledger knows."""
+
+    def run(number=1):
+        unit = bench(factory.claim, "first", f"24:0a:c4:00:00:{number:02x}", "slot", port="p")
+        return bench(factory.record_burned, unit.device, "slot")
+
+    return run
