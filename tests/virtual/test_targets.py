@@ -7,6 +7,7 @@ import pytest
 from fleetmint.errors import BurnError
 from fleetmint.flash.app import make_image
 from fleetmint.flash.burn import Job, Region, burn, identify
+from fleetmint.flash.efuse import CHIPS_WITH_HMAC, read_efuses
 from fleetmint.flash.esp8266 import file_system, files_region, firmware_region
 from fleetmint.flash.layout import board_layout
 from fleetmint.nvs.crypt import NvsKeys
@@ -82,3 +83,10 @@ def test_an_esp8266_gets_firmware_and_files(start_board):
     with pytest.raises(BurnError, match="has an esp8266, not an esp32") as raised:
         burn(Job(board.port, "esp32", (files,)))
     assert raised.value.code == "wrong-chip"
+
+
+@pytest.mark.parametrize("chip", CHIPS_WITH_HMAC)
+def test_the_efuses_of_a_board_are_read_over_its_port(start_board, chip):
+    efuses = read_efuses(start_board(chip=chip).port)
+    assert (efuses.mac, efuses.chip) == (MAC, chip)
+    assert all(block.empty for block in efuses.blocks)

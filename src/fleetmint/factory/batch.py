@@ -18,20 +18,24 @@ from cryptography.hazmat.primitives import serialization
 from sqlalchemy.engine import Engine
 
 from fleetmint import files
-from fleetmint.errors import NvsError, StateError
+from fleetmint.errors import ImageError, NvsError, StateError
 from fleetmint.factory import sealed, secrets
 from fleetmint.factory.common import Common, SiteValues, checked, site_common
 from fleetmint.factory.encryption import new_key
+from fleetmint.factory.file_system import device_files
 from fleetmint.factory.image import nvs_entries
 from fleetmint.factory.secrets import BatchSecrets, Secret, Store
 from fleetmint.factory.settings import Own, Settings, settings_of
 from fleetmint.factory.spec import Batch, Site, Unit, read_batch
+from fleetmint.flash.esp8266 import DEFAULT_LAYOUT, file_system_image
+from fleetmint.flash.job import ESP8266
 from fleetmint.flash.table import STOCK_LAYOUTS, stock
 from fleetmint.ledger import create_schema, has_schema, open_ledger, reading, writing
 from fleetmint.ledger.factory import create_batch, key_origins, refuse_taken
 from fleetmint.ledger.registration import FORMAT
 from fleetmint.ledger.schema import DEVICE_KEY, FACTORY_KEY
 from fleetmint.nvs.encode import encode
+from fleetmint.nvs.values import Entries
 from fleetmint.pki import keys
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.hierarchy import Hierarchy
@@ -41,7 +45,6 @@ REGISTRATION = "registration.json"
 DESCRIPTION = "batch.json"
 DESCRIPTION_FORMAT = "fleetmint-batch-1"
 TOKEN_BYTES = 16
-ESP8266 = "esp8266"
 # Where the table is not known before the bench: what does not fit into this one fits into none.
 LARGEST_NVS = "4MiB"
 # What takes most room of its kind: the names in a certificate are of limited length (pki/names.py).
@@ -310,11 +313,7 @@ def _refuse_shredded(batch: Batch, place: Place) -> None:
 
 
 def _refuse_what_does_not_fit(batch: Batch, wanted: Settings, now: datetime) -> None:
-    """Raise StateError for a device whose values do not fit into its NVS, as large as they can be."""
-    if batch.chip == ESP8266:
-        return  # it has a file system instead
-    layout = wanted.layout if wanted.layout in STOCK_LAYOUTS else LARGEST_NVS
-    size = stock(layout).find("nvs").size
+    """Raise StateError for a device whose values do not fit into its NVS or file system, as large as they can be."""
     longest: dict[tuple[str, Own], str] = {}
     for unit in batch.units:
         alike = (unit.key_origin, wanted.own.get(unit.device, Own()))
@@ -322,6 +321,14 @@ def _refuse_what_does_not_fit(batch: Batch, wanted: Settings, now: datetime) -> 
     for (origin, _), device in longest.items():
         secret = _LARGEST_TOKEN if origin == DEVICE_KEY else _LARGEST_CERTIFICATE
         try:
-            encode(nvs_entries(device, BatchSecrets(wanted, {device: secret}), now), size)
-        except NvsError as error:
+            _try_out(wanted, nvs_entries(device, BatchSecrets(wanted, {device: secret}), now))
+        except (NvsError, ImageError) as error:
             raise StateError(f"{device} of the batch {batch.name} cannot be made: {error}") from error
+
+
+def _try_out(wanted: Settings, entries: Entries) -> None:
+    if wanted.chip == ESP8266:
+        file_system_image(device_files(entries), wanted.layout or DEFAULT_LAYOUT)
+    else:
+        layout = wanted.layout if wanted.layout in STOCK_LAYOUTS else LARGEST_NVS
+        encode(entries, stock(layout).find("nvs").size)

@@ -3,7 +3,8 @@
     batch: spring           name of the batch; that of the file by default
     prefix: lamp            ids are lamp-000001, lamp-000002, ...
     chip: esp32             esp32, esp32s3, esp32c3, esp32c6 or esp8266
-    layout: 4MiB            partition table: MicroPython's for that flash, that of the `board` or of the `firmware`
+    layout: 4MiB            partition table: MicroPython's for that flash, that of the `board` or of the `firmware`;
+                            for an esp8266 the place of its file system, such as 4M2M (docs/targets.md)
     product: Lamp           for labels and ledgers, as is
     hardware: B             its revision
     gateway: gateway        the gateway that will know the devices; the site's first by default
@@ -34,7 +35,7 @@ from typing import NamedTuple
 from fleetmint.errors import ImageError, NameRefusedError, NvsError
 from fleetmint.factory.batchfile import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.factory.encryption import NONE, checked_scheme
-from fleetmint.flash.table import LAYOUTS
+from fleetmint.flash.esp8266 import layouts
 from fleetmint.nvs import keys as nvs_names
 from fleetmint.nvs.values import Value, check_name, parse
 from fleetmint.pki import names
@@ -209,7 +210,7 @@ class _Reader:
             chip,
             timedelta(days=self._whole(head, "shelf_days", 1, 3650, 180)),
             units,
-            self._choice(head, "layout", LAYOUTS),
+            self._choice(head, "layout", layouts(chip)),
             self._text(head, "product") or "",
             self._text(head, "hardware") or "",
             self._choice(head, "gateway", self._site.gateways if self._site else None, "gateway of this site"),

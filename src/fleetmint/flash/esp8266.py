@@ -14,6 +14,7 @@ from fleetmint.errors import ImageError
 from fleetmint.flash.app import Geometry, make_image
 from fleetmint.flash.firmware import IMAGE_MAGIC
 from fleetmint.flash.job import ESP8266, Region
+from fleetmint.flash.table import LAYOUTS
 
 FILES_REGION = "files"
 _NAME_MAX = 32
@@ -45,6 +46,11 @@ LAYOUTS_8266: Mapping[str, FileSystem] = {
 }
 # what the IDE chooses for NodeMCU and D1 mini
 DEFAULT_LAYOUT = "4M2M"
+
+
+def layouts(chip: str) -> tuple[str, ...]:
+    """Return the names of the layouts that a chip can have."""
+    return tuple(LAYOUTS_8266) if chip == ESP8266 else LAYOUTS
 
 
 def file_system(layout: str) -> FileSystem:

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import pytest
 
-from fleetmint.errors import ImageError
+from fleetmint.errors import FleetmintError, ImageError
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
 from fleetmint.factory.file_system import device_files
 from fleetmint.factory.image import nvs_entries
-from fleetmint.nvs.values import parse
+from fleetmint.factory.spec import Extra, read_batch
+from fleetmint.nvs.values import Value, parse
 from fleetmint.pki import bundle
 
 
@@ -38,6 +41,28 @@ def test_values_of_every_type_are_files(now):
         "app/raw": b"\x00\xff",
         "app/n": b"-3",
     }
+
+
+def test_a_batch_for_the_chip_without_nvs_has_the_layouts_of_that_chip(tmp_path):
+    path = tmp_path / "batch.yml"
+    text = "prefix: lamp\nchip: esp8266\nlayout: {}\ndevices: [{{count: 1}}]\n"
+    path.write_text(text.format("4M1M"))
+    assert (read_batch(path).chip, read_batch(path).layout) == ("esp8266", "4M1M")
+    path.write_text(text.format("8MiB"))
+    with pytest.raises(FleetmintError, match="line 3: '8MiB' is no layout: choose one of 1M64, 1M512"):
+        read_batch(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "size", "message"), [("a/b", 1, "app:a/b cannot be a file"), ("big", 70_000, "do not fit into 0x10000")]
+)
+def test_values_that_make_no_file_are_refused_before_anything_is_made(
+    batch, common, place, hierarchy, now, key, size, message
+):
+    values = (Extra("app", key, Value("blob", bytes(size))),)
+    with pytest.raises(FleetmintError, match=message):
+        plan_batch(replace(batch, chip="esp8266", layout="1M64", values=values), common, place, hierarchy, now)
+    assert not place.directory.exists()
 
 
 @pytest.mark.parametrize(("namespace", "key"), [("a/b", "k"), ("n", "a/b"), ("..", "k"), ("n", ".")])
