@@ -1,6 +1,7 @@
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 import serial
+from esptool import loader
+from esptool.util import FatalError
 
 from fleetmint.errors import BurnError, ImageError
+from fleetmint.flash import worker
 from fleetmint.flash.app import make_image
 from fleetmint.flash.burn import Board, Job, Progress, Region, burn, identify
 from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, stock
@@ -269,6 +273,30 @@ def test_no_secret_is_on_a_command_line_or_in_the_environment_or_in_a_file(start
     assert PASSPHRASE not in in_the_open
     assert PASSPHRASE in base64.b64decode(request["job"]["regions"][2]["data"])
     assert {path for path in tmp_path.rglob("*") if spy.name not in path.name} == files
+
+
+@pytest.mark.parametrize(
+    ("esptool_says", "code", "told"),
+    [
+        (
+            "Wrong boot mode detected (0x13)! The chip needs to be in download mode.",
+            "boot-mode",
+            "hold BOOT .*press EN",
+        ),
+        (
+            "Download mode successfully detected, but getting no sync reply: The serial TX path seems to be down.",
+            "no-answer",
+            "RX pin",
+        ),
+        ("No serial data received.", "no-answer", "the cable carries data"),
+    ],
+)
+def test_what_esptool_says_of_a_board_that_does_not_answer_is_told_in_plain_words(esptool_says, code, told):
+    # a pseudo-terminal has no reset line, so that these cannot be made to happen; the words are esptool's own
+    assert esptool_says.split(" (")[0].split(": ")[0] in Path(loader.__file__).read_text()
+    refusal = worker._refusal(FatalError(f"Failed to connect to Espressif device: {esptool_says}"))
+    assert refusal.code == code
+    assert re.search(told, str(refusal))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from virtual.esp32 import micropython
-from virtual.esp32.board import Board, flash_file
+from virtual.esp32.board import Board, UnpluggedError, flash_file
 from virtual.esp32.chips import CHIPS
 from virtual.esp32.faults import Faults
 from virtual.esp32.nor import FlashRangeError, NorFlash
@@ -47,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         while flash_path.exists():
             board.step()
         return 0
+    except UnpluggedError:
+        return 0
     finally:
         board.close()
         pid_file.unlink(missing_ok=True)
@@ -63,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chip", choices=CHIPS, default="esp32")
     parser.add_argument("--flash-size", choices=_FLASH_SIZES, default="4MB")
     parser.add_argument("--env", type=_variable, action="append", default=[], help="NAME=VALUE for the program")
-    parser.add_argument("--fault", type=Faults.parse, default=Faults(), help="silent, drop=N or rot=N, with commas")
+    parser.add_argument(
+        "--fault", type=Faults.parse, default=Faults(), help="silent, drop=N, unplug=N or rot=N, with commas"
+    )
     parser.add_argument(
         "--register", type=_register, action="append", default=[], help="ADDRESS=VALUE, such as an eFuse"
     )

@@ -14,10 +14,14 @@ from virtual.esp32.chips import Chip
 from virtual.esp32.faults import Faults
 from virtual.esp32.nor import NorFlash
 from virtual.esp32.port import Port
-from virtual.esp32.program import Program
+from virtual.esp32.program import Runs
 from virtual.esp32.rom import Rom
 
 _TICK = 0.5
+
+
+class UnpluggedError(Exception):
+    """The board was pulled out of its port."""
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Board:
     mac: bytes
     flash: NorFlash
     port: Port
-    program: Program
+    program: Runs
     faults: Faults
 
     def __post_init__(self) -> None:
@@ -38,7 +42,7 @@ class Board:
         self._power_on()
 
     def step(self, timeout: float = _TICK) -> None:
-        """Wait up to `timeout` seconds for something to do, and do it."""
+        """Wait up to `timeout` seconds for something to do, and do it; raise UnpluggedError when it is pulled out."""
         received = self.port.wait(timeout)
         if not self.port.is_open:
             if self._rom is not None:
@@ -54,6 +58,8 @@ class Board:
         for packet in self._decoder.feed(received):
             for answer in self._rom.handle(packet):
                 self.port.send(slip.encode(answer))
+            if self._rom.is_unplugged:
+                raise UnpluggedError
 
     def close(self) -> None:
         """Cut the power."""

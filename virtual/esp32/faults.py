@@ -9,11 +9,13 @@ class Faults:
 
     silent  it never answers
     drop    it falls silent when this many blocks of flash data have come, until its port is closed
+    unplug  it is pulled out when this many blocks of flash data have come: its port is gone
     rot     it flips one bit in each of the next so many blocks of flash data
     """
 
     silent: bool = False
     drop: int | None = None
+    unplug: int | None = None
     rot: int = 0
 
     @classmethod
@@ -24,10 +26,10 @@ class Faults:
             name, _, number = word.partition("=")
             if name == "silent" and not number:
                 faults.silent = True
-            elif name in ("drop", "rot") and number.isdecimal():
+            elif name in ("drop", "rot", "unplug") and number.isdecimal():
                 setattr(faults, name, int(number))
             else:
-                raise ValueError(f"{word!r} is no fault; there are silent, drop=N and rot=N")
+                raise ValueError(f"{word!r} is no fault; there are silent, drop=N, unplug=N and rot=N")
         return faults
 
     def spoil(self, data: bytes) -> bytes:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 _PR_SET_PDEATHSIG = 1
 # A console is kept up to this size, in bytes, and started anew by a boot beyond it.
@@ -15,6 +16,34 @@ _FIRST_DELAY = 0.2
 _LONGEST_DELAY = 30.0
 # A program that ran for so many seconds was in order, and is restarted at once.
 _GOOD_RUN = 30.0
+
+
+class Runs(Protocol):
+    """What a board runs after its reset."""
+
+    def power_on(self) -> None:
+        """Boot at the next tick."""
+
+    def tick(self) -> None:
+        """Go on."""
+
+    def stop(self) -> None:
+        """Lose the power."""
+
+    def log(self, text: str) -> None:
+        """Take a line of the board's own."""
+
+
+class Nothing:
+    """A program that does nothing: for boards of which only the flash matters."""
+
+    def power_on(self) -> None:
+        """Do nothing."""
+
+    tick = stop = power_on
+
+    def log(self, text: str) -> None:
+        """Drop it."""
 
 
 class Program:

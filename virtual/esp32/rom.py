@@ -76,6 +76,7 @@ class Rom:
         self.chip = chip
         self.is_stub = False
         self.reset_wanted = False
+        self.is_unplugged = False
         self.baud = 115200
         self._flash = flash
         self._faults = faults or Faults()
@@ -173,6 +174,9 @@ class Rom:
         self._blocks += 1
         if self._faults.drop is not None and self._blocks > self._faults.drop:
             self._silent = True
+            return []
+        if self._faults.unplug is not None and self._blocks > self._faults.unplug:
+            self.is_unplugged = True
             return []
         self._write.store(block, self._faults)
         return self._accept(command)

@@ -1,22 +1,37 @@
 """`fleetmint burn`: identities of a batch into the boards on the ports."""
 
-import json
+import signal
 import sys
 import threading
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from sqlalchemy.engine import make_url
 
+from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
+from fleetmint.cli.output import examples
 from fleetmint.cli.site import bench_source, passphrases_option, state_option
 from fleetmint.errors import FleetmintError
-from fleetmint.factory.bench import Bench, Outcome, burn_ports, left
+from fleetmint.factory.bench import Bench, burn_ports, left, open_station
+from fleetmint.factory.outcome import ENDS, WAITING, Outcome
+from fleetmint.factory.slots import Slots
+from fleetmint.flash.job import DEFAULT_BAUD
+from fleetmint.flash.ports import boards, find_ports, without_driver
 
 # The program of the devices, beside this package in a checkout.
 APP = Path(__file__).resolve().parents[3] / "firmware"
+AUTO = "auto"
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "fleetmint burn --batch spring --port auto --bell",
+        "fleetmint burn --batch spring --port /dev/ttyUSB0 --port /dev/ttyUSB1 --firmware ESP32_GENERIC.bin",
+        "fleetmint burn --batch spring --port /dev/ttyUSB0 --once --json",
+    )
+)
 @state_option
 @click.option("--batch", required=True, help="Name of the batch, as playbooks/factory.yml made it.")
 @click.option(
@@ -24,69 +39,132 @@ APP = Path(__file__).resolve().parents[3] / "firmware"
     "ports",
     multiple=True,
     required=True,
-    help="Serial port of a board, such as /dev/ttyUSB0; may be repeated.",
+    help="Serial port of a board, such as /dev/ttyUSB0; may be repeated. auto: every port with a usual USB bridge.",
 )
+@click.option("--once", is_flag=True, help="Serve each port once and end, as a script wants it.")
+@click.option("--jig", is_flag=True, help="The adapters stay: ask every 2 s for another board.")
+@click.option("--baud", type=click.IntRange(9600, 2_000_000), default=DEFAULT_BAUD, show_default=True)
 @click.option("--firmware", type=click.Path(dir_okay=False, path_type=Path), help="MicroPython .bin to flash first.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Ledger that several stations share, such as postgresql+psycopg://burner@host/fleet; no password in it, that"
+    " belongs into ~/.pgpass. The site's own file by default.",
+)
 @passphrases_option
 @click.option("--unregistered", is_flag=True, help="Burn devices that the gateway does not know yet, too.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a board.")
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell when a board fails.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each step of each board.")
 def burn(
     state: Path,
     batch: str,
     ports: tuple[str, ...],
+    once: bool,
+    jig: bool,
+    baud: int,
     firmware: Path | None,
     sha256: str | None,
     app: Path,
+    ledger: str | None,
     passphrases: str | None,
     unregistered: bool,
+    bell: bool,
     as_json: bool,
 ) -> None:
-    """Burn the board on each port, all at the same time.
+    """Burn boards, all ports at the same time and board after board: take one out, put the next one in.
 
-    The batch has to be registered with its gateway: `fleetmint batch register` or playbooks/factory.yml does it.
-    Running the command again goes on where it was; a board that is done stays as it is. Exits with 1 when a board could
-    not be burned.
+    The batch has to be registered with its gateway: `fleetmint batch register` or playbooks/factory.yml does it. This
+    ends when the batch is done. Ctrl-C ends it earlier, after the boards that are being written; a second one at once.
+    Running the command again goes on where it was: a board
+    that is done stays as it is, one that was cut gets the same identity. Exits with 1 when a board failed.
     """
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(f"there is no batch {batch} in {state}: make it with playbooks/factory.yml")
-    ledger = f"sqlite:///{(state / 'ledger.sqlite').absolute()}"
-    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256, unregistered)
-    outcomes = burn_ports(bench, ports, _Lines() if not as_json else lambda _outcome: None)
-    for outcome in outcomes:
-        if as_json:
-            click.echo(json.dumps({name: value for name, value in asdict(outcome).items() if value not in ("", 0)}))
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
-    click.echo(
-        f"{len(ports) - len(failed)} of {len(ports)} boards done, {left(bench)} devices of {batch} left", err=True
-    )
-    if failed:
+    url = _checked(ledger) if ledger else f"sqlite:///{(state / 'ledger.sqlite').absolute()}"
+    bench = Bench(directory, url, app, bench_source(state, passphrases), firmware, sha256, unregistered, baud)
+    slots = _auto() if AUTO in ports else lambda: ports
+    tally = Tally(lambda: left(bench))
+    view: View = Events(tally) if as_json else LiveTable(tally) if sys.stdout.isatty() else Lines(tally)
+    watch = Watcher(view, tally, bell)
+    try:
+        if once:
+            burn_ports(bench, slots(), watch)
+        else:
+            _go_on(bench, slots, jig, watch)
+    finally:
+        view.end()
+    if tally.failed:
         sys.exit(1)
 
 
-class _Lines:
-    """One line for each step of each board: port, state, and what it is about."""
+def _go_on(bench: Bench, ports: Callable[[], Sequence[str]], jig: bool, watch: Watcher) -> None:
+    """Serve board after board; Ctrl-C and SIGTERM let those be finished that are being written."""
+    busy = _Busy(watch)
+    with open_station(bench, busy) as station, _terminated_as_interrupted():
+        slots = Slots(station, ports, jig)
+        try:
+            slots.run()
+        except KeyboardInterrupt:
+            click.echo("ending: the boards that are being written are finished; Ctrl-C again to leave them", err=True)
+            slots.stop()
+            try:
+                slots.run()
+            except KeyboardInterrupt:
+                for port in busy.ports():
+                    click.echo(f"{port} is not done: burn its board again, it gets the same identity", err=True)
+                slots.abandon()
+                slots.run()
 
-    def __init__(self) -> None:
+
+class _Busy:
+    """Knows which ports have a board under way."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch = watch
         self._lock = threading.Lock()
-        self._region: dict[str, str] = {}
+        self._states: dict[str, str] = {}
 
     def __call__(self, outcome: Outcome) -> None:
         with self._lock:
-            if outcome.state == "burning" and self._region.get(outcome.port) == outcome.region:
-                return
-            self._region[outcome.port] = outcome.region
-            about = " ".join(
-                part
-                for part in (
-                    outcome.device,
-                    outcome.mac,
-                    outcome.region,
-                    outcome.reason,
-                    f"in {outcome.seconds:.1f} s" if outcome.seconds else None,
-                )
-                if part
-            )
-            click.echo(f"{outcome.port}  {outcome.state:8}  {about}")
+            self._states[outcome.port] = outcome.state
+        self._watch(outcome)
+
+    def ports(self) -> list[str]:
+        with self._lock:
+            return sorted(port for port, state in self._states.items() if state not in (*ENDS, WAITING))
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _auto() -> Callable[[], Sequence[str]]:
+    """Say which ports there are and why some are left out; return a function that looks for them again."""
+    found = find_ports()
+    for port in found:
+        click.echo(f"{port.device}: {port.left_out or port.title}", err=True)
+    for sentence in without_driver(found):
+        click.echo(sentence, err=True)
+    if not boards(found):
+        click.echo("no board is connected yet: waiting for one", err=True)
+    return lambda: boards(find_ports())
+
+
+def _checked(url: str) -> str:
+    try:
+        if make_url(url).password is not None:
+            raise FleetmintError("the ledger's URL has a password, which every process can read: put it into ~/.pgpass")
+    except ValueError as error:
+        raise FleetmintError(f"{url!r} is no URL of a ledger ({error})") from error
+    return url

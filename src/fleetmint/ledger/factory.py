@@ -16,16 +16,17 @@ from sqlalchemy.engine import Connection
 
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
+from fleetmint.ledger.attempts import record_attempt
 from fleetmint.ledger.schema import (
     BURNED,
     CLAIMED,
     DEVICE_KEY,
     FACTORY_KEY,
+    FAILED,
     PLANNED,
     QUARANTINED,
     RETURNED,
     batches,
-    burns,
     units,
 )
 from fleetmint.pki import names
@@ -214,7 +215,7 @@ def record_burned(connection: Connection, device: str, worker: str, *, now: date
     """Record that the worker that claimed the unit has burned and verified it; raise StateError for any other."""
     unit = _claimed_by(connection, device, worker)
     _set(connection, device, state=BURNED, finished_at=now)
-    _record(connection, unit, worker, BURNED, "", now)
+    record_attempt(connection, unit, worker, BURNED, "", now)
     return _get(connection, device)
 
 
@@ -222,7 +223,20 @@ def quarantine(connection: Connection, device: str, worker: str, reason: str, *,
     """Set a claimed unit aside with its board, because of `reason`: neither is used again until it is released."""
     unit = _claimed_by(connection, device, worker)
     _set(connection, device, state=QUARANTINED, reason=reason, finished_at=now)
-    _record(connection, unit, worker, QUARANTINED, reason, now)
+    record_attempt(connection, unit, worker, QUARANTINED, reason, now)
+    return _get(connection, device)
+
+
+def let_go(
+    connection: Connection, device: str, worker: str, reason: str, *, result: str = FAILED, now: datetime
+) -> Unit:
+    """End a claim whose burn came to nothing: the identity stays with its board, which any worker can take up again.
+
+    `result` is failed, or unseen for a board that was burned but not heard of afterwards.
+    """
+    unit = _claimed_by(connection, device, worker)
+    _set(connection, device, claimed_by=None, reason=reason)
+    record_attempt(connection, unit, worker, result, reason, now)
     return _get(connection, device)
 
 
@@ -285,16 +299,6 @@ def _claimed_by(connection: Connection, device: str, worker: str) -> Unit:
         holder = f", by {unit.claimed_by}" if unit.claimed_by else ""
         raise StateError(f"{device} is {unit.state}{holder}: {worker} has to claim it first")
     return unit
-
-
-def _record(connection: Connection, unit: Unit, worker: str, result: str, reason: str, now: datetime) -> None:
-    connection.execute(
-        burns.insert().values(
-            device=unit.device, mac=unit.mac, port=unit.port, worker=worker, result=result, reason=reason, at=now
-        )
-    )
-    detail = {"mac": unit.mac, "reason": reason, "worker": worker}
-    events.append(connection, at=now, actor="factory", kind=result, subject=unit.device, detail=detail)
 
 
 def _set(connection: Connection, device: str, **values: Any) -> None:

@@ -1,7 +1,7 @@
 """The tables of both ledgers.
 
     gateway   devices ─< tokens ─ certificates >─ public_keys      crls      events (a hash chain)
-    factory   batches ─< units ─< burns
+    factory   batches ─< units ─< burns           batches ─< refused_boards
 
 Serials and hashes are lower-case hex, times UTC. A public key belongs to one device for ever: that is a row of
 `public_keys`, not a promise of the code.
@@ -215,7 +215,10 @@ Index(
     postgresql_where=text("state <> 'returned'"),
 )
 
+FAILED, UNSEEN = "failed", "unseen"
+
 # Every attempt to burn, for the record; what counts is the state of the unit.
+# failed: cut off; unseen: burned and verified, but the device was not heard of in its test at the end of the line.
 burns = Table(
     "burns",
     metadata,
@@ -227,5 +230,19 @@ burns = Table(
     Column("result", String(12), nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcTime, nullable=False),
-    _one_of("result", (BURNED, QUARANTINED)),
+    _one_of("result", (BURNED, QUARANTINED, FAILED, UNSEEN)),
+)
+
+# Boards that got no identity, and why: quarantine for what has no unit. `mac` is NULL for a board that never answered.
+refused_boards = Table(
+    "refused_boards",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch", ForeignKey("batches.batch"), nullable=False, index=True),
+    Column("mac", String(17)),
+    Column("port", String(200), nullable=False),
+    Column("worker", String(100), nullable=False),
+    Column("code", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )

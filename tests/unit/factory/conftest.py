@@ -30,3 +30,11 @@ def common(hierarchy):
 @pytest.fixture
 def place(tmp_path):
     return Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
+
+
+@pytest.fixture
+def short_esptool(tmp_path, monkeypatch):
+    """Have esptool give up after a fraction of a second; its own configuration file is the way to say so."""
+    config = tmp_path / "esptool.cfg"
+    config.write_text("[esptool]\ntimeout = 0.3\nsync_timeout = 0.05\nwrite_block_attempts = 1\n")
+    monkeypatch.setenv("ESPTOOL_CFGFILE", str(config))

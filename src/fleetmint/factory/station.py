@@ -1,0 +1,115 @@
+"""One board on one port: identify it, claim an identity, burn, test, and record what came of it.
+
+    identify → claim → burn and verify → reset → test → record
+
+The claim is one transaction of the ledger, made before anything is written, and binds the identity to the MAC: a burn
+that was cut is taken up by the same board with the same identity, and never by another one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy.engine import Engine
+
+from fleetmint.errors import BurnError, FleetmintError, LedgerError
+from fleetmint.factory.encryption import NONE
+from fleetmint.factory.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
+from fleetmint.factory.records import BAD_BOARD, Claim, Records
+from fleetmint.factory.regions import Regions
+from fleetmint.flash.burn import Progress, Worker
+from fleetmint.flash.job import Board, Job, Result
+
+# Raises BurnError with the code `unseen` when the device was not heard of after its reset.
+Test = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Station:
+    """What all ports of one bench share."""
+
+    batch: str
+    regions: Regions
+    engine: Engine
+    watch: Watch
+    baud: int
+    unregistered: bool = False
+    test: Test | None = None
+
+    def serve(self, worker: Worker, *, baud: int | None = None, attempts: int = 7) -> Outcome:
+        """Burn the board at the worker's port and return what came of it.
+
+        Whatever is wrong with the board is an outcome. Raises LedgerError alone: no port can go on without the ledger.
+        """
+        port = worker.port
+        plain = self.regions.known.nvs_encryption == NONE
+        records = Records(self.engine, self.batch, port, reads_identity=plain)
+        self.watch(Outcome(port, IDENTIFY))
+        mac: str | None = None
+        try:
+            board = worker.identify(connect_attempts=attempts, baud=baud or self.baud, hold=True)
+            mac = board.mac
+            outcome = self._serve(worker, board, records)
+        except LedgerError:
+            worker.close()
+            raise
+        except BurnError as error:
+            if error.code in BAD_BOARD:
+                records.refused(error)
+            outcome = Outcome(port, FAILED, mac=mac or error.mac, reason=str(error), code=error.code)
+        except FleetmintError as error:
+            outcome = Outcome(port, FAILED, mac=mac, reason=str(error))
+        self.watch(outcome)
+        return outcome
+
+    def refuse(self, outcome: Outcome) -> None:
+        """Record a board that never answered: that is certain only when it is taken out."""
+        Records(self.engine, self.batch, outcome.port).refused(BurnError(outcome.reason, outcome.code))
+
+    def _serve(self, worker: Worker, board: Board, records: Records) -> Outcome:
+        claim = self._claim(worker, board, records)
+        if claim.is_done:
+            worker.let_go()
+            reason = f"the board is {claim.device} already"
+            return Outcome(worker.port, KEPT, claim.device, board.mac, reason=reason)
+        result = self._burn(worker, board, records, claim)
+        if self.test is not None:
+            self.watch(Outcome(worker.port, TESTING, claim.device, board.mac))
+            try:
+                self.test(claim.device)
+            except BurnError as error:
+                raise records.unseen(claim, error) from error
+        records.burned(claim)
+        return Outcome(worker.port, BURNED, claim.device, board.mac, result.seconds)
+
+    def _claim(self, worker: Worker, board: Board, records: Records) -> Claim:
+        try:
+            self._check(worker.port, board)
+            return records.claim(board, unregistered=self.unregistered)
+        except FleetmintError:
+            worker.let_go()
+            raise
+
+    def _check(self, port: str, board: Board) -> None:
+        chip = self.regions.known.chip
+        if board.chip != chip:
+            raise BurnError(f"{port}: the board is an {board.chip}, the batch is for {chip}", "wrong-chip", board.mac)
+        self.regions.check(port, board)
+
+    def _burn(self, worker: Worker, board: Board, records: Records, claim: Claim) -> Result:
+        def show(step: Progress) -> None:
+            self.watch(
+                Outcome(worker.port, BURNING, claim.device, board.mac, 0, "", "", step.region, step.done, step.total)
+            )
+
+        try:
+            regions = self.regions.of(claim.device, board, datetime.now(UTC))
+            return worker.burn(Job(worker.port, board.chip, regions, self.baud), show)
+        except BurnError as error:
+            records.failed(claim, error)
+            raise
+        except FleetmintError as error:
+            # an identity that makes no image: the board is untouched
+            worker.let_go()
+            records.failed(claim, BurnError(str(error), "image", board.mac))
+            raise
