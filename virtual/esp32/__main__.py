@@ -4,9 +4,9 @@ import argparse
 import os
 import signal
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from virtual.esp32 import micropython
 from virtual.esp32.board import Board, UnpluggedError, flash_file
@@ -39,12 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     chip = replace(chip, registers={**chip.registers, **dict(options.register)})
     board = Board(chip, options.mac, flash, port, program, options.fault)
     pid_file = directory / "pid"
-    signal.signal(signal.SIGTERM, _end)
+    # An exception out of the handler could be lost in a destructor, and this would run for ever.
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: ended.set())
     try:
         # whoever started this takes it for ready from here on
         pid_file.write_text(f"{os.getpid()}\n")
         # When its state is removed nothing can find this process any more, so it ends by itself.
-        while flash_path.exists():
+        while flash_path.exists() and not ended.is_set():
             board.step()
         return 0
     except UnpluggedError:
@@ -52,10 +54,6 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         board.close()
         pid_file.unlink(missing_ok=True)
-
-
-def _end(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _parser() -> argparse.ArgumentParser:

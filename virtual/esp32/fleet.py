@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 _MODULE = "virtual.esp32"
 _MAC_PREFIX = bytes.fromhex("240ac40000")
 _START_SECONDS = 20.0
-_STOP_SECONDS = 10.0
+_STOP_SECONDS = 60.0
 _INTERVAL = 0.05
 
 
