@@ -9,7 +9,16 @@ import click
 from fleetmint.cli.output import days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, state_option
 from fleetmint.factory import issued
+from fleetmint.pki.generations import INCOMING, LEAVING, OUTGOING, base
 from fleetmint.pki.restore import plan_restored
+from fleetmint.pki.rollover import left_to_do
+
+_PHASES = {
+    "": "",
+    INCOMING: " (trusted, not in use yet)",
+    OUTGOING: " (old, still trusted)",
+    LEAVING: " (old, leaving)",
+}
 
 
 @click.group()
@@ -27,10 +36,13 @@ def show(state: Path, as_json: bool) -> None:
     hierarchy, now = open_hierarchy(state), datetime.now(UTC)
     authorities = issued.tree(hierarchy, now)
     horizon = issued.horizon(hierarchy, state, now)
+    left = left_to_do(hierarchy.directory)
     if as_json:
-        say(True, {"site": hierarchy.site, "authorities": authorities, "horizon": horizon}, "")
+        say(True, {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "horizon": horizon}, "")
         return
     table(["CA", "key", "ends", "CRL", "next CRL by", "revoked"], [_row(row) for row in authorities])
+    for sentence in left:
+        click.echo(f"\nUnder way: {sentence}.")
     click.echo()
     table(
         ["ends", "left", "what", "renewed by"],
@@ -70,13 +82,13 @@ def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool
 def _row(ca: dict[str, Any]) -> list[str]:
     crl = ca["crl"]
     key = f"{ca['key']}{'' if ca['key_here'] else ', not here'}"
-    name = f"{'  ' * ca['depth']}{ca['title']}"
+    name = f"{'  ' * ca['depth']}{ca['title']}{_PHASES[ca['phase']]}"
     if crl is None:
         return [
             name,
             key,
             ca["not_after"][:10],
-            "on its gateway" if ca["name"].startswith("device-") else "-",
+            "on its gateway" if base(ca["name"]).startswith("device-") else "-",
             "-",
             "-",
         ]

@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +19,6 @@ from fleetmint.ledger import create_schema, open_ledger, reading, revocation, wr
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.pki import keys, names
-from fleetmint.pki.authority import load_authority
 from fleetmint.pki.revocation import REASONS
 from fleetmint.service import device_ca
 from fleetmint.service.audit import findings as audit_findings
@@ -59,25 +60,59 @@ gateway.add_command(restore)
 @_as_json
 @click.pass_context
 def ca_status(ctx: click.Context, as_json: bool) -> None:
-    """Say whether the device CA is installed, and which."""
-    found = device_ca.status(_config(ctx).device_ca)
-    text = f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"
-    _say(as_json, {"installed": found.installed, "spki_sha256": found.spki_sha256}, text)
+    """Say which device CA is installed, and which ones are kept beside it during a rollover."""
+    config = _config(ctx)
+    found, beside = device_ca.status(config.device_ca), device_ca.beside(config.device_ca)
+    lines = [f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"]
+    lines += [f"beside it: {spki}" for spki in beside if spki != found.spki_sha256]
+    values = {**asdict(found), "beside": [asdict(each) for each in beside.values()]}
+    _say(as_json, values, "\n".join(lines))
 
 
 @gateway.command("install-ca")
 @click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
+@click.option("--beside", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
 @_check
 @_as_json
 @click.pass_context
-def install_ca(ctx: click.Context, replace: bool, check: bool, as_json: bool) -> None:
-    """Install the device CA: its certificate and its unencrypted key, both PEM, on stdin."""
+def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_json: bool) -> None:
+    """Install a device CA: its certificate and its unencrypted key, both PEM, on stdin."""
     config = _config(ctx)
-    plan = device_ca.plan_install(config.device_ca, _stdin(), site=config.site, replace=replace)
+    if beside:
+        plan = device_ca.plan_install_beside(config.device_ca, _stdin(), site=config.site)
+    else:
+        plan = device_ca.plan_install(config.device_ca, _stdin(), site=config.site, replace=replace)
     if not check:
         plan.apply()
     text = "; ".join(plan.reasons) or "the device CA is installed already"
     _say(as_json, {"changed": plan.changed, "spki_sha256": plan.facts["spki_sha256"]}, text)
+
+
+@gateway.command("retire-ca")
+@click.argument("spki_sha256")
+@click.option("--force", is_flag=True, help="Even when certificates of it are valid, which are then refused.")
+@_check
+@_as_json
+@click.pass_context
+def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as_json: bool) -> None:
+    """Remove a device CA, with its key, that is kept beside the one that issues."""
+    config = _config(ctx)
+
+    def run(engine: Engine) -> Sequence[datetime]:
+        kept = device_ca.authorities(config.device_ca)
+        with reading(engine) as connection:
+            return [
+                end
+                for authority in kept
+                if keys.spki_sha256(authority.key.public_key()).hex() == spki_sha256
+                for end in revocation.valid_until(connection, authority.certificate, utc_now())
+            ]
+
+    plan = device_ca.plan_retire(config.device_ca, spki_sha256, _with_ledger(config, run), force=force)
+    if not check:
+        plan.apply()
+    text = "; ".join(plan.reasons) or "no such device CA is kept here"
+    _say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons)}, text)
 
 
 @gateway.command("init")
@@ -158,12 +193,12 @@ def revoke(ctx: click.Context, device: str, reason: str, check: bool, as_json: b
 @_as_json
 @click.pass_context
 def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> None:
-    """Sign the device CA's revocation list when its content has changed or it is two days old."""
+    """Sign the device CAs' revocation lists when their content has changed or they are two days old."""
     config = _config(ctx)
-    authority = load_authority(config.device_ca, None)
+    authorities = device_ca.authorities(config.device_ca)
 
     def run(engine: Engine) -> tuple[bool, int, str]:
-        plan = plan_device_crl(engine, authority, config.device_crl, now=utc_now(), force=force)
+        plan = plan_device_crl(engine, authorities, config.device_crl, now=utc_now(), force=force)
         if not check:
             plan.apply()
         return plan.changed, plan.facts["number"], "; ".join(plan.reasons)

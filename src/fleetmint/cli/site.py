@@ -23,6 +23,8 @@ import click
 from fleetmint import files
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.factory import common as factory
+from fleetmint.pki import bundle
+from fleetmint.pki.authority import pem
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import Source, open_source
 
@@ -59,14 +61,15 @@ class Gateway:
     mqtt_port: int
 
     def tls(self) -> ssl.SSLContext:
-        """Return a context that trusts the site's server CA, and nothing else, and shows the operator's certificate."""
+        """Return a context that trusts the site's server CAs and nothing else, and shows the operator's certificate."""
         issued = operators_directory(self.state)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        # The server CA is the anchor, as it is for devices: another CA under the same root could not pass for it.
+        # The server CAs are the anchors, as they are for devices: another CA under that root could not pass for one.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+        anchors = pem(*bundle.anchors(self.state / "ca")).decode()
         try:
-            context.load_verify_locations(self.state / "ca" / "server" / "ca.crt")
+            context.load_verify_locations(cadata=anchors)
             context.load_cert_chain(issued / f"{self.operator}.crt", issued / f"{self.operator}.key")
         except OSError as error:
             raise StateError(

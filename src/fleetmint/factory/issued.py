@@ -19,8 +19,8 @@ from cryptography import x509
 from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.factory.batch import REGISTRATION
-from fleetmint.pki import compat, names, revocation
-from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate
+from fleetmint.pki import compat, generations, names, revocation, rollover
+from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.chain import issued_by
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.inspect import days_left, public_key_text, time_text
@@ -79,29 +79,29 @@ def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
-    """Return the directory name of the CA of this site that issued `certificate`, None when none did."""
-    for path in sorted(hierarchy.directory.glob(f"*/{CERTIFICATE}")):
-        if issued_by(certificate, load_certificate(path)):
-            return path.parent.name
+    """Return the name of the CA of this site that issued `certificate` (pki/generations.py), None when none did."""
+    for name in generations.authorities(hierarchy.directory):
+        if issued_by(certificate, load_certificate(hierarchy.directory / name / CERTIFICATE)):
+            return name
     return None
 
 
 def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
-    """Describe the CAs, the root first, each with its depth in the tree.
+    """Describe the CAs that are not retired, the root first, each with its depth in the tree.
 
-    `key` says what it is and whether it is on this machine: a CA without its key here can sign nothing here.
+    `phase` is empty for one in use, else incoming, outgoing or leaving (pki/generations.py). `key` says
+    what it is and whether it is on this machine: a CA without its key here can sign nothing here.
     """
     if not (hierarchy.directory / ROOT / CERTIFICATE).exists():
         raise StateError(f"there is no CA in {hierarchy.directory}: run playbooks/ca.yml")
-    found = sorted(path.parent for path in hierarchy.directory.glob(f"*/{CERTIFICATE}"))
-    return [_authority(path, now) for path in sorted(found, key=lambda path: path.name != ROOT)]
+    return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
 
 
 def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, Any]]:
     """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
     rows = []
     for ca in tree(hierarchy, now):
-        rows.append(_ending(AUTHORITY, ca["title"], ca["not_after"], ca["days_left"], _renews_ca(ca["name"])))
+        rows.append(_ending(AUTHORITY, ca["title"], ca["not_after"], ca["days_left"], _renews_ca(ca)))
         if ca["crl"] is not None:
             crl = ca["crl"]
             rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
@@ -114,7 +114,8 @@ def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, 
     return sorted(rows, key=lambda row: (row["ends"], row["name"]))
 
 
-def _authority(directory: Path, now: datetime) -> dict[str, Any]:
+def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]:
+    directory = hierarchy.directory / name
     certificate = load_certificate(directory / CERTIFICATE)
     end = compat.not_after(certificate)
     path = directory / revocation.CRL
@@ -129,12 +130,13 @@ def _authority(directory: Path, now: datetime) -> dict[str, Any]:
             "revoked": len(revocation.entries(listed)),
         }
     return {
-        "name": directory.name,
-        "title": names.common_name(certificate.subject) or directory.name,
+        "name": name,
+        "phase": generations.phase(name),
+        "title": names.common_name(certificate.subject) or name,
         "depth": 0 if certificate.subject == certificate.issuer else 1,
         "serial": f"{certificate.serial_number:x}",
         "key": public_key_text(certificate.public_key()),
-        "key_here": (directory / KEY).exists(),
+        "key_here": hierarchy.key_path(name).exists(),
         "not_before": time_text(compat.not_before(certificate)),
         "not_after": time_text(end),
         "days_left": days_left(end, now),
@@ -146,10 +148,17 @@ def _ending(kind: str, name: str, ends: str, days: int, renewed_by: str) -> dict
     return {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewed_by}
 
 
-def _renews_ca(name: str) -> str:
+def _renews_ca(ca: dict[str, Any]) -> str:
+    name = generations.base(ca["name"])
+    if ca["phase"]:
+        return "nothing: another one takes its place, `fleetmint ca show` says how far that is"
     if name == "server-next":
         return "nothing yet: it waits sealed until the server CA is replaced"
-    return "a rollover to a new CA, with overlap; nothing does it by itself"
+    kind = rollover.DEVICE if name.startswith("device-") else name
+    if kind not in rollover.KINDS:
+        return "nothing yet: the operator CA and the factory CA have no rollover"
+    early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
+    return f"playbooks/ca_rollover.yml -e ca_rollover={kind}, from {early} years before; nothing does it by itself"
 
 
 def _renews_crl(ca: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from cryptography import x509
 from fleetmint import files
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import issued
-from fleetmint.pki import names, revocation
+from fleetmint.pki import generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.clients import Client, plan_revoked_client
 from fleetmint.pki.hierarchy import ROOT, Hierarchy, plan_authority_crl
@@ -103,14 +103,15 @@ def outlook(hierarchy: Hierarchy, target: Target) -> str:
 
 
 def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan:
-    if target.authority == "server" or (target.authority == ROOT and target.title.startswith("server")):
+    issuer = generations.base(target.authority)
+    if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
         raise FleetmintError(f"{target.title} was not revoked: {_NO_CRL}")
-    if target.authority.startswith("device-"):
+    if issuer.startswith("device-"):
         raise FleetmintError(
             f"{target.title} was not revoked: its gateway signs that CRL. Run `ansible-playbook playbooks/revoke.yml -e"
             f" device={target.title}`"
         )
-    if target.authority == ROOT and not whole_ca:
+    if issuer == ROOT and not whole_ca:
         raise FleetmintError(
             f"{target.title} is a CA, and everything it issued ends with it: give --whole-ca if that is what you want"
         )
@@ -126,11 +127,12 @@ def _target_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certifi
     if authority is None:
         raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
     title = names.common_name(certificate.subject) or f"{certificate.serial_number:x}"
-    if authority == ROOT:
+    if generations.base(authority) == ROOT:
         if certificate.subject == certificate.issuer:
             raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
-        known = hierarchy.directory.glob(f"*/{CERTIFICATE}")
-        title = next((path.parent.name for path in known if load_certificate(path) == certificate), title)
+        known = generations.authorities(hierarchy.directory)
+        paths = {name: hierarchy.directory / name / CERTIFICATE for name in known}
+        title = next((generations.base(name) for name in known if load_certificate(paths[name]) == certificate), title)
     for row in issued.certificates(state):
         if row.certificate == certificate:
             return _target(row)

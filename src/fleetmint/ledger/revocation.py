@@ -4,12 +4,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography import x509
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
-from fleetmint.ledger.schema import REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
+from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
+from fleetmint.pki.chain import issued_by
 from fleetmint.pki.revocation import Revoked
 
 
@@ -63,14 +65,34 @@ def revoke_certificates(connection: Connection, device: str, *, reason: str, now
     return serials
 
 
-def revoked_certificates(connection: Connection, issuer: str) -> tuple[Revoked, ...]:
-    """Return what the CRL of `issuer` (`device` or `factory`) has to hold."""
+def revoked_certificates(
+    connection: Connection, issuer: str, authority: x509.Certificate | None = None
+) -> tuple[Revoked, ...]:
+    """Return what the CRL of `issuer` (`device` or `factory`) has to hold.
+
+    With `authority` only what that CA has signed: a gateway has two device CAs while one takes the place of the other.
+    What was reserved and never stored may have been signed by either.
+    """
     rows = connection.execute(
-        select(certificates.c.serial, certificates.c.revoked_at, certificates.c.revoke_reason)
+        select(certificates.c.serial, certificates.c.revoked_at, certificates.c.revoke_reason, certificates.c.der)
         .where(certificates.c.issuer == issuer, certificates.c.status == REVOKED)
         .order_by(certificates.c.serial)
     )
-    return tuple(Revoked(int(row.serial, 16), row.revoked_at, row.revoke_reason or "unspecified") for row in rows)
+    return tuple(
+        Revoked(int(row.serial, 16), row.revoked_at, row.revoke_reason or "unspecified")
+        for row in rows
+        if authority is None or row.der is None or issued_by(_certificate(row.der), authority)
+    )
+
+
+def valid_until(connection: Connection, authority: x509.Certificate, now: datetime) -> tuple[datetime, ...]:
+    """Return when each certificate of this device CA ends that is valid `now`, the last one first."""
+    rows = connection.execute(
+        select(certificates.c.der, certificates.c.not_after).where(
+            certificates.c.issuer == "device", certificates.c.status == ACTIVE, certificates.c.not_after > now
+        )
+    )
+    return tuple(sorted((row.not_after for row in rows if issued_by(_certificate(row.der), authority)), reverse=True))
 
 
 def devices_by_serial(connection: Connection, serials: Collection[int]) -> dict[int, str]:
@@ -100,3 +122,7 @@ def take_crl_number(connection: Connection, issuer_spki_sha256: str, *, at_least
     else:
         connection.execute(crls.insert().values(issuer_spki_sha256=issuer_spki_sha256, number=number))
     return number
+
+
+def _certificate(der: bytes) -> x509.Certificate:
+    return x509.load_der_x509_certificate(bytes(der))

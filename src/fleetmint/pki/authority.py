@@ -1,6 +1,7 @@
 """A certificate authority: a certificate, its key, and what it may issue."""
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,7 +99,17 @@ def load_authority(directory: Path, passphrase: bytes | None) -> Authority:
 
 def load_certificate(path: Path) -> x509.Certificate:
     """Read a PEM certificate; raise StateError naming the file when that is not one."""
+    return _certificate(files.read(path, "certificate"), path)
+
+
+def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """Read all PEM certificates of a file, at least one; raise StateError naming it when one of them is damaged."""
     data = files.read(path, "certificate")
+    starts = [match.start() for match in re.finditer(rb"-----BEGIN", data)] or [0]
+    return tuple(_certificate(data[begin:end], path) for begin, end in zip(starts, [*starts[1:], None], strict=True))
+
+
+def _certificate(data: bytes, path: Path) -> x509.Certificate:
     # Fields are parsed when they are touched, and a damaged one raises whatever it likes: touch them all in here.
     try:
         found = x509.load_pem_x509_certificate(data)

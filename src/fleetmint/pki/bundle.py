@@ -35,6 +35,8 @@ MAX_VERSION = 0xFFFFFFFF
 # Devices trust the server CA in use and the sealed one that would replace it; never the root, under which any client
 # CA could mint a "server": mbedTLS does not look at the key usage of CAs.
 ANCHORS = ("server", "server-next")
+# The one before stays until no gateway stands under it any more.
+OUTGOING_ANCHOR = "outgoing/server"
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -106,6 +108,12 @@ def load(path: Path) -> Bundle:
     if not bundle.is_signed():
         raise StateError(f"{path} is not signed by the release key that it names: restore it from a backup")
     return bundle
+
+
+def anchors(directory: Path) -> list[x509.Certificate]:
+    """Return the server CAs that are there and that devices are to trust, the one in use first."""
+    paths = [directory / name / CERTIFICATE for name in (*ANCHORS, OUTGOING_ANCHOR)]
+    return [load_certificate(path) for path in paths if path.exists()]
 
 
 def refusal(held: Bundle, offered: Bundle) -> str | None:
@@ -204,8 +212,9 @@ def _sign(
 
 
 def _content(directory: Path, site: str, now: datetime, last: int) -> Bundle:
-    anchors = [load_certificate(directory / name / CERTIFICATE) for name in ANCHORS]
-    der = tuple(anchor.public_bytes(serialization.Encoding.DER) for anchor in anchors)
+    for name in ANCHORS:  # devices are told of both server CAs, or of none
+        load_certificate(directory / name / CERTIFICATE)
+    der = tuple(anchor.public_bytes(serialization.Encoding.DER) for anchor in anchors(directory))
     bundle = Bundle(site, last + 1, now.replace(microsecond=0), release.load(directory), der)
     _check(bundle, "the new trust bundle")
     size = len(bundle.encode())

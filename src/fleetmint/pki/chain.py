@@ -4,6 +4,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleetmint.pki import names
+
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether `issuer` signed `certificate` and is named in it. False, never an error, for what cannot be checked."""
@@ -19,3 +21,8 @@ def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
+
+
+def title(certificate: x509.Certificate) -> str:
+    """Return the name to call a certificate by."""
+    return names.common_name(certificate.subject) or certificate.subject.rfc4514_string() or "a nameless certificate"

@@ -6,8 +6,7 @@ from cryptography import x509
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import names, revocation
-from fleetmint.pki.authority import CERTIFICATE, load_certificate
+from fleetmint.pki import bundle, generations, names, revocation
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.profiles import CLIENT, SERVER
 from fleetmint.pki.verify import Door
@@ -22,23 +21,24 @@ def open_door(hierarchy: Hierarchy, kind: str, crls: Sequence[x509.CertificateRe
     `crls` come on top of those on the controller: a device CA's lives on its gateway.
     """
     if kind == SERVER_KIND:
-        anchors = [_certificate(hierarchy, name) for name in ("server", "server-next")]
-        return Door("devices", SERVER, anchors, (), None, names.GATEWAYS_UNIT)
-    root = [_certificate(hierarchy, ROOT)]
+        return Door("devices", SERVER, bundle.anchors(hierarchy.directory), (), None, names.GATEWAYS_UNIT)
     if kind == OPERATOR:
         issuing, unit, grammar = ["operator"], names.OPERATORS_UNIT, names.operator_name
     elif kind == DEVICE:
-        issuing = ["factory", *sorted(path.name for path in hierarchy.directory.glob("device-*"))]
+        issuing = ["factory", *sorted(_device_cas(hierarchy))]
         unit, grammar = names.DEVICES_UNIT, names.device_id
     else:
         raise FleetmintError(f"there is no door for {kind!r}: choose one of {', '.join(KINDS)}")
-    lists = [*_crls(hierarchy, [ROOT, *issuing]), *crls]
-    cas = [_certificate(hierarchy, name) for name in issuing]
-    return Door(f"the {kind}s' doors", CLIENT, root, cas, lists, unit, grammar)
+    everything = [each for name in (ROOT, *issuing) for each in generations.generations(hierarchy.directory, name)]
+    lists = [*_crls(hierarchy, everything), *crls]
+    cas = [certificate for name in issuing for certificate in generations.trusted(hierarchy.directory, name)]
+    roots = generations.roots(hierarchy.directory)
+    return Door(f"the {kind}s' doors", CLIENT, roots, cas, lists, unit, grammar)
 
 
-def _certificate(hierarchy: Hierarchy, name: str) -> x509.Certificate:
-    return load_certificate(hierarchy.directory / name / CERTIFICATE)
+def _device_cas(hierarchy: Hierarchy) -> set[str]:
+    found = {generations.base(name) for name in generations.authorities(hierarchy.directory)}
+    return {name for name in found if name.startswith("device-")}
 
 
 def _crls(hierarchy: Hierarchy, authorities: Sequence[str]) -> list[x509.CertificateRevocationList]:

@@ -2,6 +2,7 @@
 
     root/  server/  server-next/  operator/  factory/  device-<gateway>/     each with ca.key, ca.crt and crl.pem
     release/  bundle.bin                                                     see release.py and bundle.py
+    incoming/  outgoing/  retired/                                           see generations.py and rollover.py
 
 `server-next` is sealed: devices trust it from the factory on, and nobody uses it until the server CA is replaced.
 The root's key may lie elsewhere, on a medium that is away on ordinary days; its certificate and its CRL, which gateways
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
 from fleetmint.errors import ClockError, SecretError, StateError
-from fleetmint.pki import bundle, chain, compat, keys, names, passphrases, release, revocation
+from fleetmint.pki import bundle, chain, compat, generations, keys, names, passphrases, release, revocation
 from fleetmint.pki.authority import (
     CERTIFICATE,
     KEY,
@@ -30,10 +31,11 @@ from fleetmint.pki.authority import (
     pem,
     self_signed,
 )
+from fleetmint.pki.generations import OUTGOING
 from fleetmint.pki.profiles import PROFILES
 from fleetmint.plan import Plan
 
-ROOT = "root"
+ROOT = generations.ROOT
 PROFILE_OF = {"server": "server-ca", "server-next": "server-ca", "operator": "operator-ca", "factory": "factory-ca"}
 # Who signs a CRL on the controller; a device CA's is signed on its gateway, and nobody looks at a server CA's.
 WITH_CRL = ("operator", "factory")
@@ -54,13 +56,13 @@ class Hierarchy:
     def authority(self, name: str) -> Authority:
         """Open the CA called `name` (such as `factory`); raise StateError when it is not this site's."""
         directory = self.directory / name
-        if name == ROOT:
-            directory = self.key_path(ROOT).parent
-            self.need_root("sign with it")
+        if secret_of(name) == passphrases.ROOT:
+            directory = self.key_path(name).parent
+            self.need_root("sign with it", name)
         found = load_authority(directory, self.source.read(secret_of(name)))
         of_site(self.site, directory, found.certificate)
-        if name == ROOT:
-            own = load_certificate(self.directory / ROOT / CERTIFICATE)
+        if secret_of(name) == passphrases.ROOT:
+            own = load_certificate(self.directory / name / CERTIFICATE)
             if own != found.certificate:
                 raise StateError(
                     f"{directory} holds another root ({fingerprint(found.certificate)}) than this site's"
@@ -70,21 +72,21 @@ class Hierarchy:
 
     def key_path(self, name: str) -> Path:
         """Return where the key of the CA called `name` lies."""
-        if name == ROOT and self.root_directory is not None:
-            return self.root_directory / KEY
+        if generations.base(name) == ROOT and self.root_directory is not None and self.root_is_elsewhere:
+            return self.root_directory / generations.phase(name) / KEY
         return self.directory / name / KEY
 
     @property
     def root_is_elsewhere(self) -> bool:
         """Whether the root's key lies outside `directory`, so that its absence is nothing to complain about."""
-        return self.key_path(ROOT).parent != self.directory / ROOT
+        return self.root_directory is not None and self.root_directory != self.directory / ROOT
 
-    def need_root(self, what: str) -> None:
+    def need_root(self, what: str, name: str = ROOT) -> None:
         """Raise StateError, saying what to plug in, unless the root's key is there to do `what`."""
-        path = self.key_path(ROOT)
+        path = self.key_path(name)
         if path.exists():
             return
-        public = self.directory / ROOT / CERTIFICATE
+        public = self.directory / name / CERTIFICATE
         which = f", SHA-256 {fingerprint(load_certificate(public))}" if public.exists() else ""
         raise StateError(
             f"the root's key is needed to {what}, and {path} is not there: plug in the medium that holds the root of"
@@ -103,7 +105,8 @@ def issuing(gateways: Sequence[str]) -> dict[str, str]:
 
 
 def title(name: str) -> str:
-    """Return what people call the CA called `name`; the site and this are its CN."""
+    """Return what people call the CA called `name`; the site and this are its CN, of a later one with a number."""
+    name = generations.base(name)
     if name == ROOT:
         return "root"
     if name == "server-next":
@@ -120,7 +123,7 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def secret_of(name: str) -> str:
     """Return which passphrase opens the key of the CA called `name`."""
-    return passphrases.ROOT if name == ROOT else passphrases.ISSUING
+    return passphrases.ROOT if generations.base(name) == ROOT else passphrases.ISSUING
 
 
 def of_site(site: str, where: Path, certificate: x509.Certificate) -> None:
@@ -152,6 +155,8 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
     site = names.site_name(hierarchy.site)
     wanted = {ROOT: ROOT, **issuing(gateways)}
     missing = [name for name in wanted if not _complete(hierarchy, name)]
+    for name in missing:
+        refuse_half_moved(hierarchy.directory, name)
     if ROOT not in missing:
         root = load_certificate(hierarchy.directory / ROOT / CERTIFICATE)
         check_clock(root, now)
@@ -167,11 +172,12 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
     reasons = [f"make a passphrase for the {secret} key{'s' * (secret != ROOT)}" for secret in new_secrets]
     reasons += [f"make the {title(name)}" for name in missing]
     signed, warnings = [], []
-    for name in (ROOT, *WITH_CRL):
+    outgoing = generations.generations(hierarchy.directory, ROOT, [OUTGOING])
+    for name in (ROOT, *outgoing, *WITH_CRL):
         if name in missing:
             reasons.append(f"sign the first CRL of the {title(name)}")
         elif why := plan_authority_crl(hierarchy, name, (), now).reasons:
-            if name == ROOT and not hierarchy.key_path(ROOT).exists():
+            if secret_of(name) == passphrases.ROOT and not hierarchy.key_path(name).exists():
                 warnings.append(f"{'; '.join(why)}: bring the root's medium one of these months")
                 continue
             signed.append(name)
@@ -225,6 +231,20 @@ def plan_authority_crl(
     return replace(plan, apply=apply)
 
 
+def new_common_name(hierarchy: Hierarchy, name: str) -> str:
+    """Return the CN of a new CA called `name`, which no CA of the site has had."""
+    return generations.new_common_name(hierarchy.directory, f"{hierarchy.site} {title(name)}")
+
+
+def refuse_half_moved(directory: Path, name: str) -> None:
+    """Raise StateError when the CA called `name` is missing because a rollover was cut in the middle of a move."""
+    if generations.generations(directory, name, [OUTGOING]) and not (directory / name / CERTIFICATE).exists():
+        raise StateError(
+            f"the {title(name)} is being replaced, and that was interrupted: run playbooks/ca_rollover.yml again, as"
+            " before, which finishes it"
+        )
+
+
 def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.EllipticCurvePrivateKey, list[files.File]]:
     """Return the key of the CA called `name`, and the file to write for it: none when it existed.
 
@@ -234,7 +254,7 @@ def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.Elliptic
     if path.exists():  # a run that was cut before the certificate: the key counts
         return keys.load_key(files.read(path, "key"), secret, str(path)), []
     # A key sealed with a mistyped passphrase would be found out when it is too late.
-    if name != ROOT and (siblings := _issuing_keys(hierarchy)):
+    if siblings := _siblings(hierarchy, name):
         keys.load_key(files.read(siblings[0], "key"), secret, str(siblings[0]))
     elif not hierarchy.source.makes:
         raise SecretError(
@@ -260,8 +280,7 @@ def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str
         else:
             root = root or made.get(ROOT) or hierarchy.authority(ROOT)
             key, new = sealed_key(hierarchy, name, PROFILES[wanted[name]].key_kind)
-            common_name = f"{hierarchy.site} {title(name)}"
-            certificate = root.issue(wanted[name], key.public_key(), common_name, now=now)
+            certificate = root.issue(wanted[name], key.public_key(), new_common_name(hierarchy, name), now=now)
             new = [*new, _public(hierarchy.directory / name, certificate)]
             made[name] = Authority(certificate, key)
         contents += new
@@ -284,7 +303,7 @@ def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[
         check_clock(found.certificate, now)
         return found, [_public(hierarchy.directory / ROOT, found.certificate), *_taken_up_crl(hierarchy, found)]
     key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].key_kind)
-    root = self_signed(hierarchy.site, f"{hierarchy.site} {title(ROOT)}", key, now)
+    root = self_signed(hierarchy.site, new_common_name(hierarchy, ROOT), key, now)
     places = dict.fromkeys((beside, hierarchy.directory / ROOT))
     return root, new + [_public(place, root.certificate) for place in places]
 
@@ -337,7 +356,11 @@ def _is_new(hierarchy: Hierarchy, secret: str, wanted: dict[str, str]) -> bool:
     return not (secret == ROOT and _certificate(hierarchy, ROOT).exists())
 
 
-def _issuing_keys(hierarchy: Hierarchy) -> list[Path]:
+def _siblings(hierarchy: Hierarchy, name: str) -> list[Path]:
+    """Return the keys that the passphrase of the CA called `name` opens."""
+    if secret_of(name) == passphrases.ROOT:
+        path = hierarchy.key_path(ROOT)
+        return [path] if path.exists() else []
     return sorted(path for path in hierarchy.directory.glob(f"*/{KEY}") if path.parent.name != ROOT)
 
 
@@ -350,9 +373,10 @@ def _has_crl(hierarchy: Hierarchy, name: str) -> bool:
 
 
 def _crl_lifetime(hierarchy: Hierarchy, name: str, now: datetime) -> timedelta:
-    if name == ROOT:  # until the first issuing CA ends: nobody has to fetch the root for a CRL before
-        ends = [compat.not_after(load_certificate(path)) for path in hierarchy.directory.glob(f"*/{CERTIFICATE}")]
-        return min(ends) - now
+    if generations.base(name) == ROOT:  # until the first issuing CA ends: nobody has to fetch the root before
+        paths = [hierarchy.directory / each / CERTIFICATE for each in generations.authorities(hierarchy.directory)]
+        ends = [compat.not_after(load_certificate(path)) for path in paths]
+        return min(end for end in ends if end > now) - now
     fixed = PROFILES[PROFILE_OF[name]].crl_lifetime
     if fixed is None:
         raise StateError(f"the {title(name)} signs no CRL on the controller")
@@ -368,8 +392,8 @@ def _complete(hierarchy: Hierarchy, name: str) -> bool:
         raise StateError(f"{path} has no key beside it: restore {KEY} from the backup of the CA")
     certificate = load_certificate(path)
     of_site(hierarchy.site, path.parent, certificate)
-    root = _certificate(hierarchy, ROOT)
-    if root.exists() and not chain.issued_by(certificate, load_certificate(root)):
+    roots = generations.roots(hierarchy.directory)
+    if roots and not any(chain.issued_by(certificate, root) for root in roots):
         raise StateError(
             f"{path} is not signed by the root of {hierarchy.site}, or damaged: restore {path.parent} from the backup"
             " of the CA"

@@ -1,7 +1,6 @@
 """Certificates that live in files of the site's state: issued when missing, and again when they no longer serve."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from cryptography import x509
 from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
-from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, pem, public_key_bytes
+from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.pki.hierarchy import ROOT, WITH_CRL, Hierarchy
 from fleetmint.pki.profiles import PROFILES, profile
 from fleetmint.pki.request import read_host_request
@@ -79,15 +78,10 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         return Plan(facts={"warnings": [sentence]})
     if key_path.exists():
         key = keys.load_leaf_key(files.read(key_path, "key"), None, str(key_path))
-        plan = _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now)
-
-        def renew() -> None:
-            # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
-            hierarchy.authority(OPERATOR)  # a passphrase that does not open it changes nothing
-            put_aside(certificate, name)
-            plan.apply()
-
-        return replace(plan, apply=renew) if plan.changed and certificate.exists() else plan
+        # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
+        return _plan(
+            hierarchy, profile_name, key.public_key(), certificate, name, (), now, lambda: put_aside(certificate, name)
+        )
     key = keys.new_leaf_key(profile(profile_name).key_kind)
 
     def make() -> None:
@@ -126,12 +120,14 @@ def _plan(
     common_name: str,
     sans: Sequence[str],
     now: datetime,
+    before_renewal: Callable[[], None] = lambda: None,
 ) -> Plan:
     check_kind(profile(profile_name), public_key)
     ca = CA_OF[profile_name]
     issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)
     reasons: tuple[str, ...] = (f"there is no {path.name} yet",)
     before = ""
+    kept: x509.Certificate | None = None
     if path.exists():
         found = _first_certificate(path)
         before = _summary(common_name, sans, compat.not_after(found))
@@ -144,16 +140,25 @@ def _plan(
             issuer=issuer,
             now=now,
         )
+        if not reasons and issuer not in load_certificates(path):
+            # a new root has certified the CA: the same leaf, under the certificate that is shown from now on
+            kept, reasons = found, ("the CA above it has a new certificate",)
     if not reasons:
         return Plan(before=before, after=before)
 
     def issue() -> None:
-        leaf = hierarchy.authority(ca).issue(profile_name, public_key, common_name, now=now, sans=tuple(set(sans)))
+        leaf = kept
+        if leaf is None:
+            authority = hierarchy.authority(ca)  # a passphrase that does not open it changes nothing
+            if path.exists():
+                before_renewal()
+            leaf = authority.issue(profile_name, public_key, common_name, now=now, sans=tuple(set(sans)))
         files.make_private_dir(path.parent)
         files.write_atomically(path, pem(leaf, issuer), files.PUBLIC_FILE)
 
     end = min(now + profile(profile_name).lifetime, compat.not_after(issuer))
-    return Plan(tuple(f"{path.name}: {reason}" for reason in reasons), issue, before, _summary(common_name, sans, end))
+    after = before if kept is not None else _summary(common_name, sans, end)
+    return Plan(tuple(f"{path.name}: {reason}" for reason in reasons), issue, before, after)
 
 
 def _first_certificate(path: Path) -> x509.Certificate:

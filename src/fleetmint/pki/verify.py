@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, Ob
 
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import compat, names, revocation
-from fleetmint.pki.chain import issued_by
+from fleetmint.pki.chain import issued_by, title
 
 # More than root, issuing CA and leaf would be no chain of ours, and a circle must end.
 _MAX_CHAIN = 8
@@ -90,11 +90,6 @@ def verify(
     if host is not None:
         reasons += _host(leaf, host)
     return Verdict(tuple(dict.fromkeys(reasons)), titles)
-
-
-def title(certificate: x509.Certificate) -> str:
-    """Return the name to call a certificate by."""
-    return names.common_name(certificate.subject) or certificate.subject.rfc4514_string() or "a nameless certificate"
 
 
 def _chain(

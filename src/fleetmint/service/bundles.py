@@ -1,20 +1,22 @@
 """The CRL bundles of each door: which lists belong in one, and whether they may replace what is there.
 
-nginx refuses everybody when one CRL of a chain is missing or has ended; Mosquitto lets revoked clients in when the file
-is garbage. So nothing gets into a bundle that was not checked.
+Of one kind of CA there are several while one takes the place of another: several certificates in its file of trust, and
+a list of each in its file of CRLs. nginx refuses everybody when one CRL of a chain is missing or has ended; Mosquitto
+lets revoked clients in when the file is garbage. So nothing gets into a bundle that was not checked.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 
 from fleetmint import files
-from fleetmint.errors import PublishError
-from fleetmint.pki import compat, revocation
-from fleetmint.pki.authority import load_certificate
+from fleetmint.errors import PublishError, StateError
+from fleetmint.pki import chain, compat, revocation
+from fleetmint.pki.authority import load_certificates
 from fleetmint.service.config import Config
 from fleetmint.service.identity import DEVICES, OPERATORS
 
@@ -28,7 +30,7 @@ _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*"
 
 @dataclass(frozen=True)
 class Bundle:
-    """The checked lists of one door, by the name of their CA."""
+    """The checked lists of one door: by the name of their CA, those of earlier ones as `device-2` and so on."""
 
     door: str
     lists: Mapping[str, x509.CertificateRevocationList]
@@ -44,17 +46,38 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
     lists = {}
     for name in DOORS[door]:
         path = config.crl(name)
-        crl = revocation.load_crl(files.read(path, f"{name} CRL"), str(path))
-        if not revocation.signed_by(crl, load_certificate(config.trusted(name))):
-            raise PublishError(f"{path} is not signed by the {name} CA of this site: take the one that is")
-        if compat.next_update(crl) <= now:
-            raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: sign a new one")
-        if compat.last_update(crl) > now:
-            raise PublishError(
-                f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now: set the clock"
-            )
-        lists[name] = crl
+        found = read_lists(path, f"{name} CRL")
+        issuers = load_certificates(config.trusted(name))
+        for number, crl in enumerate(found, 1):
+            _check(crl, path, name, issuers, now)
+            lists[name if number == 1 else f"{name}-{number}"] = crl
+        for issuer in issuers:
+            if not any(revocation.signed_by(crl, issuer) for crl in found):
+                raise PublishError(
+                    f"{path} holds no CRL of {chain.title(issuer)}, whose clients would all be refused: run"
+                    " playbooks/gateway.yml again, which brings the CAs and their CRLs together"
+                )
     return Bundle(door, lists)
+
+
+def read_lists(path: Path, what: str) -> tuple[x509.CertificateRevocationList, ...]:
+    """Return the CRLs in a file, at least one; raise StateError naming it when anything in it is no CRL."""
+    data = files.read(path, what)
+    blocks = _PEM_BLOCK.findall(data)
+    if not blocks or data.count(b"-----BEGIN") != len(blocks):
+        raise StateError(f"{path} is no CRL: sign it again, or restore it from a backup")
+    return tuple(revocation.load_crl(block, str(path)) for block in blocks)
+
+
+def _check(
+    crl: x509.CertificateRevocationList, path: Path, name: str, issuers: Sequence[x509.Certificate], now: datetime
+) -> None:
+    if not any(revocation.signed_by(crl, issuer) for issuer in issuers):
+        raise PublishError(f"{path} is not signed by the {name} CA of this site: take the one that is")
+    if compat.next_update(crl) <= now:
+        raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: sign a new one")
+    if compat.last_update(crl) > now:
+        raise PublishError(f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now: set the clock")
 
 
 def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:

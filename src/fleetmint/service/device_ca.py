@@ -1,10 +1,17 @@
-"""The device CA's key on its gateway: brought by the play, checked here, readable by one user."""
+"""The device CA's key on its gateway: brought by the play, checked here, readable by one user.
 
+ca.key, ca.crt              the CA that issues
+beside/SPKI/ca.key, ca.crt  while a rollover is under way, every device CA of this gateway: what it issued has to
+                            be revocable, so its CRL goes on. SPKI is the SHA-256 of its public key, in hex.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
@@ -13,16 +20,18 @@ from fleetmint.pki import keys, names
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, organization, pem, public_key_bytes
 from fleetmint.plan import Plan
 
+BESIDE = "beside"
 _KEY_MODE = 0o400
 _MAX_BYTES = 65536
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Whether a whole CA is installed, and the SHA-256 of its public key (SPKI), lower-case hex."""
+    """Whether a whole CA is installed, with the SHA-256 of its public key (SPKI) and of its certificate, in hex."""
 
     installed: bool
     spki_sha256: str | None
+    certificate_sha256: str | None = None
 
 
 def status(directory: Path) -> Installed:
@@ -33,14 +42,29 @@ def status(directory: Path) -> Installed:
         found = load_authority(directory, None)
     except StateError:
         return Installed(False, None)
-    return Installed(True, keys.spki_sha256(found.key.public_key()).hex())
+    return Installed(
+        True, keys.spki_sha256(found.key.public_key()).hex(), found.certificate.fingerprint(hashes.SHA256()).hex()
+    )
+
+
+def beside(directory: Path) -> dict[str, Installed]:
+    """Return what is installed beside the CA in `directory`, by SPKI."""
+    found = {path.name: status(path) for path in sorted((directory / BESIDE).glob("*")) if path.is_dir()}
+    return {name: each for name, each in found.items() if each.installed}
+
+
+def authorities(directory: Path) -> list[Authority]:
+    """Return every device CA that is installed, the one that issues first; raise StateError when there is none."""
+    issuing = load_authority(directory, None)
+    mine = keys.spki_sha256(issuing.key.public_key()).hex()
+    return [issuing, *(load_authority(directory / BESIDE / name, None) for name in beside(directory) if name != mine)]
 
 
 def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = False) -> Plan:
     """Plan to put the CA in `data` (PEM: a certificate and its unencrypted key) into `directory`.
 
     Raises StateError when `data` is anything but a client CA of `site` for devices with its own key, or another CA is
-    installed and `replace` is not set: certificates of that one could no longer be revoked here.
+    installed that is not kept beside and `replace` is not set: its certificates could no longer be revoked here.
     """
     wanted = _read(data, site)
     fingerprint = keys.spki_sha256(wanted.key.public_key()).hex()
@@ -48,7 +72,7 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     certificate = pem(wanted.certificate)
     if found.spki_sha256 == fingerprint and files.read(directory / CERTIFICATE, "certificate") == certificate:
         return Plan(facts={"spki_sha256": fingerprint})
-    if found.installed and found.spki_sha256 != fingerprint and not replace:
+    if found.installed and found.spki_sha256 not in (fingerprint, *beside(directory)) and not replace:
         raise StateError(
             f"another device CA is installed in {directory}: what it issued could no longer be revoked here; give"
             " --replace if that is meant"
@@ -61,6 +85,43 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
         files.write_atomically(directory / CERTIFICATE, certificate, files.PUBLIC_FILE)
 
     return Plan((f"install the device CA in {directory}",), install, facts={"spki_sha256": fingerprint})
+
+
+def plan_install_beside(directory: Path, data: bytes, *, site: str) -> Plan:
+    """Plan to keep the CA in `data` beside the one in `directory`: it signs its CRL and nothing else.
+
+    Raises StateError as `plan_install` does.
+    """
+    spki = keys.spki_sha256(_read(data, site).key.public_key()).hex()
+    plan = plan_install(directory / BESIDE / spki, data, site=site)
+    reasons = tuple(f"keep the device CA {spki[:16]} beside the one that issues" for _ in plan.reasons)
+    return Plan(reasons, plan.apply, facts=plan.facts)
+
+
+def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan:
+    """Plan to remove the CA `spki_sha256` from beside the one that issues, and its key with it.
+
+    `valid` is when each of its certificates ends that is valid now, the last first; unless forced, any is a StateError:
+    without its CRL they are refused.
+    """
+    found = beside(directory).get(spki_sha256)
+    if found is None:
+        return Plan()
+    place = directory / BESIDE / spki_sha256
+    issuing = status(directory).spki_sha256 == spki_sha256  # then this is a copy
+    if valid and not issuing and not force:
+        raise StateError(
+            f"the old device CA has {len(valid)} valid certificate{'s' * (len(valid) > 1)}, the last until"
+            f" {valid[0]:%Y-%m-%d}: these devices would be refused. Wait until then, or give ca_rollover_force=true if"
+            " they may be lost"
+        )
+
+    def remove() -> None:
+        for name in (KEY, CERTIFICATE):
+            (place / name).unlink(missing_ok=True)
+        place.rmdir()
+
+    return Plan((f"remove the device CA {spki_sha256[:16]} that was kept beside the one that issues",), remove)
 
 
 def _read(data: bytes, site: str) -> Authority:

@@ -1,9 +1,13 @@
-"""The device CA's CRL, signed on the gateway.
+"""The CRLs of the device CAs of this gateway, signed here and kept in one file.
 
-Signed again when what it revokes has changed, and when it is two days old: it lives a week, so a timer that fails for
-days harms nobody, while an expired CRL locks the whole fleet out.
+There is one device CA, and two while a new one takes the place of the old: the old one signs for as long as anything it
+issued is valid, or nothing of that could be revoked. A list is signed again when what it revokes has changed, and when
+it is two days old: it lives a week, so a timer that fails for days harms nobody, while an expired CRL locks the whole
+fleet out.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,73 +18,111 @@ from fleetmint import files
 from fleetmint.errors import ClockError, StateError
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
-from fleetmint.pki import compat, keys, revocation
+from fleetmint.pki import compat, keys, names, revocation
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.profiles import BACKDATE, PROFILES
 from fleetmint.pki.revocation import Revoked
 from fleetmint.plan import Plan
+from fleetmint.service.bundles import read_lists
 
 RENEW_AFTER = timedelta(days=2)
 
 
-def plan_device_crl(engine: Engine, authority: Authority, path: Path, *, now: datetime, force: bool = False) -> Plan:
-    """Plan the CRL file at `path`; `facts["number"]` is the number of the CRL in it, after the plan is applied too.
+@dataclass(frozen=True)
+class _Wanted:
+    """The list of one CA: the one in place, what has to be on it, and why it has to be signed again."""
 
-    What the CRL in place revokes stays revoked, even when the ledger does not know it: that is how revocations survive
-    the restoring of an older ledger. Raises ClockError when the clock is before the CA, and StateError when the CRL in
-    place cannot be read (unless forced) or is signed by another CA.
+    authority: Authority
+    old: x509.CertificateRevocationList | None
+    revoked: tuple[Revoked, ...]
+    number: int
+    reasons: tuple[str, ...]
+
+
+def plan_device_crl(
+    engine: Engine, authorities: Sequence[Authority], path: Path, *, now: datetime, force: bool = False
+) -> Plan:
+    """Plan the CRLs of `authorities`, the one that issues first, in the file at `path`.
+
+    `facts["number"]` is the number of that first CRL, after the plan is applied too. What the CRLs in place revoke
+    stays revoked, even when the ledger does not know it: that is how revocations survive the restoring of an older
+    ledger. The list of a CA that is here no more is dropped. Raises ClockError when the clock is before a CA, and
+    StateError when the CRLs in place cannot be read (unless forced) or none of them is of these CAs.
     """
-    if now < compat.not_before(authority.certificate):
-        raise ClockError(f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made: set it, or wait for NTP")
-    old = _read(path, authority, force)
+    for authority in authorities:
+        if now < compat.not_before(authority.certificate):
+            raise ClockError(f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made: set it, or wait for NTP")
+    lists = _read(path, authorities, force)
+    wanted = [_wanted(engine, authority, lists, path, now, force) for authority in authorities]
+    gone = [crl for crl in lists if all(crl is not one.old for one in wanted)]
+    reasons = [reason for one in wanted for reason in one.reasons]
+    reasons += [f"drop the CRL of {crl.issuer.rfc4514_string()}, whose key is here no more" for crl in gone]
+    if not reasons:
+        return Plan(facts={"number": wanted[0].number})
+
+    def sign() -> None:
+        # an empty list is false, so compare with None
+        pems = [
+            _sign(engine, one, now) if one.reasons or one.old is None else revocation.crl_pem(one.old) for one in wanted
+        ]
+        files.make_private_dir(path.parent)
+        files.write_atomically(path, b"".join(pems), files.PUBLIC_FILE)
+
+    return Plan(tuple(dict.fromkeys(reasons)), sign, facts={"number": wanted[0].number})
+
+
+def _wanted(
+    engine: Engine,
+    authority: Authority,
+    lists: Sequence[x509.CertificateRevocationList],
+    path: Path,
+    now: datetime,
+    force: bool,
+) -> _Wanted:
+    old = next((crl for crl in lists if revocation.signed_by(crl, authority.certificate)), None)
     with reading(engine) as connection:
-        listed = revoked_certificates(connection, "device")
+        listed = revoked_certificates(connection, "device", authority.certificate)
         last = last_crl_number(connection, _issuer(authority))
-    wanted = {entry.serial: entry for entry in listed}
+    revoked = {entry.serial: entry for entry in listed}
     old_number = 0
     reasons = ["asked to"] if force else []
     if old is None:
-        reasons.append(f"there is no {path} yet")
+        name = names.common_name(authority.certificate.subject)
+        reasons.append(f"there is no CRL of {name} in {path} yet" if lists else f"there is no {path} yet")
     else:
         old_number = revocation.crl_number(old)
         known = {entry.serial: entry for entry in revocation.entries(old)}
-        reasons += [f"revoke {serial:x}" for serial in wanted if serial not in known]
-        wanted = {**known, **wanted}
+        reasons += [f"revoke {serial:x}" for serial in revoked if serial not in known]
+        revoked = {**known, **revoked}
         signed_at = compat.last_update(old) + BACKDATE
         if now - signed_at >= RENEW_AFTER:
             reasons.append(f"{path} was signed {signed_at:%Y-%m-%d %H:%M}Z")
         if old_number < last:
             reasons.append(f"{path} has the number {old_number}, and {last} was given out")
-    if not reasons:
-        return Plan(facts={"number": old_number})
-
-    def sign() -> None:
-        with writing(engine) as connection:  # durable before it is signed: a number is never used twice
-            number = take_crl_number(connection, _issuer(authority), at_least=old_number + 1)
-        _write(path, authority, list(wanted.values()), number, now)
-
-    return Plan(tuple(reasons), sign, facts={"number": max(last, old_number) + 1})
+    number = max(last, old_number) + 1 if reasons else old_number
+    return _Wanted(authority, old, tuple(revoked.values()), number, tuple(reasons))
 
 
-def _write(path: Path, authority: Authority, revoked: list[Revoked], number: int, now: datetime) -> None:
+def _sign(engine: Engine, wanted: _Wanted, now: datetime) -> bytes:
     lifetime = PROFILES["device-ca"].crl_lifetime
     if lifetime is None:
         raise StateError("the profile of the device CA has no CRL lifetime")
-    crl = revocation.build_crl(authority, revoked, number=number, now=now, lifetime=lifetime)
-    files.make_private_dir(path.parent)
-    files.write_atomically(path, revocation.crl_pem(crl), files.PUBLIC_FILE)
+    with writing(engine) as connection:  # durable before it is signed: a number is never used twice
+        number = take_crl_number(connection, _issuer(wanted.authority), at_least=wanted.number)
+    crl = revocation.build_crl(wanted.authority, wanted.revoked, number=number, now=now, lifetime=lifetime)
+    return revocation.crl_pem(crl)
 
 
-def _read(path: Path, authority: Authority, force: bool) -> x509.CertificateRevocationList | None:
+def _read(path: Path, authorities: Sequence[Authority], force: bool) -> tuple[x509.CertificateRevocationList, ...]:
     if not path.exists():
-        return None
+        return ()
     try:
-        found = revocation.load_crl(files.read(path, "CRL"), str(path))
+        found = read_lists(path, "CRL")
     except StateError:
         if force:
-            return None
+            return ()
         raise
-    if not revocation.signed_by(found, authority.certificate):
+    if not any(revocation.signed_by(crl, authority.certificate) for crl in found for authority in authorities):
         raise StateError(f"{path} is signed by another CA: move it away if that CA is gone, then sign again")
     return found
 

@@ -165,16 +165,23 @@ def _update_public(run: _Run, bundles: list[Bundle]) -> None:
     directory = run.config.public
     if directory is None:
         return
-    for name, crl in {name: crl for bundle in bundles for name, crl in bundle.lists.items()}.items():
-        path, der = directory / f"{name}.crl", crl.public_bytes(serialization.Encoding.DER)
-        try:
+    lists = {f"{name}.crl": crl for bundle in bundles for name, crl in bundle.lists.items()}
+    try:
+        for file, crl in lists.items():
+            path, der = directory / file, crl.public_bytes(serialization.Encoding.DER)
             if path.exists() and files.read(path, "CRL") == der:
                 continue
             if not run.check:
                 files.write_atomically(path, der, files.PUBLIC_FILE)
             run.changed = True
-        except FleetmintError as error:
-            run.problems.append(str(error))
+        if len(bundles) == len(DOORS):  # else nobody knows which are left over from a CA that was retired
+            for path in sorted(directory.glob("*.crl")):
+                if path.name not in lists:
+                    if not run.check:
+                        path.unlink()
+                    run.changed = True
+    except (FleetmintError, OSError) as error:
+        run.problems.append(str(error))
 
 
 def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:

@@ -1,18 +1,55 @@
 """What a worker process holds: opened when it is first needed, kept when that worked, tried again when it did not.
 
 So a service that is started before its CA or its ledger is there answers 503 and heals, rather than not starting; and a
-worker that was forked shares no database connection with its parent.
+worker that was forked shares no database connection with its parent. CAs are read again when their files are other
+ones: a new CA comes into service without a restart, in which requests would have to wait.
 """
 
+from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from cryptography import x509
 from sqlalchemy.engine import Engine
 
 from fleetmint.errors import StateError
 from fleetmint.ledger import open_ledger
-from fleetmint.pki.authority import Authority, load_authority, load_certificate
+from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificates
 from fleetmint.service.config import Config
+
+_T = TypeVar("_T")
+_Stamp = tuple[tuple[int, int, int], ...]
+
+
+class _Fresh(Generic[_T]):
+    """What was read from some files, for as long as they are the same ones."""
+
+    def __init__(self, paths: tuple[Path, ...], read: Callable[[], _T]) -> None:
+        self._paths = paths
+        self._read = read
+        self._held: tuple[_Stamp, _T] | None = None
+
+    def get(self) -> _T:
+        """Return it, read again when a file was replaced; raise StateError when nothing could be read yet.
+
+        A key and its certificate are replaced one after the other: between the two, what was read before goes on.
+        """
+        try:
+            stamp = self._stamp()
+            if self._held is None or self._held[0] != stamp:
+                self._held = stamp, self._read()
+        except StateError:
+            if self._held is None:
+                raise
+        return self._held[1]
+
+    def _stamp(self) -> _Stamp:
+        try:
+            found = [path.stat() for path in self._paths]
+        except OSError as error:
+            raise StateError(f"cannot read {error.filename}: {error.strerror}") from error
+        return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)
 
 
 class Resources:
@@ -20,28 +57,37 @@ class Resources:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        place = config.device_ca
+        self._authority = _Fresh((place / CERTIFICATE, place / KEY), self._load_authority)
+        devices = (config.trusted("device"), config.trusted("factory"))
+        self._device_issuers = _Fresh(devices, lambda: load_certificates(devices[0]) + load_certificates(devices[1]))
+        operators = config.trusted("operator")
+        self._operator_issuers = _Fresh((operators,), lambda: load_certificates(operators))
 
     @cached_property
     def engine(self) -> Engine:
         """The ledger."""
         return open_ledger(self.config.ledger)
 
-    @cached_property
+    @property
     def authority(self) -> Authority:
         """The device CA, whose key signs."""
+        return self._authority.get()
+
+    @property
+    def device_issuers(self) -> tuple[x509.Certificate, ...]:
+        """The CAs whose leaves are devices."""
+        return self._device_issuers.get()
+
+    @property
+    def operator_issuers(self) -> tuple[x509.Certificate, ...]:
+        """The CAs whose leaves are operators."""
+        return self._operator_issuers.get()
+
+    def _load_authority(self) -> Authority:
         found = load_authority(self.config.device_ca, None)
         if found.site != self.config.site:
             raise StateError(
                 f"the CA in {self.config.device_ca} belongs to the site {found.site!r}: install this site's"
             )
         return found
-
-    @cached_property
-    def device_issuers(self) -> tuple[x509.Certificate, ...]:
-        """The CAs whose leaves are devices."""
-        return load_certificate(self.config.trusted("device")), load_certificate(self.config.trusted("factory"))
-
-    @cached_property
-    def operator_issuers(self) -> tuple[x509.Certificate, ...]:
-        """The CA whose leaves are operators."""
-        return (load_certificate(self.config.trusted("operator")),)

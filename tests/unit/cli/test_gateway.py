@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
 
 from fleetmint.cli import root
@@ -87,9 +88,12 @@ def test_the_ledger_of_another_gateway_is_refused(site, gateway):
 
 def test_ca_status_tells_which_ca_is_installed(site, gateway):
     fingerprint = keys.spki_sha256(site.device_ca.key.public_key()).hex()
-    assert gateway("ca-status", "--json") == {"installed": True, "spki_sha256": fingerprint}
+    found = gateway("ca-status", "--json")
+    assert (found["installed"], found["spki_sha256"], found["beside"]) == (True, fingerprint, [])
+    assert found["certificate_sha256"] == site.device_ca.certificate.fingerprint(hashes.SHA256()).hex()
     (site.config.device_ca / "ca.crt").unlink()
-    assert gateway("ca-status", "--json") == {"installed": False, "spki_sha256": None}
+    assert gateway("ca-status", "--json")["installed"] is False
+    assert gateway("ca-status", "--json")["spki_sha256"] is None
 
 
 def test_install_ca_puts_key_and_certificate_in_place_once(site, gateway):

@@ -26,7 +26,7 @@ def engine(site):
 
 
 def sign(site, engine, now, **options):
-    plan = plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now, **options)
+    plan = plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now, **options)
     plan.apply()
     return plan
 

@@ -92,7 +92,7 @@ def broker(site):
 
 def sign(site, now, **options):
     engine = open_ledger(site.config.ledger)
-    plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now, **options).apply()
+    plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now, **options).apply()
     engine.dispose()
 
 

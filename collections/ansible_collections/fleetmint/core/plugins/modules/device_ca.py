@@ -10,14 +10,16 @@ short_description: Install a gateway's device CA on it
 description:
   - Opens the encrypted key of the gateway's device CA on the controller and hands it to a command on the gateway, over
     the standard input of the SSH connection. It is in no file, no argument and no variable on the way.
-  - Does nothing when the gateway already holds that key.
+  - While another device CA takes its place, the gateway gets both, to sign the CRL of each; when the rollover has
+    ended, the old one is removed again.
+  - Does nothing when the gateway already holds what it should.
 options:
   gateway:
     description: Name of the gateway.
     type: str
     required: true
   status:
-    description: Command that prints C(installed) and C(spki_sha256) of what the gateway holds, as JSON.
+    description: Command that prints what the gateway holds, as JSON.
     type: list
     elements: str
     required: true
@@ -26,6 +28,15 @@ options:
     type: list
     elements: str
     required: true
+  retire:
+    description: Command that removes an earlier CA, whose SHA-256 of the public key is added as an argument.
+    type: list
+    elements: str
+    required: true
+  force:
+    description: Remove an earlier CA even when certificates of it are valid, which are then refused.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -46,11 +57,12 @@ EXAMPLES = r"""
     gateway: "{{ inventory_hostname }}"
     status: [/opt/fleetmint/bin/fleetmint, gateway, ca-status, --json]
     install: [/opt/fleetmint/bin/fleetmint, gateway, install-ca]
+    retire: [/opt/fleetmint/bin/fleetmint, gateway, retire-ca]
 """
 
 RETURN = r"""
 reasons:
-  description: Why it was installed.
+  description: What was done, one sentence each.
   type: list
   elements: str
   returned: success

@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a gateway is given of the site's CAs."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: shipped
+short_description: Certificates and CRLs that a gateway is given of the site's CAs
+description:
+  - Returns PEM text that follows from the directory of the CAs. While one CA takes the place of another, it holds both.
+options:
+  _terms:
+    description:
+      - C(devices.ca) or C(operators.ca) for what a door trusts; C(root), C(server), C(operator), C(factory) or
+        C(device) for the certificates of one kind of CA; with C(.crl) behind it, for root, operator and factory, for
+        their CRLs.
+    required: true
+  directory:
+    description: Directory of the CAs on the controller.
+    type: path
+    required: true
+  gateway:
+    description: Name of the gateway.
+    type: str
+    required: true
+author: The Fleetmint authors
+"""
+
+EXAMPLES = r"""
+- name: Show whom the devices' door trusts
+  ansible.builtin.debug:
+    msg: "{{ lookup('fleetmint.core.shipped', 'devices.ca', directory=fleet_ca_dir, gateway=inventory_hostname) }}"
+"""
+
+RETURN = r"""
+_raw:
+  description: One text for each term.
+  type: list
+  elements: str
+"""
+
+from pathlib import Path
+
+from ansible.errors import AnsibleError
+from ansible.plugins.lookup import LookupBase
+
+
+class LookupModule(LookupBase):
+    """The lookup fleetmint.core.shipped."""
+
+    def run(self, terms, variables=None, **kwargs):
+        """Return the content of each file that is asked for."""
+        self.set_options(var_options=variables, direct=kwargs)
+
+        from fleetmint.errors import FleetmintError
+        from fleetmint.pki.shipped import shipped
+
+        directory = Path(self.get_option("directory"))
+        try:
+            return [shipped(directory, self.get_option("gateway"), term).decode() for term in terms]
+        except FleetmintError as error:
+            raise AnsibleError(str(error)) from error

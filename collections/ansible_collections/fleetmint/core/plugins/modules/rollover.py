@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make one move of a rollover."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: rollover
+short_description: Bring a new device CA, server CA or root into service
+description:
+  - Makes one move of a rollover on the controller. What the gateways get follows from it, so they are brought up to
+    date between two moves, which playbooks/ca_rollover.yml does.
+  - A move that was made before is not made again, one that was interrupted is finished.
+options:
+  kind:
+    description: What is replaced.
+    type: str
+    choices: [device, server, root]
+    required: true
+  move:
+    description: Which move, if this kind has it.
+    type: str
+    choices: [introduce, switch, leave, retire]
+    required: true
+  gateways:
+    description: Names of the gateways whose CAs or certificates are concerned.
+    type: list
+    elements: str
+    required: true
+  issued:
+    description: Directory with the certificates of the gateways, to see under which CA they stand.
+    type: path
+    required: true
+  force:
+    description: Do not wait until devices could have heard of the server CA that comes into service.
+    type: bool
+    default: false
+  ceremony:
+    description: Whether the root was made in a ceremony, so that its key never comes here.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be done.
+  diff_mode:
+    support: full
+    description: Lists what is done.
+extends_documentation_fragment: fleetmint.core.authorities
+author: The Fleetmint authors
+"""
+
+EXAMPLES = r"""
+- name: Make new device CAs, which the gateways come to trust
+  fleetmint.core.rollover:
+    directory: "{{ fleet_ca_dir }}"
+    site: "{{ fleet_site }}"
+    passphrases: "{{ fleet_ca_passphrases }}"
+    kind: device
+    move: introduce
+    gateways: "{{ groups['gateways'] }}"
+    issued: "{{ fleet_state_dir }}/issued"
+"""
+
+RETURN = r"""
+reasons:
+  description: What was done, one sentence each.
+  type: list
+  elements: str
+  returned: success
+left:
+  description: What is left to do after this move, in words.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.fleetmint.core.plugins.module_utils.library import (
+    CA_OPTIONS,
+    carry_out,
+    hierarchy,
+    utc_now,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    options = {
+        **CA_OPTIONS,
+        "kind": {"type": "str", "choices": ["device", "server", "root"], "required": True},
+        "move": {"type": "str", "choices": ["introduce", "switch", "leave", "retire"], "required": True},
+        "gateways": {"type": "list", "elements": "str", "required": True},
+        "issued": {"type": "path", "required": True},
+        "force": {"type": "bool", "default": False},
+        "ceremony": {"type": "bool", "default": False},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+
+    def make_plan():
+        from pathlib import Path
+
+        from fleetmint.pki.rollover import Rollover, plan_move
+
+        params = module.params
+        rollover = Rollover(
+            hierarchy(module),
+            params["kind"],
+            params["gateways"],
+            Path(params["issued"]),
+            params["force"],
+            params["ceremony"],
+        )
+        return plan_move(rollover, params["move"], utc_now())
+
+    carry_out(module, make_plan)
+
+
+if __name__ == "__main__":
+    main()

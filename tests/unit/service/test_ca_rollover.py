@@ -1,0 +1,224 @@
+"""A gateway while its device CA is replaced: two CAs, two lists, one that issues."""
+
+import base64
+import json
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from gateway_site import environ, make_csr, new_key
+
+from fleetmint.cli import root
+from fleetmint.errors import PublishError
+from fleetmint.pki import generations, keys, revocation
+from fleetmint.pki.authority import pem
+from fleetmint.pki.chain import issued_by
+from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.shipped import shipped
+from fleetmint.service import device_ca
+from fleetmint.service.bundles import read_bundle, read_lists
+
+DEVICES = "devices"
+
+
+@pytest.fixture
+def gateway(site, monkeypatch):
+    """Run a command; raise what it raises, return the object it printed."""
+    monkeypatch.setenv("FLEETMINT_CONFIG", str(site.config_path))
+
+    def run(*arguments, data=b""):
+        result = CliRunner().invoke(root, ["gateway", *arguments, "--json"], input=data, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return run
+
+
+@pytest.fixture
+def roll(site, gateway, now):
+    """Make a move on the controller, and bring to the gateway what follows, as the play does."""
+
+    def follow(move):
+        plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), move, now).apply()
+        ca = site.hierarchy.directory
+        for name in ("device", "factory"):
+            (site.config.trusted(name)).write_bytes(shipped(ca, "gateway", name))
+        names = generations.generations(ca, "device-gateway")
+        if len(names) > 1:
+            for each in names:
+                gateway("install-ca", "--beside", data=ca_pem(site.hierarchy.authority(each)))
+        gateway("install-ca", data=ca_pem(site.hierarchy.authority("device-gateway")))
+
+    return follow
+
+
+@pytest.fixture
+def refused(site):
+    """Run a command that is refused, and return why."""
+
+    def run(*arguments, data=b"") -> str:
+        result = CliRunner().invoke(root, ["gateway", *arguments], input=data)
+        assert result.exit_code == 1
+        return result.output
+
+    return run
+
+
+def ca_pem(authority) -> bytes:
+    return pem(authority.certificate) + keys.plain_pem(authority.key)
+
+
+def spki(authority) -> str:
+    return keys.spki_sha256(authority.key.public_key()).hex()
+
+
+@pytest.fixture
+def enrol(site, client):
+    def run(device) -> x509.Certificate:
+        token = site.register(datetime.now(UTC).replace(microsecond=0), device)[device]
+        body = {"device": device, "token": token, "csr": base64.b64encode(make_csr(new_key())).decode()}
+        answer = client.post("/v1/enrol", json=body, environ_base=environ(DEVICES))
+        assert answer.status_code == 200, answer.json
+        return x509.load_der_x509_certificate(base64.b64decode(answer.json["certificate"]))
+
+    return run
+
+
+def lists(site) -> dict[str, set[int]]:
+    """What each list of the device CAs revokes, by the name of its CA."""
+    return {
+        crl.issuer.rfc4514_string().partition(",")[0].removeprefix("CN="): {row.serial_number for row in crl}
+        for crl in read_lists(site.config.device_crl, "CRL")
+    }
+
+
+OLD, NEW = "test device CA of gateway", "test device CA of gateway G2"
+
+
+def test_the_service_issues_with_the_new_ca_without_a_restart_and_knows_devices_of_both(site, client, enrol, roll):
+    old_ca = site.device_ca
+    old = enrol("lamp-000001")
+    roll("introduce")
+    during = enrol("lamp-000002")
+    roll("switch")
+    new = enrol("lamp-000003")
+    assert [issued_by(leaf, old_ca.certificate) for leaf in (old, during, new)] == [True, True, False]
+    assert issued_by(new, site.device_ca.certificate)
+    for leaf in (old, during, new):
+        assert client.get("/", environ_base=environ(DEVICES, leaf)).status_code == 200
+
+
+def test_a_retry_of_an_enrolment_before_the_switch_gets_its_certificate_after_it(site, client, roll, now):
+    token = site.register(now, "lamp-000001")["lamp-000001"]
+    csr = base64.b64encode(make_csr(new_key())).decode()
+    body = {"device": "lamp-000001", "token": token, "csr": csr}
+    roll("introduce")
+    first = client.post("/v1/enrol", json=body, environ_base=environ(DEVICES)).json
+    roll("switch")
+    assert client.post("/v1/enrol", json=body, environ_base=environ(DEVICES)).json == first
+
+
+def test_each_list_holds_what_its_own_ca_signed_and_both_go_on_after_the_switch(site, gateway, enrol, roll):
+    old = enrol("lamp-000001")
+    roll("introduce")
+    gateway("sign-crl")
+    assert lists(site) == {OLD: set(), NEW: set()}
+    roll("switch")
+    new = enrol("lamp-000002")
+    for device in ("lamp-000001", "lamp-000002"):
+        gateway("revoke", device)
+    gateway("sign-crl")
+    assert lists(site) == {NEW: {new.serial_number}, OLD: {old.serial_number}}
+    assert gateway("sign-crl")["changed"] is False
+
+
+def test_only_the_list_that_changed_is_signed_again(site, gateway, enrol, roll):
+    enrol("lamp-000001")
+    roll("introduce")
+    roll("switch")
+    gateway("sign-crl")
+    before = read_lists(site.config.device_crl, "CRL")
+    gateway("revoke", "lamp-000001")
+    gateway("sign-crl")
+    after = read_lists(site.config.device_crl, "CRL")
+    assert revocation.crl_pem(after[0]) == revocation.crl_pem(before[0])
+    assert revocation.crl_number(after[1]) == revocation.crl_number(before[1]) + 1
+
+
+def test_a_door_without_the_list_of_a_ca_that_it_trusts_stays_as_it_was(site, gateway, roll, now):
+    gateway("sign-crl")
+    assert len(read_bundle(site.config, DEVICES, now=now).lists) == 3
+    roll("introduce")
+    with pytest.raises(PublishError, match="holds no CRL of test device CA of gateway G2"):
+        read_bundle(site.config, DEVICES, now=now)
+    gateway("sign-crl")
+    assert list(read_bundle(site.config, DEVICES, now=now).lists) == ["root", "device", "device-2", "factory"]
+
+
+def test_the_old_ca_is_not_removed_while_its_certificates_are_valid_unless_forced(site, gateway, refused, enrol, roll):
+    old_ca, leaf = spki(site.device_ca), enrol("lamp-000001")
+    roll("introduce")
+    roll("switch")
+    enrol("lamp-000002")
+    end = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
+    assert f"the old device CA has 1 valid certificate, the last until {end}" in refused("retire-ca", old_ca)
+    assert gateway("retire-ca", "--force", "--check", old_ca)["changed"] is True
+    assert old_ca in device_ca.beside(site.config.device_ca)
+    gateway("revoke", "lamp-000001")
+    assert gateway("retire-ca", old_ca)["changed"] is True
+    assert gateway("retire-ca", old_ca)["changed"] is False
+    roll("retire")
+    gateway("sign-crl")
+    assert list(lists(site)) == [NEW]
+
+
+def test_the_copy_of_the_ca_that_issues_is_removed_without_a_question(site, gateway, enrol, roll):
+    roll("introduce")
+    roll("switch")
+    enrol("lamp-000001")
+    mine = spki(site.device_ca)
+    assert gateway("retire-ca", mine)["changed"] is True
+    assert gateway("ca-status")["spki_sha256"] == mine
+
+
+def test_another_ca_is_installed_only_when_the_old_one_is_kept_beside(site, gateway, refused, now):
+    plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), "introduce", now).apply()
+    new = ca_pem(site.hierarchy.authority("incoming/device-gateway"))
+    assert "another device CA is installed" in refused("install-ca", data=new)
+    gateway("install-ca", "--beside", data=new)
+    assert "another device CA is installed" in refused("install-ca", data=new)
+    gateway("install-ca", "--beside", data=ca_pem(site.device_ca))
+    assert gateway("install-ca", data=new)["changed"] is True
+
+
+def test_between_the_new_key_and_the_new_certificate_the_service_goes_on_with_the_old_ones(site, enrol, now):
+    enrol("lamp-000001")
+    plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), "introduce", now).apply()
+    new = site.hierarchy.authority("incoming/device-gateway")
+    key = site.config.device_ca / "ca.key"
+    key.unlink()
+    key.write_bytes(keys.plain_pem(new.key))
+    assert issued_by(enrol("lamp-000002"), site.device_ca.certificate)
+    (site.config.device_ca / "ca.crt").write_bytes(pem(new.certificate))
+    assert issued_by(enrol("lamp-000003"), new.certificate)
+
+
+def test_half_a_ca_beside_counts_as_none_and_is_installed_again(site, gateway, roll):
+    roll("introduce")
+    mine = spki(site.device_ca)
+    (site.config.device_ca / "beside" / mine / "ca.crt").unlink()
+    assert mine not in device_ca.beside(site.config.device_ca)
+    assert gateway("install-ca", "--beside", data=ca_pem(site.device_ca))["changed"] is True
+    assert mine in device_ca.beside(site.config.device_ca)
+
+
+def test_no_copy_of_a_key_stays_when_it_is_over(site, gateway, roll):
+    roll("introduce")
+    roll("switch")
+    for each in list(device_ca.beside(site.config.device_ca)):
+        gateway("retire-ca", each)
+    assert not [path for path in site.config.device_ca.rglob("*") if path.is_file() and "beside" in path.parts]
+    shutil.rmtree(site.config.device_ca / "beside")
+    assert gateway("ca-status")["beside"] == []
