@@ -345,6 +345,9 @@ def _advance_root(rollover: Rollover) -> None:
     hierarchy = rollover.hierarchy
     if hierarchy.root_is_elsewhere:
         medium = hierarchy.key_path(ROOT).parent
+        if (medium / INCOMING / KEY).exists() and (medium / revocation.CRL).exists():
+            files.make_private_dir(medium / OUTGOING)
+            _rename(medium / revocation.CRL, medium / OUTGOING / revocation.CRL)
         for file in (KEY, CERTIFICATE):
             if not (medium / INCOMING / file).exists():
                 continue

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
-from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.ledger import audit
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.pki import compat, revocation
-from fleetmint.pki.authority import KEY, load_certificate
+from fleetmint.pki.authority import KEY, load_certificates
+from fleetmint.pki.chain import title
+from fleetmint.service.bundles import read_lists
 from fleetmint.service.config import Config
+from fleetmint.service.device_ca import BESIDE
 
 _PUBLISH = "`systemctl start fleetmint-crl` signs and publishes it"
 _PRIVATE_KEY = b"PRIVATE KEY-----"
@@ -33,33 +35,39 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
     path = config.crl(name)
     mend = _PUBLISH if name == "device" else "`ansible-playbook playbooks/gateway.yml --tags service,certificates`"
     try:
-        crl = revocation.load_crl(files.read(path, "CRL"), str(path))
-        issuer = load_certificate(config.trusted(name))
+        lists = read_lists(path, "CRL")
+        issuers = load_certificates(config.trusted(name))
     except StateError as error:
         return [Finding(str(error), mend)]
     found = []
-    if not revocation.signed_by(crl, issuer):
-        found.append(Finding(f"{path} is not signed by the {name} CA of this gateway", mend))
-    if compat.next_update(crl) <= now:
-        found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
-    listed = {entry.serial_number for entry in crl}
-    missing = [entry.serial for entry in revoked_certificates(connection, name) if entry.serial not in listed]
-    for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
-        remedy = (
-            mend if name == "device" else f"on the controller `fleetmint revoke {serial:x} --ca factory`, then {mend}"
-        )
-        found.append(Finding(f"{path} does not revoke {serial:x} of {device}, which the ledger does", remedy))
+    for issuer in issuers:  # several while one CA takes the place of another
+        if not any(revocation.signed_by(crl, issuer) for crl in lists):
+            found.append(Finding(f"{path} holds no CRL of {title(issuer)}", mend))
+    for crl in lists:
+        signer = next((issuer for issuer in issuers if revocation.signed_by(crl, issuer)), None)
+        if signer is None:
+            found.append(Finding(f"{path} is not signed by the {name} CA of this gateway", mend))
+        if compat.next_update(crl) <= now:
+            found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
+        listed = {entry.serial_number for entry in crl}
+        wanted = revoked_certificates(connection, name, signer if len(lists) > 1 else None)
+        missing = [entry.serial for entry in wanted if entry.serial not in listed]
+        for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
+            by_hand = f"on the controller `fleetmint revoke {serial:x} --ca factory`, then {mend}"
+            finding = f"{path} does not revoke {serial:x} of {device}, which the ledger does"
+            found.append(Finding(finding, mend if name == "device" else by_hand))
     return found
 
 
 def _of_keys(config: Config) -> list[Finding]:
-    """The key of the device CA is the only one here, and only its owner may read it."""
+    """The keys of the device CAs are the only ones here, and only their owner may read them."""
     found = []
-    key = config.device_ca / KEY
-    if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
-        found.append(Finding(f"others may read {key}", f"chmod 400 {key}, and think about who could have read it"))
+    keys = [config.device_ca / KEY, *(config.device_ca / BESIDE).glob(f"*/{KEY}")]
+    for key in keys:
+        if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
+            found.append(Finding(f"others may read {key}", f"chmod 400 {key}, and think about who could have read it"))
     for path in _files(config.trust, config.crls, config.device_ca, config.device_crl.parent):
-        if path != key and _PRIVATE_KEY in _content(path):
+        if path not in keys and _PRIVATE_KEY in _content(path):
             found.append(
                 Finding(
                     f"there is a private key in {path}, where none belongs",

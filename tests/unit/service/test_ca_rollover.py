@@ -18,6 +18,7 @@ from fleetmint.pki.chain import issued_by
 from fleetmint.pki.rollover import Rollover, plan_move
 from fleetmint.pki.shipped import shipped
 from fleetmint.service import device_ca
+from fleetmint.service.audit import findings
 from fleetmint.service.bundles import read_bundle, read_lists
 
 DEVICES = "devices"
@@ -222,3 +223,16 @@ def test_no_copy_of_a_key_stays_when_it_is_over(site, gateway, roll):
     assert not [path for path in site.config.device_ca.rglob("*") if path.is_file() and "beside" in path.parts]
     shutil.rmtree(site.config.device_ca / "beside")
     assert gateway("ca-status")["beside"] == []
+
+
+def test_the_audit_has_no_findings_during_a_rollover_and_misses_the_list_of_either_ca(site, gateway, enrol, roll, now):
+    enrol("lamp-000001")
+    roll("introduce")
+    roll("switch")
+    gateway("revoke", "lamp-000001")
+    gateway("sign-crl")
+    with site.reading() as connection:
+        assert findings(site.config, connection, now) == ()
+        newer, _ = read_lists(site.config.device_crl, "CRL")
+        site.config.device_crl.write_bytes(revocation.crl_pem(newer))
+        assert "holds no CRL of test device CA of gateway" in str(findings(site.config, connection, now)[0])

@@ -25,7 +25,7 @@ def audit(site, now):
 def sign(site, now):
     def run():
         engine = open_ledger(site.config.ledger)
-        plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now).apply()
+        plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now).apply()
         engine.dispose()
 
     return run
