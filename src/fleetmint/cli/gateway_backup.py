@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fleetmint import files
-from fleetmint.pki.authority import load_authority
+from fleetmint.service import device_ca
 from fleetmint.service.backup import make_backup, plan_restore
 from fleetmint.service.clock import utc_now
 from fleetmint.service.config import config_path, load_config
@@ -52,7 +52,7 @@ def restore(
     config = load_config(ctx.obj or config_path())
     plan = plan_restore(
         config,
-        load_authority(config.device_ca, None),
+        device_ca.authorities(config.device_ca),
         files.read(path, "backup"),
         utc_now(),
         crls={str(crl): files.read(crl, "CRL") for crl in crls},

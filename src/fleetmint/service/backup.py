@@ -1,7 +1,7 @@
 """A gateway's backup, and what has to happen to an older ledger before a gateway may go on with it.
 
     backup.tar    ledger.sqlite     the ledger, as SQLite's backup API copies it from under a running service
-                  device-crl.pem    the device CA's CRL, when there is one
+                  device-crl.pem    the device CAs' CRLs, when there are any
 
 It holds no key: tokens are hashes, and the device CA is on the controller. A ledger that comes back is older than the
 world. So everything that the newest CRL revokes is revoked in it again, the numbers of the CRLs go on above any that
@@ -13,7 +13,7 @@ import sqlite3
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from fleetmint.ledger.schema import REVOKED, SCHEMA_VERSION, UNUSED, certificate
 from fleetmint.pki import keys, revocation
 from fleetmint.pki.authority import Authority, load_certificate
 from fleetmint.plan import Plan
+from fleetmint.service.bundles import parse_lists, read_lists
 from fleetmint.service.clock import refuse_wrong_clock
 from fleetmint.service.config import Config
 from fleetmint.service.device_crl import plan_device_crl
@@ -71,7 +72,7 @@ def make_backup(config: Config) -> bytes:
 
 def plan_restore(
     config: Config,
-    authority: Authority,
+    authorities: Sequence[Authority],
     backup: bytes,
     now: datetime,
     *,
@@ -79,9 +80,9 @@ def plan_restore(
     keep_tokens: bool = False,
     replace: bool = False,
 ) -> Plan:
-    """Plan to go on with the ledger in `backup`, under the device CA that is installed here.
+    """Plan to go on with the ledger in `backup`, under the device CAs that are installed here, the one in use first.
 
-    `crls` holds further lists of that CA by where they come from, PEM or DER: the newest one has the last word. With
+    `crls` holds further lists of theirs by where they come from, PEM or DER: the newest one has the last word. With
     `keep_tokens` unused tokens stay good, which is right when the old gateway had ended its work before the backup. A
     ledger that is here is replaced only with `replace`, and kept beside it.
 
@@ -95,19 +96,17 @@ def plan_restore(
             " which forgets what was issued since, give --replace"
         )
     content = _read(backup)
-    newest = _newest(config, authority, content, crls or {})
-    lists = [newest] if newest is not None else []
-    lists += _factory_list(config)
+    found = _lists(config, authorities, content, crls or {})
+    newest = [_newest(found, authority) for authority in authorities]
+    kept = [crl for crl in newest if crl is not None]
+    lists = [*kept, *_factory_list(config)]
     with _opened(content.ledger) as (engine, _):
         _check(engine, config)
         with reading(engine) as connection:
             gone = sorted(_gone(connection, lists))
             void = 0 if keep_tokens else _unused(connection)
             number = _devices(connection)
-    above = 0 if newest is None else revocation.crl_number(newest)
-    last = keep_tokens or (newest is not None and (content.crl is None or above > _number(content.crl)))
-    if not last:  # nobody says that this is the newest, and numbers must not come twice
-        above += _GAP
+    above = [_above(crl, authority, content, keep_tokens) for crl, authority in zip(newest, authorities, strict=True)]
     reasons = [f"restore the ledger with {number} devices"]
     reasons += [f"revoke {device}, as the newest CRL does" for device in gone]
     reasons += [f"end {void} unused tokens, which may have been used since"] if void else []
@@ -115,20 +114,22 @@ def plan_restore(
     def restore() -> None:
         with _opened(content.ledger) as (engine, staged):
             with writing(engine) as connection:
-                refuse_wrong_clock(connection, authority, now)
-                _bring_up_to_date(connection, authority, lists, above, now, keep_tokens=keep_tokens)
+                refuse_wrong_clock(connection, authorities[0], now)
+                numbers = dict(zip((_issuer(authority) for authority in authorities), above, strict=True))
+                _bring_up_to_date(connection, lists, numbers, now, keep_tokens=keep_tokens)
             engine.dispose()  # the last connection brings everything into the one file
             data = staged.read_bytes()
         if path.exists():
             _put_aside(path, now)
         # The list before the ledger: it may revoke what the ledger has never heard of, and the next one builds on it.
-        if newest is not None:
+        if kept:
             files.make_private_dir(config.device_crl.parent)
-            files.write_atomically(config.device_crl, revocation.crl_pem(newest), files.PUBLIC_FILE)
+            data_of_lists = b"".join(revocation.crl_pem(crl) for crl in kept)
+            files.write_atomically(config.device_crl, data_of_lists, files.PUBLIC_FILE)
         files.write_atomically(path, data)
         ledger = open_ledger(config.ledger)
         try:
-            plan_device_crl(ledger, authority, config.device_crl, now=now, force=True).apply()
+            plan_device_crl(ledger, authorities, config.device_crl, now=now, force=True).apply()
             with reading(ledger) as connection:
                 revoked = [entry.serial for name in ISSUERS for entry in revoked_certificates(connection, name)]
             begin_without_sessions(config, revoked)
@@ -138,15 +139,14 @@ def plan_restore(
     return Plan(
         tuple(reasons),
         restore,
-        facts={"devices": number, "revoked": gone, "void": void, "crl": above},
+        facts={"devices": number, "revoked": gone, "void": void, "crl": above[0]},
     )
 
 
 def _bring_up_to_date(
     connection: Connection,
-    authority: Authority,
     lists: Sequence[x509.CertificateRevocationList],
-    above: int,
+    numbers: Mapping[str, int],
     now: datetime,
     *,
     keep_tokens: bool,
@@ -160,15 +160,17 @@ def _bring_up_to_date(
         void = _unused(connection)
         # ended, not taken away: a device that is registered has a token, if only one that a new one may replace
         connection.execute(update(tokens).where(tokens.c.state == UNUSED).values(expires_at=now))
-    issuer = keys.spki_sha256(authority.key.public_key()).hex()
-    number = take_crl_number(connection, issuer, at_least=max(above, last_crl_number(connection, issuer)))
+    taken = [
+        take_crl_number(connection, issuer, at_least=max(above, last_crl_number(connection, issuer)))
+        for issuer, above in numbers.items()
+    ]
     events.append(
         connection,
         at=now,
         actor="restore",
         kind="restore",
         subject="ledger",
-        detail={"revoked": sorted(gone), "void_tokens": void, "crl_number": number},
+        detail={"revoked": sorted(gone), "void_tokens": void, "crl_number": taken[0]},
     )
 
 
@@ -181,10 +183,6 @@ def _gone(connection: Connection, lists: Sequence[x509.CertificateRevocationList
     return {str(device): listed[serial] for serial, device in rows if serial in listed}
 
 
-def _number(crl: bytes) -> int:
-    return revocation.crl_number(revocation.load_crl(crl, "the CRL in the backup"))
-
-
 def _unused(connection: Connection) -> int:
     found: int = connection.execute(select(func.count()).where(tokens.c.state == UNUSED)).scalar_one()
     return found
@@ -195,30 +193,55 @@ def _devices(connection: Connection) -> int:
     return found
 
 
-def _newest(
-    config: Config, authority: Authority, content: _Content, given: Mapping[str, bytes]
-) -> x509.CertificateRevocationList | None:
-    """Return the newest CRL of the device CA: from the backup, from this gateway, or given along."""
+def _lists(
+    config: Config, authorities: Sequence[Authority], content: _Content, given: Mapping[str, bytes]
+) -> list[x509.CertificateRevocationList]:
+    """Return every CRL of these device CAs: from the backup, from this gateway, and given along."""
     sources = dict(given)
     if content.crl is not None:
         sources["the backup"] = content.crl
     found = []
     for where, data in sources.items():
-        crl = revocation.read_crl(data, f"the CRL in {where}")
-        if not revocation.signed_by(crl, authority.certificate):
+        mine = _of(authorities, parse_lists(data, f"the CRL in {where}"))
+        if not mine:
             raise StateError(
                 f"the CRL in {where} is not signed by the device CA of this gateway: a ledger goes on only under the CA"
                 " that signed what is in it; install that one, or register the devices anew"
             )
-        found.append(crl)
+        found += mine
     if config.device_crl.exists():
-        try:
-            own = revocation.load_crl(files.read(config.device_crl, "CRL"), str(config.device_crl))
-        except StateError:
-            pass  # damaged, and about to be signed anew
-        else:
-            found += [own] * revocation.signed_by(own, authority.certificate)
-    return max(found, key=revocation.crl_number, default=None)
+        # damaged, it is about to be signed anew
+        with suppress(StateError):
+            found += _of(authorities, read_lists(config.device_crl, "CRL"))
+    return found
+
+
+def _of(
+    authorities: Sequence[Authority], lists: Sequence[x509.CertificateRevocationList]
+) -> list[x509.CertificateRevocationList]:
+    return [crl for crl in lists if any(revocation.signed_by(crl, one.certificate) for one in authorities)]
+
+
+def _newest(
+    lists: Sequence[x509.CertificateRevocationList], authority: Authority
+) -> x509.CertificateRevocationList | None:
+    return max(_of([authority], lists), key=revocation.crl_number, default=None)
+
+
+def _above(
+    newest: x509.CertificateRevocationList | None, authority: Authority, content: _Content, keep_tokens: bool
+) -> int:
+    """Return the number that the next CRL of a device CA has to exceed."""
+    above = 0 if newest is None else revocation.crl_number(newest)
+    backed_up = parse_lists(content.crl, "the CRL in the backup") if content.crl is not None else ()
+    then = _newest(backed_up, authority)
+    if keep_tokens or (newest is not None and (then is None or above > revocation.crl_number(then))):
+        return above
+    return above + _GAP  # nobody says that this is the newest, and numbers must not come twice
+
+
+def _issuer(authority: Authority) -> str:
+    return keys.spki_sha256(authority.key.public_key()).hex()
 
 
 def _factory_list(config: Config) -> list[x509.CertificateRevocationList]:

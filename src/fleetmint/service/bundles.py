@@ -62,11 +62,17 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
 
 def read_lists(path: Path, what: str) -> tuple[x509.CertificateRevocationList, ...]:
     """Return the CRLs in a file, at least one; raise StateError naming it when anything in it is no CRL."""
-    data = files.read(path, what)
+    return parse_lists(files.read(path, what), str(path))
+
+
+def parse_lists(data: bytes, what: str) -> tuple[x509.CertificateRevocationList, ...]:
+    """Return the CRLs in `data`, PEM or one as DER; raise StateError naming `what` when anything in it is no CRL."""
     blocks = _PEM_BLOCK.findall(data)
-    if not blocks or data.count(b"-----BEGIN") != len(blocks):
-        raise StateError(f"{path} is no CRL: sign it again, or restore it from a backup")
-    return tuple(revocation.load_crl(block, str(path)) for block in blocks)
+    if b"-----BEGIN" not in data:
+        return (revocation.read_crl(data, what),)
+    if data.count(b"-----BEGIN") != len(blocks):
+        raise StateError(f"{what} is no CRL: sign it again, or restore it from a backup")
+    return tuple(revocation.load_crl(block, what) for block in blocks)
 
 
 def _check(

@@ -64,7 +64,7 @@ def enrolled(engine, site, device, token, key, now):
 
 
 def sign(site, engine, now, **options):
-    plan_device_crl(engine, site.device_ca, site.config.device_crl, now=now, **options).apply()
+    plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now, **options).apply()
     return crl_of(site)
 
 
@@ -88,7 +88,7 @@ def status(site):
 
 
 def restore(pi, backup, now, **options):
-    plan = plan_restore(pi.config, pi.device_ca, backup, now, **options)
+    plan = plan_restore(pi.config, [pi.device_ca], backup, now, **options)
     plan.apply()
     return plan
 
@@ -175,7 +175,7 @@ def test_the_ledger_that_is_replaced_is_kept(site, engine, fleet, now):
     backup = make_backup(site.config)
     live = take_off(site, engine, "lamp-000001", now + HOUR)
     with pytest.raises(StateError, match=r"goes on with its own ledger.*--replace"):
-        plan_restore(site.config, site.device_ca, backup, now + HOUR)
+        plan_restore(site.config, [site.device_ca], backup, now + HOUR)
     engine.dispose()
     restore(site, backup, now + 2 * HOUR, replace=True)
     assert status(site)["lamp-000001"] == "revoked"
@@ -225,7 +225,7 @@ def test_a_backup_of_another_gateway_is_refused(site, fleet, new_pi, now):
     text = new_pi.config_path.read_text().replace('gateway = "gateway"', 'gateway = "second"')
     new_pi.config_path.write_text(text)
     with pytest.raises(StateError, match="the backup has owner 'gateway', and this gateway is 'second'"):
-        plan_restore(load_config(new_pi.config_path), new_pi.device_ca, backup, now)
+        plan_restore(load_config(new_pi.config_path), [new_pi.device_ca], backup, now)
 
 
 def test_a_list_of_another_ca_is_refused(site, fleet, new_pi, now):
@@ -234,7 +234,7 @@ def test_a_list_of_another_ca_is_refused(site, fleet, new_pi, now):
         site.hierarchy.authority("factory"), [], number=9, now=now, lifetime=timedelta(days=7)
     )
     with pytest.raises(StateError, match="the CRL in x is not signed by the device CA of this gateway"):
-        plan_restore(new_pi.config, new_pi.device_ca, backup, now, crls={"x": revocation.crl_pem(factory)})
+        plan_restore(new_pi.config, [new_pi.device_ca], backup, now, crls={"x": revocation.crl_pem(factory)})
 
 
 def test_a_clock_before_the_last_event_restores_nothing(site, fleet, new_pi, now, snapshot):
