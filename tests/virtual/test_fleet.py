@@ -79,8 +79,8 @@ def test_a_process_that_only_has_the_number_of_a_board_is_left_alone(state):
 
 
 def test_a_board_that_does_not_start_is_an_error_with_its_reason(state):
-    with pytest.raises(fleet.FleetError, match=r"board 1 did not start: .*invalid choice: 'esp8266'"):
-        fleet.up(state, 1, ["--chip", "esp8266"])
+    with pytest.raises(fleet.FleetError, match=r"board 1 did not start: .*invalid choice: 'esp31'"):
+        fleet.up(state, 1, ["--chip", "esp31"])
 
 
 def test_a_fleet_without_boards_is_refused(state):
