@@ -16,6 +16,7 @@ import click
 from fleetmint import files
 from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.handover import handover, register
+from fleetmint.cli.labels import labels
 from fleetmint.cli.output import examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, passphrases_option, read_values, state_option
 from fleetmint.cli.wifi import open_wifi_source
@@ -42,6 +43,7 @@ _check = click.option("--check", is_flag=True, help="Say what would change, and 
         "fleetmint batch register spring",
         "fleetmint batch show spring",
         "fleetmint batch handover spring",
+        "fleetmint batch labels spring --out spring.pdf",
         "fleetmint batch export spring --out spring.csv",
         "fleetmint batch shred spring",
     )
@@ -52,6 +54,7 @@ def batch() -> None:
 
 batch.add_command(register)
 batch.add_command(handover)
+batch.add_command(labels)
 
 
 @batch.command(

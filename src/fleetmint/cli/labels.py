@@ -1,0 +1,60 @@
+"""`fleetmint batch labels`: labels to print."""
+
+from pathlib import Path
+
+import click
+
+from fleetmint import files
+from fleetmint.cli.door import ledger_option, ledger_url
+from fleetmint.cli.handover import directory_of
+from fleetmint.cli.output import examples
+from fleetmint.cli.site import state_option
+from fleetmint.errors import StateError
+from fleetmint.factory import labels as sheets
+from fleetmint.factory import overview
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint batch labels spring --out spring.pdf",
+        "fleetmint batch labels spring --only burned --size 40x20 --format svg --out spring.svg",
+    )
+)
+@click.argument("name")
+@state_option
+@ledger_option
+@click.option(
+    "--format", "form", type=click.Choice(sheets.FORMATS), default="pdf", show_default=True, help="Of the file."
+)
+@click.option("--size", default="50x25", show_default=True, metavar="WxH", help="Of a label, in millimetres.")
+@click.option("--only", metavar="STATE", help="Labels of devices in this state only, such as burned.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="File, or - for stdout.",
+)
+def labels(name: str, state: Path, url: str | None, form: str, size: str, only: str | None, out: Path) -> None:
+    """Make a sheet with a label for each device of the batch NAME: A4, for scissors or a printer of labels.
+
+    On a label are the id, product and hardware, the serial and, once the device is burned, the MAC; its QR code says
+    id and serial. No secret. Print it at 100 %.
+    """
+    wanted = sheets.Size.parse(size)
+    rows = [
+        row
+        for row in overview.devices(directory_of(state, name), ledger_url(state, url))
+        if only in (None, row["state"])
+    ]
+    if not rows:
+        raise StateError(f"there is no device of {name} that is {only}: `fleetmint batch show {name}` lists them")
+    made = sheets.table(rows) if form == "csv" else _sheet(form, [sheets.label(row) for row in rows], wanted)
+    if str(out) == "-":
+        click.echo(made, nl=False)
+        return
+    files.write_atomically(out, made)
+    click.echo(f"{out}: {len(rows)} labels", err=True)
+
+
+def _sheet(form: str, found: list[sheets.Label], size: sheets.Size) -> bytes:
+    return sheets.pdf(found, size) if form == "pdf" else sheets.svg(found, size)
