@@ -20,6 +20,9 @@ all:
     gateways:
       hosts:
         gateway:
+      vars: # nobody answers there
+        ansible_host: 127.0.0.1
+        ansible_port: 1
   vars:
     fleet_site: test
     fleet_gateway_names: [gateway.example]
@@ -137,6 +140,10 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
     assert play("ca.yml", **root)[0]
     assert not play("ca.yml", **root)[0]
     assert (state / "ca/device-second/ca.crt").exists()
+    _, printed = play("site.yml", code=4, **root)
+    assert "Waiting for the root" not in printed
+    assert "waits for the root" not in printed
+    assert printed.count("UNREACHABLE!") == 2
 
 
 def test_a_root_on_a_medium_is_away_on_ordinary_days(play, tmp_path):

@@ -54,10 +54,10 @@ class Role:
             autoescape=False,  # noqa: S701 - configuration, not HTML
         )
         known = {**SITE, **self.defaults, **self.read("vars/main.yml"), **changed}
-        for _ in range(DEPTH):
-            known = {
-                name: found for name, value in known.items() if (found := _try(environment, value, known)) is not None
-            }
+        for _ in range(DEPTH):  # what cannot be rendered yet may stand on something that is rendered next
+            tried = {name: _try(environment, value, known) for name, value in known.items()}
+            known = {name: known[name] if found is None else found for name, found in tried.items()}
+        known = {name: known[name] for name, found in tried.items() if found is not None}
         return environment.get_template(template).render(known)
 
 

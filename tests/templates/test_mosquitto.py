@@ -78,3 +78,15 @@ def test_the_trial_touches_neither_ports_nor_database_of_the_running_broker(mosq
     caught = listeners((tmp_path / "caught").read_text())
     assert all(name.startswith("0 /") and not name.startswith("0 /run") for name in caught if name)
     assert caught[""]["persistence"] == "false"
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "key"), [("server", "ECDSA", "mosquitto"), ("server-rsa", "RSA", "mosquitto-rsa")]
+)
+def test_ciphers_and_key_fit_the_certificate(mosquitto, profile, kind, key):
+    found = listeners(mosquitto.render(CONF, mosquitto_certificate_profile=profile))
+    ciphers = found["8883"]["ciphers"].split(":")
+    assert len(ciphers) == 3
+    assert all(cipher.startswith(f"ECDHE-{kind}-") for cipher in ciphers)
+    for port in ("8883", "8884"):
+        assert found[port]["keyfile"] == f"/etc/mosquitto/fleetmint/private/{key}.key"

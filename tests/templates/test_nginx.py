@@ -74,3 +74,13 @@ def test_only_enrolment_is_limited_in_rate(found):
 
 def test_a_machine_without_ipv6_listens_on_ipv4_only(nginx):
     assert "[::]" not in nginx.render(CONF, nginx_addresses=["0.0.0.0"])  # noqa: S104
+
+
+@pytest.mark.parametrize(("profile", "kind", "key"), [("server", "ECDSA", "nginx"), ("server-rsa", "RSA", "nginx-rsa")])
+def test_ciphers_and_key_fit_the_certificate(nginx, profile, kind, key):
+    text = nginx.render(CONF, nginx_certificate_profile=profile)
+    ciphers = one(text, "ssl_ciphers").split(":")
+    assert len(ciphers) == 3
+    assert all(re.fullmatch(rf"ECDHE-{kind}-(AES\d+-GCM-SHA\d+|CHACHA20-POLY1305)", cipher) for cipher in ciphers)
+    for block in (servers(text)["443"], servers(text)["8443"]):
+        assert one(block, "ssl_certificate_key") == f"/etc/nginx/fleetmint/{key}.key"

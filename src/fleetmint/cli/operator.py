@@ -60,7 +60,9 @@ def operator() -> None:
 @operator.command(
     "add",
     epilog=examples(
-        "fleetmint operator add alice@workshop --p12", "fleetmint operator add wall@workshop --profile dashboard"
+        "fleetmint operator add alice@workshop --p12",
+        "fleetmint operator add wall@workshop --profile dashboard",
+        "fleetmint operator add oldphone@workshop --p12 --profile operator-rsa",
     ),
 )
 @click.argument("name")
@@ -100,8 +102,8 @@ def replace(name: str, state: Path, profile: str, reason: str, as_json: bool, **
     """Revoke what NAME has and make a new key and certificate: for a lost laptop or phone."""
     hierarchy, directory, now = _open(state, name)
     password = _password(**p12)
-    if profile == OPERATOR and name == read_site(state).get("station"):
-        profile = "station"
+    if profile == OPERATOR:
+        profile = _profile_of(state, directory, name)
     plan = plan_replacement(hierarchy, profile, name, directory, reason, now)
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
@@ -163,6 +165,15 @@ def list_(state: Path, as_json: bool) -> None:
         ["name", "status", "serial", "ends", "left"],
         [[row["name"], _status(row), row["serial"], row["not_after"][:10], days(row["days_left"])] for row in rows],
     )
+
+
+def _profile_of(state: Path, directory: Path, name: str) -> str:
+    """Return what an operator is made again as, unless it is said: what it was."""
+    if name == read_site(state).get("station"):
+        return "station"
+    found = directory / f"{name}.crt"
+    rsa = found.exists() and keys.kind_of(load_certificate(found).public_key()) == keys.RSA  # type: ignore[arg-type]
+    return "operator-rsa" if rsa else OPERATOR
 
 
 def _status(row: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Whether a door would let a certificate in: the decision of nginx, Mosquitto and devices, with the reason in words.
 
 At the doors OpenSSL decides (RFC 5280, section 6, and "CRL check all"); on a device mbedTLS does. Here the same rules
-are written out, because neither says in words what it found. The tests hold this against `openssl verify`.
+are written out, because neither says in words what it found. The tests hold this against `openssl verify`, from which
+it differs once: a leaf that calls itself a CA, which OpenSSL takes, is refused here as the signing service refuses it.
 """
 
 import ipaddress
@@ -123,6 +124,10 @@ def _unknown_critical(certificate: x509.Certificate) -> list[str]:
 
 def _usage_of_leaf(leaf: x509.Certificate, purpose: ObjectIdentifier) -> list[str]:
     reasons = []
+    basic = _extension(leaf, x509.BasicConstraints)
+    if basic is not None and basic.ca:
+        # OpenSSL lets one in under its own name; no CA of ours signs any, so whoever shows it has stolen a CA's key
+        reasons.append(f"{title(leaf)} calls itself a CA (basic constraints), and no client or server of ours is one")
     usages = _extension(leaf, x509.ExtendedKeyUsage)
     if usages is not None and purpose not in usages:
         reasons.append(f"{title(leaf)} is no certificate for {_PURPOSE[purpose]} (extended key usage)")

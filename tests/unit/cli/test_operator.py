@@ -48,6 +48,17 @@ def test_an_operator_whose_programs_need_rsa_gets_a_pkcs12_too(fleetmint, passwo
     assert b"Private-Key: (3072 bit" in openssl("pkey", "-noout", "-text", data=key).stdout
 
 
+def test_an_operator_with_an_rsa_key_is_replaced_by_one_with_an_rsa_key(fleetmint, issued):
+    fleetmint("operator", "add", "carol@test", "--profile", "operator-rsa")
+    first = load_certificate(issued / "carol@test.crt")
+    fleetmint("operator", "replace", "carol@test")
+    second = load_certificate(issued / "carol@test.crt")
+    assert second.serial_number != first.serial_number
+    assert (second.public_key().key_size, first.public_key().key_size) == (3072, 3072)
+    fleetmint("operator", "replace", "alice@test")
+    assert load_certificate(issued / "alice@test.crt").public_key().key_size == 256
+
+
 def test_adding_again_changes_nothing(fleetmint, issued):
     fleetmint("operator", "add", "carol@test")
     before = snapshot(issued)

@@ -130,6 +130,31 @@ def test_usages_are_those_of_the_door(hierarchy, judged, now):
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "ca", "unit", "name"),
+    [
+        ("device", "device-gateway", "devices", "lamp-000001"),
+        ("device", "factory", "devices", "lamp-000001"),
+        ("operator", "operator", "operators", "alice@test"),
+        ("server", "server", "gateways", "gateway"),
+    ],
+)
+def test_a_leaf_that_calls_itself_a_ca_is_refused_though_openssl_takes_it(
+    hierarchy, now, device_crl, openssl, tmp_path, kind, ca, unit, name
+):
+    leaf = mint(hierarchy.authority(ca), unit, name, now, (x509.BasicConstraints(True, None), True))
+    verdict = verify(leaf, (), doors.open_door(hierarchy, kind, [device_crl]), now)
+    assert verdict.reasons == (f"{name} calls itself a CA (basic constraints), and no client or server of ours is one",)
+    assert verify(
+        mint(hierarchy.authority(ca), unit, name, now, (x509.BasicConstraints(False, None), True)), (),
+        doors.open_door(hierarchy, kind, [device_crl]), now,
+    ).accepted  # fmt: skip
+    for file, certificate in (("leaf", leaf), ("anchor", hierarchy.authority(ca).certificate)):
+        (tmp_path / file).write_bytes(pem(certificate))
+    at = ["-attime", int(now.timestamp())]
+    assert openssl("verify", "-partial_chain", *at, "-CAfile", tmp_path / "anchor", tmp_path / "leaf").returncode == 0
+
+
 def test_an_unknown_critical_extension_is_refused(hierarchy, judged, now):
     strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00")
     verdict = judged(mint(hierarchy.authority("factory"), "devices", "lamp-000001", now, (strange, True)), "device")
