@@ -36,9 +36,10 @@ molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, v
 e2e: ## the whole chain, and everything that must be refused
 	python -m pytest tests -m podman --verbose
 
-bench: ## what certificates and NVS images cost, beside what they cannot do without and what others take
+bench: ## what certificates, NVS images and batches cost, beside what they cannot do without and what others take
 	@python benchmarks/issue.py
 	@python benchmarks/nvs.py
+	@python benchmarks/batch.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

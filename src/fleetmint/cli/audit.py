@@ -4,11 +4,9 @@ from pathlib import Path
 
 import click
 
-from fleetmint.cli.devices import LEDGER
-from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.findings import report
 from fleetmint.cli.output import examples, json_option
-from fleetmint.cli.site import as_option, gateway_option, open_gateway, state_option
+from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option, ledger_url, open_gateway, state_option
 from fleetmint.factory import audit as of_state
 from fleetmint.factory.handover import read_registration
 from fleetmint.ledger import factory_audit, open_ledger, reading

@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 
 from fleetmint import files
-from fleetmint.cli.door import ledger_option, ledger_url
-from fleetmint.cli.handover import handover, register
-from fleetmint.cli.labels import labels
 from fleetmint.cli.output import examples, json_option, say, table
-from fleetmint.cli.site import open_hierarchy, passphrases_option, read_values, state_option
+from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
 from fleetmint.cli.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import overview, sealed, secrets
@@ -37,7 +35,25 @@ BAR_FROM = 2000
 _check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 
 
+# Commands in files of their own, imported when asked for: what they need takes long to import.
+_ELSEWHERE = {"register": "handover", "handover": "handover", "labels": "labels"}
+
+
+class _Group(click.Group):
+    """Its own commands, and those in _ELSEWHERE."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *_ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _ELSEWHERE:
+            found: click.Command = getattr(import_module(f"fleetmint.cli.{_ELSEWHERE[cmd_name]}"), cmd_name)
+            return found
+        return super().get_command(ctx, cmd_name)
+
+
 @click.group(
+    cls=_Group,
     epilog=examples(
         "fleetmint batch new inventory/home/spring.yml",
         "fleetmint batch register spring",
@@ -46,15 +62,10 @@ _check = click.option("--check", is_flag=True, help="Say what would change, and 
         "fleetmint batch labels spring --out spring.pdf",
         "fleetmint batch export spring --out spring.csv",
         "fleetmint batch shred spring",
-    )
+    ),
 )
 def batch() -> None:
     """Make batches of devices, tell their gateway, look at them, and destroy their secrets in the end."""
-
-
-batch.add_command(register)
-batch.add_command(handover)
-batch.add_command(labels)
 
 
 @batch.command(

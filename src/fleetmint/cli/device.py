@@ -5,10 +5,17 @@ from pathlib import Path
 
 import click
 
-from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.handover import tell_handover, to_option
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.cli.site import as_option, gateway_option, open_gateway, read_site, state_option
+from fleetmint.cli.site import (
+    as_option,
+    gateway_option,
+    ledger_option,
+    ledger_url,
+    open_gateway,
+    read_site,
+    state_option,
+)
 from fleetmint.cli.token import days_option, give, port_option, told
 from fleetmint.cli.token import to_option as token_to_option
 from fleetmint.ledger import open_ledger, writing

@@ -8,11 +8,9 @@ import click
 
 from fleetmint.cli.output import json_option, table
 from fleetmint.cli.readings import readings
-from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
+from fleetmint.cli.site import LEDGER, Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.factory import list_boards
-
-LEDGER = "ledger.sqlite"
 
 
 @click.command()

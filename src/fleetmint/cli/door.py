@@ -1,32 +1,15 @@
-"""Telling a gateway something at its operators' door, as the station; and where the factory's ledger is."""
+"""Telling a gateway something at its operators' door, as the station."""
 
 import json
 import urllib.error
 import urllib.request
-from pathlib import Path
 from typing import Any
 
-import click
-
-from fleetmint.cli.devices import LEDGER
 from fleetmint.cli.site import SECONDS, Gateway
 from fleetmint.errors import FleetmintError
 
 # What the door takes at once, with room for what a client adds.
 LARGEST = 60_000
-
-ledger_option = click.option(
-    "--ledger",
-    "url",
-    metavar="URL",
-    envvar="FLEETMINT_LEDGER",
-    help="SQLAlchemy URL of the factory's ledger, if it is not in the state.  [env: FLEETMINT_LEDGER]",
-)
-
-
-def ledger_url(state: Path, url: str | None) -> str:
-    """Return the URL of the factory's ledger: what was given, or the file in the state."""
-    return url or f"sqlite:///{(state / LEDGER).absolute()}"
 
 
 def post(gateway: Gateway, path: str, document: bytes) -> Any:

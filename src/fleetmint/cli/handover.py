@@ -8,9 +8,17 @@ from typing import Any
 import click
 
 from fleetmint import files
-from fleetmint.cli.door import LARGEST, ledger_option, ledger_url, post
+from fleetmint.cli.door import LARGEST, post
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.cli.site import as_option, open_gateway, operators_directory, read_site, state_option
+from fleetmint.cli.site import (
+    as_option,
+    ledger_option,
+    ledger_url,
+    open_gateway,
+    operators_directory,
+    read_site,
+    state_option,
+)
 from fleetmint.errors import StateError
 from fleetmint.factory import handover as papers
 from fleetmint.pki import keys, signed

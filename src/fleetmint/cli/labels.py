@@ -5,10 +5,9 @@ from pathlib import Path
 import click
 
 from fleetmint import files
-from fleetmint.cli.door import ledger_option, ledger_url
 from fleetmint.cli.handover import directory_of
 from fleetmint.cli.output import examples
-from fleetmint.cli.site import state_option
+from fleetmint.cli.site import ledger_option, ledger_url, state_option
 from fleetmint.errors import StateError
 from fleetmint.factory import labels as sheets
 from fleetmint.factory import overview

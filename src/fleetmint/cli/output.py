@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -23,6 +21,9 @@ def say(as_json: bool, values: Mapping[str, Any], text: str) -> None:
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table that is never cut, whatever the terminal says: half a serial number is of no use."""
+    from rich.console import Console  # costs more time to import than many commands take
+    from rich.table import Table
+
     made = Table(*columns, box=None)
     for row in rows:
         made.add_row(*row)

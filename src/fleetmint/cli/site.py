@@ -11,8 +11,6 @@ wifi        the networks that devices join: name of the profile, ssid, whether i
 
 import json
 import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,8 @@ from fleetmint.pki.passphrases import Source, open_source
 
 # What the role `operators` writes for this command line.
 FILE = "site.json"
+# The factory's ledger, in the state directory.
+LEDGER = "ledger.sqlite"
 SECONDS = 15
 
 state_option = click.option(
@@ -44,6 +44,13 @@ passphrases_option = click.option(
     metavar="SOURCE",
     help="Source of the passphrase `bench`, which opens the batch: file:DIR, vault:DIR, prompt: or fd:N. The site's own"
     " by default.",
+)
+ledger_option = click.option(
+    "--ledger",
+    "url",
+    metavar="URL",
+    envvar="FLEETMINT_LEDGER",
+    help="SQLAlchemy URL of the factory's ledger, if it is not in the state.  [env: FLEETMINT_LEDGER]",
 )
 as_option = click.option("--as", "name", metavar="NAME", help="Operator to appear as; the site's station otherwise.")
 gateway_option = click.option("--gateway", metavar="NAME", help="Gateway to ask; needed where a site has several.")
@@ -80,6 +87,9 @@ class Gateway:
 
     def get(self, path: str) -> Any:
         """Return the JSON that the gateway's operator door answers to a GET of `path`."""
+        import urllib.error  # most commands ask no gateway
+        import urllib.request
+
         url = f"https://{self.host}:{self.https_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=SECONDS, context=self.tls()) as answer:
@@ -121,6 +131,11 @@ def open_hierarchy(state: Path) -> Hierarchy:
     if not directory.is_dir():
         raise StateError(f"{state / FILE} says that the CAs are in {directory}, and nothing is: run playbooks/ca.yml")
     return hierarchy
+
+
+def ledger_url(state: Path, url: str | None) -> str:
+    """Return the URL of the factory's ledger: what was given, or the file in the state."""
+    return url or f"sqlite:///{(state / LEDGER).absolute()}"
 
 
 def bench_source(state: Path, given: str | None) -> Source:
