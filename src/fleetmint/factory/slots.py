@@ -18,6 +18,8 @@ from fleetmint.flash.burn import Worker
 
 LOOK_SECONDS = 0.2
 RETRY_SECONDS = 2.0
+# How often the ledger is asked whether another station did the rest.
+ASK_SECONDS = 2.0
 # What a hand at the bench can mend while the board stays in its slot.
 PATIENT = {"no-answer", "boot-mode", "port-busy", "port-permission"}
 # A connection that broke while the board stayed is tried so many times, each at half the speed.
@@ -43,7 +45,12 @@ class Slots:
 
     def run(self) -> None:
         """Serve boards until the batch is done or `stop` was called; raise what no slot can go on without."""
+        look = time.monotonic() + ASK_SECONDS
         while not self._stop.is_set():
+            if time.monotonic() > look:
+                # while all slots wait here, another station may burn the last board
+                self._ask()
+                look = time.monotonic() + ASK_SECONDS
             for port in self.ports():
                 if port not in self._threads:
                     self._threads[port] = threading.Thread(target=self._slot, args=(port,), name=port, daemon=True)
@@ -81,6 +88,12 @@ class Slots:
         self._broken.append(error)
         self._stop.set()
         self.station.watch(Outcome(port, FAILED, reason=str(error), code="station"))
+
+    def _ask(self) -> None:
+        try:
+            self._is_over()
+        except LedgerError as error:
+            self._give_up("", error)
 
     def _is_over(self) -> bool:
         """Whether the slots end: somebody said so, or the batch is done."""
