@@ -22,7 +22,6 @@ from fleetmint.plan import Plan
     epilog=examples(
         "fleetmint efuse --batch spring --port /dev/ttyACM0 --dry-run",
         "fleetmint efuse --batch spring --port /dev/ttyACM0 --block 1",
-        "fleetmint efuse --batch spring --port virtual:esp32s3:efuses.bin     (a rehearsal, without a board)",
     )
 )
 @state_option

@@ -25,6 +25,7 @@ from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.flash.efuse import CHIPS_WITH_HMAC, HMAC_PURPOSE, KEY_BLOCKS, Efuses, KeyBlock, burn_hmac_key
 from fleetmint.ledger import events, reading, writing
 from fleetmint.ledger import factory as ledger
+from fleetmint.ledger.schema import CLAIMED
 from fleetmint.ledger.schema import events as rows
 from fleetmint.plan import Plan
 
@@ -67,6 +68,10 @@ def bound_device(engine: Engine, target: Target, batch: str, clock: Callable[[],
             if fresh and not _journal(connection, unit.device, mac):
                 ledger.release(connection, unit.device, untouched=True, now=clock())
         raise
+    if unit.state == CLAIMED:
+        # bound to its board, and to no worker: whoever burns the flash takes it up
+        with writing(engine) as connection:
+            ledger.release(connection, unit.device, untouched=False, now=clock())
 
 
 def has_key(engine: Engine, device: str, mac: str, key: bytes) -> bool:

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from fleetmint.errors import BurnError, FleetmintError, LedgerError
-from fleetmint.factory.encryption import NONE
+from fleetmint.factory.efuse import device_of, has_key
+from fleetmint.factory.encryption import HMAC, NONE
 from fleetmint.factory.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
 from fleetmint.factory.records import BAD_BOARD, Claim, Records
-from fleetmint.factory.regions import Regions
+from fleetmint.factory.regions import FileRegions, Regions
 from fleetmint.flash.burn import Progress, Worker
-from fleetmint.flash.job import Board, Job, Result
+from fleetmint.flash.job import ESP8266, Board, Job, Result
 
 # Raises BurnError with the code `unseen` when the device was not heard of after its reset.
 Test = Callable[[str], None]
@@ -29,7 +30,7 @@ class Station:
     """What all ports of one bench share."""
 
     batch: str
-    regions: Regions
+    regions: Regions | FileRegions
     engine: Engine
     watch: Watch
     baud: int
@@ -42,7 +43,9 @@ class Station:
         Whatever is wrong with the board is an outcome. Raises LedgerError alone: no port can go on without the ledger.
         """
         port = worker.port
-        plain = self.regions.known.nvs_encryption == NONE
+        known = self.regions.known
+        # an encrypted NVS and a file system do not tell whose they are
+        plain = known.nvs_encryption == NONE and known.chip != ESP8266
         records = Records(self.engine, self.batch, port, reads_identity=plain)
         self.watch(Outcome(port, IDENTIFY))
         mac: str | None = None
@@ -95,6 +98,19 @@ class Station:
         if board.chip != chip:
             raise BurnError(f"{port}: the board is an {board.chip}, the batch is for {chip}", "wrong-chip", board.mac)
         self.regions.check(port, board)
+        if self.regions.known.nvs_encryption == HMAC:
+            self._refuse_without_key(port, board)
+
+    def _refuse_without_key(self, port: str, board: Board) -> None:
+        device = device_of(self.engine, board.mac, self.batch)
+        key = self.regions.known.of(device).nvs_key if device else None
+        if device is None or key is None or not has_key(self.engine, device, board.mac, key):
+            raise BurnError(
+                f"{port}: the board ({board.mac}) has no key for its encrypted NVS yet, and its firmware would burn one"
+                f" of its own: run `fleetmint efuse --batch {self.batch} --port {port}` first",
+                "no-key",
+                board.mac,
+            )
 
     def _burn(self, worker: Worker, board: Board, records: Records, claim: Claim) -> Result:
         def show(step: Progress) -> None:

@@ -3,7 +3,7 @@
 eFuses are burned once and for ever. The work is done by a process of its own (efuse_worker.py), like a burn of the
 flash; the key reaches it over a pipe.
 
-A port can be rehearsed: `virtual:CHIP:FILE` stands for the eFuses of a chip in a file, by espefuse's own emulation.
+The port `virtual:CHIP:FILE` stands for the eFuses of a chip in a file, by espefuse's own emulation: for virtual sites.
 """
 
 import importlib.util
@@ -74,7 +74,7 @@ def _place(port: str) -> dict[str, Any]:
         return {"port": port}
     chip, _, file = port.removeprefix(VIRTUAL).partition(":")
     if chip not in ("esp32", *CHIPS_WITH_HMAC) or not file:
-        raise BurnError(f"{port} is no rehearsal: it has to be {VIRTUAL}CHIP:FILE, with a chip of this list:"
+        raise BurnError(f"{port} is no virtual board: it has to be {VIRTUAL}CHIP:FILE, with a chip of this list:"
                         f" esp32, {', '.join(CHIPS_WITH_HMAC)}", "port-missing")  # fmt: skip
     return {"virtual": {"chip": chip, "file": file}}
 

@@ -88,8 +88,8 @@ def test_the_classic_esp32_has_no_hmac_peripheral(tmp_path):
 
 
 @pytest.mark.parametrize("port", ["virtual:", "virtual:esp32s3", "virtual:esp8266:file"])
-def test_a_rehearsal_that_names_no_chip_or_file_is_refused(port):
-    with pytest.raises(BurnError, match="is no rehearsal"):
+def test_a_virtual_board_that_names_no_chip_or_file_is_refused(port):
+    with pytest.raises(BurnError, match="is no virtual board"):
         read_efuses(port)
 
 
