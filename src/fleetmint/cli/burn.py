@@ -5,20 +5,35 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Engine, make_url
 
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
+from fleetmint.cli.handover import tell_handover
+from fleetmint.cli.hello import Hello
 from fleetmint.cli.output import examples
-from fleetmint.cli.site import bench_source, passphrases_option, state_option
+from fleetmint.cli.site import (
+    as_option,
+    bench_source,
+    gateway_option,
+    ledger_option,
+    ledger_url,
+    open_gateway,
+    passphrases_option,
+    state_option,
+)
 from fleetmint.errors import FleetmintError
 from fleetmint.factory.bench import Bench, burn_ports, left, open_station
 from fleetmint.factory.outcome import ENDS, WAITING, Outcome
 from fleetmint.factory.slots import Slots
 from fleetmint.flash.job import DEFAULT_BAUD
 from fleetmint.flash.ports import boards, find_ports, without_driver
+from fleetmint.ledger import open_ledger, writing
+from fleetmint.ledger.factory import take_back
 
 # The program of the devices, beside this package in a checkout.
 APP = Path(__file__).resolve().parents[3] / "firmware"
@@ -47,13 +62,12 @@ AUTO = "auto"
 @click.option("--firmware", type=click.Path(dir_okay=False, path_type=Path), help="MicroPython .bin to flash first.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
-@click.option(
-    "--ledger",
-    metavar="URL",
-    help="Ledger that several stations share, such as postgresql+psycopg://burner@host/fleet; no password in it, that"
-    " belongs into ~/.pgpass. The site's own file by default.",
-)
+@ledger_option
 @passphrases_option
+@click.option("--test", type=click.FloatRange(min=1), metavar="SECONDS", help="Hear of each device before it is done.")
+@click.option("--reprovision", is_flag=True, help="Give boards of yours a new identity; the old one is revoked first.")
+@as_option
+@gateway_option
 @click.option("--unregistered", is_flag=True, help="Burn devices that the gateway does not know yet, too.")
 @click.option("--bell", is_flag=True, help="Ring the terminal's bell when a board fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each step of each board.")
@@ -67,8 +81,12 @@ def burn(
     firmware: Path | None,
     sha256: str | None,
     app: Path,
-    ledger: str | None,
+    url: str | None,
     passphrases: str | None,
+    test: float | None,
+    reprovision: bool,
+    name: str | None,
+    gateway: str | None,
     unregistered: bool,
     bell: bool,
     as_json: bool,
@@ -83,8 +101,19 @@ def burn(
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(f"there is no batch {batch} in {state}: make it with playbooks/factory.yml")
-    url = _checked(ledger) if ledger else f"sqlite:///{(state / 'ledger.sqlite').absolute()}"
-    bench = Bench(directory, url, app, bench_source(state, passphrases), firmware, sha256, unregistered, baud)
+    ledger = ledger_url(state, _checked(url) if url else None)
+
+    def retire(device: str) -> None:
+        with _open(ledger) as engine, writing(engine) as connection:
+            unit = take_back(connection, device, "reprovisioned", actor="factory", now=datetime.now(UTC))
+        tell_handover(state, unit.batch, url, name, None)
+
+    hello = Hello(open_gateway(state, name, gateway), test) if test else None
+    if hello is not None:
+        hello.start()
+    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256, unregistered, baud, hello)
+    if reprovision:
+        bench = replace(bench, retire=retire)
     slots = _auto() if AUTO in ports else lambda: ports
     tally = Tally(lambda: left(bench))
     view: View = Events(tally) if as_json else LiveTable(tally) if sys.stdout.isatty() else Lines(tally)
@@ -135,6 +164,15 @@ class _Busy:
     def ports(self) -> list[str]:
         with self._lock:
             return sorted(port for port, state in self._states.items() if state not in (*ENDS, WAITING))
+
+
+@contextmanager
+def _open(url: str) -> Iterator[Engine]:
+    engine = open_ledger(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextmanager

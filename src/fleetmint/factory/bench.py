@@ -15,7 +15,7 @@ from fleetmint.factory import secrets
 from fleetmint.factory.outcome import BURNED, FAILED, Outcome, Watch, ignore
 from fleetmint.factory.records import count_left
 from fleetmint.factory.regions import make_regions
-from fleetmint.factory.station import Station, Test
+from fleetmint.factory.station import Retire, Station, Test
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.job import DEFAULT_BAUD
 from fleetmint.ledger import open_ledger
@@ -29,9 +29,9 @@ class Bench:
 
     `batch` is the directory of the batch, `ledger` an SQLAlchemy URL, `app` the directory of the device's program.
     `passphrases` has the one called `bench`, which opens the batch's secrets. `firmware` is a MicroPython file, or None
-    for boards that have MicroPython already; `sha256` pins it. `unregistered` burns identities that
-    no gateway knows yet, too. `baud` is the speed of the first try, and `test`, where
-    there is one, what a board has to pass after its reset.
+    for boards that have MicroPython already; `sha256` pins it. `unregistered` burns identities that no gateway knows
+    yet, too. `baud` is the speed of the first try, and `test`, where there is one, what a board has to pass after its
+    reset. `retire` ends the identities of boards that are to get another one; without it such boards are refused.
     """
 
     batch: Path
@@ -43,6 +43,7 @@ class Bench:
     unregistered: bool = False
     baud: int = DEFAULT_BAUD
     test: Test | None = None
+    retire: Retire | None = None
 
 
 def left(bench: Bench) -> int:
@@ -72,7 +73,9 @@ def open_station(bench: Bench, watch: Watch = ignore) -> Iterator[Station]:
     regions = make_regions(known, bench.app, bench.firmware, bench.sha256)
     engine = open_ledger(bench.ledger)
     try:
-        yield Station(bench.batch.name, regions, engine, watch, bench.baud, bench.unregistered, bench.test)
+        yield Station(
+            bench.batch.name, regions, engine, watch, bench.baud, bench.unregistered, bench.test, bench.retire
+        )
     finally:
         engine.dispose()
 

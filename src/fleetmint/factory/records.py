@@ -17,7 +17,7 @@ from fleetmint.ledger import factory as ledger
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.attempts import RefusedBoard, count_unseen, refuse_board
 from fleetmint.ledger.factory import Unit
-from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, UNSEEN
+from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, UNSEEN
 
 # Longer than any burn takes: a claim of another machine that is older was left behind by a station that died.
 LEASE = timedelta(minutes=15)
@@ -58,8 +58,35 @@ class Records:
         self._port = port
         self._worker = f"{socket.gethostname()}:{os.getpid()}:{port}"
 
-    def claim(self, board: Board, *, unregistered: bool = False) -> Claim:
+    def to_retire(self, board: Board, since: datetime) -> tuple[str, ...]:
+        """Return the identities that have to end, at the gateway too, before the board may get a new one.
+
+        That is what the ledger has for its MAC, unless that was burned after `since` or is only half-burned, and what
+        its flash says, if that has ended in this ledger already: the gateway may not know it. Raises BurnError when
+        its flash has the live identity of another board.
+        """
+        with reading(self._engine) as connection:
+            bound = ledger.find_unit_of_board(connection, board.mac)
+            told = ledger.find_unit(connection, board.device_id) if board.device_id else None
+        if told is not None and told.state != RETURNED and told.mac != board.mac:
+            raise BurnError(
+                f"{self._port}: the board ({board.mac}) says it is {told.device}, which is the board {told.mac}:"
+                " this is a copy. Set it aside",
+                "identity",
+                board.mac,
+            )
+        retired = []
+        if bound is not None and bound.state in (BURNED, QUARANTINED):
+            if bound.finished_at is not None and bound.finished_at < since:
+                retired.append(bound.device)
+        elif told is not None and told.state == RETURNED:
+            retired.append(told.device)
+        return tuple(retired)
+
+    def claim(self, board: Board, *, unregistered: bool = False, reprovision: bool = False) -> Claim:
         """Give the board an identity, its own when it has one; `unregistered`: one that no gateway knows, too.
+
+        With `reprovision` an identity that its flash still has is no reason to refuse it.
 
         Raises BurnError for a board that must not have one: its identity is another's or unknown here, its MAC is that
         of a board that is being burned elsewhere or is done, or it is in quarantine. Raises StateError when the batch
@@ -67,7 +94,7 @@ class Records:
         """
         with writing(self._engine) as connection:
             bound = ledger.find_unit_of_board(connection, board.mac)
-            self._refuse_foreign(board, bound)
+            self._refuse_foreign(board, bound, reprovision)
             unit = ledger.claim(
                 connection,
                 self._batch,
@@ -84,12 +111,12 @@ class Records:
         with writing(self._engine) as connection:
             ledger.record_burned(connection, claim.device, self._worker, now=_now())
 
-    def failed(self, claim: Claim, error: BurnError) -> None:
+    def failed(self, claim: Claim, error: BurnError, *, is_written: bool = False) -> None:
         """Record that the burn failed: bad flash is set aside, an untouched identity is free again."""
         with writing(self._engine) as connection:
             if error.code == "md5":
                 ledger.quarantine(connection, claim.device, self._worker, str(error), now=_now())
-            elif claim.fresh and error.code not in TOUCHED:
+            elif claim.fresh and error.code not in TOUCHED and not is_written:
                 ledger.release(connection, claim.device, untouched=True, now=_now())
             else:
                 ledger.let_go(connection, claim.device, self._worker, str(error), now=_now())
@@ -111,10 +138,10 @@ class Records:
         with writing(self._engine) as connection:
             refuse_board(connection, board, self._worker)
 
-    def _refuse_foreign(self, board: Board, bound: Unit | None) -> None:
+    def _refuse_foreign(self, board: Board, bound: Unit | None, reprovision: bool) -> None:
         mac = board.mac
         if bound is None:
-            if board.device_id is not None:
+            if board.device_id is not None and not reprovision:
                 raise BurnError(
                     f"{self._port}: the board ({mac}) is {board.device_id!r} already, which this site's ledger does not"
                     " know: use another board, or burn it with --reprovision if it is yours",
@@ -127,7 +154,7 @@ class Records:
                 f"{self._port}: the board {mac} is in quarantine as {bound.device} ({bound.reason}): release it once"
                 " that is mended"
             )
-        if board.device_id is not None and board.device_id != bound.device:
+        if board.device_id is not None and board.device_id != bound.device and not reprovision:
             raise BurnError(
                 f"{self._port}: the board ({mac}) is {board.device_id!r}, but the ledger has its MAC as"
                 f" {bound.device}: use another board",

@@ -7,7 +7,7 @@ that was cut is taken up by the same board with the same identity, and never by 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Engine
@@ -21,8 +21,11 @@ from fleetmint.factory.regions import FileRegions, Regions
 from fleetmint.flash.burn import Progress, Worker
 from fleetmint.flash.job import ESP8266, Board, Job, Result
 
-# Raises BurnError with the code `unseen` when the device was not heard of after its reset.
+# Raises BurnError with the code `unseen` when the device was not heard of after its reset, with another one when that
+# could not be found out.
 Test = Callable[[str], None]
+# Ends the identity of a device for ever, at the gateway too; raises FleetmintError when that is not confirmed.
+Retire = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,9 @@ class Station:
     baud: int
     unregistered: bool = False
     test: Test | None = None
+    retire: Retire | None = None
+    # boards that were burned after this are not reprovisioned again
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def serve(self, worker: Worker, *, baud: int | None = None, attempts: int = 7) -> Outcome:
         """Burn the board at the worker's port and return what came of it.
@@ -81,13 +87,20 @@ class Station:
             try:
                 self.test(claim.device)
             except BurnError as error:
-                raise records.unseen(claim, error) from error
+                if error.code == "unseen":
+                    raise records.unseen(claim, error) from error
+                records.failed(claim, error, is_written=True)
+                raise
         records.burned(claim)
         return Outcome(worker.port, BURNED, claim.device, board.mac, result.seconds)
 
     def _claim(self, worker: Worker, board: Board, records: Records) -> Claim:
         try:
             self._check(worker.port, board)
+            if self.retire is not None:
+                for device in records.to_retire(board, self.since):
+                    self.retire(device)
+                return records.claim(board, unregistered=self.unregistered, reprovision=True)
             return records.claim(board, unregistered=self.unregistered)
         except FleetmintError:
             worker.let_go()
@@ -120,7 +133,9 @@ class Station:
 
         try:
             regions = self.regions.of(claim.device, board, datetime.now(UTC))
-            return worker.burn(Job(worker.port, board.chip, regions, self.baud), show)
+            return worker.burn(
+                Job(worker.port, board.chip, regions, self.baud, reprovision=self.retire is not None), show
+            )
         except BurnError as error:
             records.failed(claim, error)
             raise

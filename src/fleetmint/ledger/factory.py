@@ -136,6 +136,12 @@ def list_boards(connection: Connection) -> dict[str, str]:
     return {str(device): str(mac) for device, mac in rows}
 
 
+def find_unit(connection: Connection, device: str) -> Unit | None:
+    """Return the unit with this id, or None."""
+    row = connection.execute(select(units).where(units.c.device == device)).first()
+    return None if row is None else _unit(row)
+
+
 def find_unit_of_board(connection: Connection, mac: str) -> Unit | None:
     """Return the unit bound to this board, or None for a board that has none: it never had one, or was returned."""
     row = connection.execute(select(units).where(units.c.mac == _checked_mac(mac), units.c.state != RETURNED)).first()

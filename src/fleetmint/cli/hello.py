@@ -1,0 +1,65 @@
+"""The test at the end of the line: a board that was burned has to enrol and be heard of at the broker."""
+
+import threading
+import time
+
+from fleetmint.cli.readings import Reading, readings
+from fleetmint.cli.site import Gateway
+from fleetmint.errors import BurnError, FleetmintError
+
+# A broker that refuses the station's certificate says so within this time.
+_REFUSED_SECONDS = 2
+
+
+class Hello:
+    """Listens at the operators' door of the gateway, as the station, from `start` to the end of the process.
+
+    A call waits until the device was heard of. Raises BurnError with the code `unseen` when it was not within
+    `seconds`, and with `deaf` when the station itself was cut off, which says nothing about the board.
+    """
+
+    def __init__(self, gateway: Gateway, seconds: float) -> None:
+        self._gateway = gateway
+        self._seconds = seconds
+        self._news = threading.Condition()
+        self._heard: dict[str, float] = {}
+        self._error: FleetmintError | None = None
+
+    def start(self) -> None:
+        """Begin to listen; raise FleetmintError when the broker does not let the station in."""
+        threading.Thread(target=self._listen, daemon=True, name="hello").start()
+        with self._news:
+            self._news.wait_for(lambda: self._error is not None, _REFUSED_SECONDS)
+            if self._error is not None:
+                raise self._error
+
+    def __call__(self, device: str) -> None:
+        """Wait for the device."""
+        since, until = time.time(), time.monotonic() + self._seconds
+        with self._news:
+            self._news.wait_for(
+                lambda: self._error is not None or self._heard.get(device, 0) >= since, until - time.monotonic()
+            )
+            if self._heard.get(device, 0) >= since:
+                return
+            if self._error is not None:
+                raise BurnError(f"{device} is burned and was not tested: {self._error}", "deaf")
+        raise BurnError(
+            f"{device} is burned, and was not heard of at {self._gateway.host} within {self._seconds:g} s: does it get"
+            " the Wi-Fi, and does it reach the gateway?",
+            "unseen",
+        )
+
+    def _listen(self) -> None:
+        try:
+            for reading in readings(self._gateway, None):
+                self._take(reading)
+        except FleetmintError as error:
+            with self._news:
+                self._error = error
+                self._news.notify_all()
+
+    def _take(self, reading: Reading) -> None:
+        with self._news:
+            self._heard[reading.device] = reading.at
+            self._news.notify_all()
