@@ -148,7 +148,7 @@ def _introduce_device(rollover: Rollover, now: datetime) -> list[_Step]:
         if not generations.generations(rollover.directory, name, [INCOMING, OUTGOING]):
             wanted.append(name)
     if wanted:
-        hierarchy.need_root(f"make a new {title(wanted[0])}")
+        _need_root(rollover, f"make a new {title(wanted[0])}")
 
     def make(name: str) -> None:
         root = hierarchy.authority(ROOT)
@@ -191,6 +191,7 @@ def _switch_server(rollover: Rollover, now: datetime) -> list[_Step]:
         _need(rollover, SERVER)
         _need(rollover, "server-next")
         _refuse_unknown_next(rollover, now)
+        _need_root(rollover, "seal a new next server CA")
     return [("bring the sealed next server CA into service", lambda: _advance(directory, SERVER, "server-next"))]
 
 
@@ -247,6 +248,7 @@ def _introduce_root(rollover: Rollover, now: datetime) -> list[_Step]:
     there = (directory / new / CERTIFICATE).exists()
     steps: list[_Step] = []
     if not there:
+        _refuse_ceremony(rollover)
         _need_medium(rollover, "hold the new root")
         steps.append(("make a new root", lambda: _make_root(rollover, now)))
     waiting = [name for name in _certified(directory) if not (directory / name / CERTIFICATE_INCOMING).exists()]
@@ -420,6 +422,19 @@ def _need(rollover: Rollover, name: str) -> None:
     old = generations.generations(rollover.directory, name, [OUTGOING])
     if not path.exists() and not old:
         raise StateError(f"there is no {path}, so there is nothing to replace: run playbooks/ca.yml first")
+
+
+def _need_root(rollover: Rollover, what: str) -> None:
+    _refuse_ceremony(rollover)
+    rollover.hierarchy.need_root(what)
+
+
+def _refuse_ceremony(rollover: Rollover) -> None:
+    if rollover.ceremony:
+        raise StateError(
+            "a rollover needs the root's key at this controller, and this site's root was made in a ceremony: it cannot"
+            " be asked for a second CA of one name yet (docs/rollover.md)"
+        )
 
 
 def _need_medium(rollover: Rollover, what: str) -> None:
