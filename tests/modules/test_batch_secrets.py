@@ -1,0 +1,156 @@
+"""Canaries: what is secret in a batch is in its sealed files only, whatever is printed, passed or left behind."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fleetmint.factory import secrets
+from fleetmint.pki import passphrases
+from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+
+ROOT = Path(__file__).parents[2]
+PSK, SHORT, VALUE = "canary-of-the-network", "canary!", "canary-of-the-maker"
+HOSTS = """
+all:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: "{{ ansible_playbook_python }}"
+  children:
+    gateways:
+      hosts:
+        gateway:
+  vars:
+    fleet_site: test
+    fleet_gateway_names: [gateway.example]
+    fleet_https_port: 443
+    fleet_mqtt_port: 8883
+    fleet_state_dir: "{{ inventory_dir }}/state"
+    fleet_ca_dir: "{{ fleet_state_dir }}/ca"
+    fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
+"""
+SPRING = "serial,prefix,key_origin,value:app:apikey:string\n1,lamp,device,%s\n2,lamp,factory,\n"
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A site with its CAs, a network and a batch file, without a gateway that answers."""
+    root = tmp_path / "site"
+    (root / "group_vars/all").mkdir(parents=True)
+    (root / "hosts.yml").write_text(HOSTS)
+    set_network(root, PSK)
+    (root / "spring.csv").write_text(SPRING % VALUE)
+    source = passphrases.open_source(f"file:{root / 'state/passphrases'}")
+    plan_hierarchy(Hierarchy(root / "state/ca", "test", source), ["gateway"], datetime.now(UTC)).apply()
+    return root
+
+
+def set_network(root, psk):
+    wifi = [{"name": "default", "ssid": "workshop", "psk": psk}]
+    (root / "group_vars/all/site.yml").write_text(json.dumps({"fleet_wifi": wifi}))
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """Run a command; return its exit code, what it printed, and each place where a process or a file had a canary."""
+    places = [tmp_path / "ansible", tmp_path / "tmp"]
+    for place in places:
+        place.mkdir()
+
+    def run(*command, code=0):
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_HOME": str(places[0]),
+            "ANSIBLE_REMOTE_TEMP": str(places[0] / "remote"),
+            "TMPDIR": str(places[1]),
+            "ANSIBLE_NOCOLOR": "1",
+        }
+        seen: set[str] = set()
+        over = threading.Event()
+        watcher = threading.Thread(target=_watch, args=(places, seen, over))
+        watcher.start()
+        try:
+            done = subprocess.run(
+                [*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+            )
+        finally:
+            over.set()
+            watcher.join()
+        printed = done.stdout + done.stderr
+        assert done.returncode == code, printed
+        return printed, seen
+
+    return run
+
+
+def _watch(places, seen, over):
+    canaries = [text.encode() for text in (PSK, SHORT, VALUE)]
+    own = Path(f"/proc/{os.getpid()}")
+    while not over.wait(0.05):
+        files = [path for place in places for path in place.rglob("*")]
+        for process in Path("/proc").glob("[0-9]*"):
+            if process != own:
+                files += [process / "cmdline", process / "environ"]
+        for path in files:
+            try:
+                content = path.read_bytes()
+            except OSError:
+                continue  # it has ended, is a directory, or is somebody else's
+            if any(canary in content for canary in canaries):
+                seen.add(str(path))
+
+
+def factory(site, *flags):
+    program = Path(sys.executable).with_name("ansible-playbook")
+    return [program, f"--inventory={site}", "playbooks/factory.yml", "--extra-vars=batch=spring.csv", *flags]
+
+
+def forms(secret):
+    return [secret, base64.b64encode(secret), secret.hex().encode()]
+
+
+def test_secrets_of_a_batch_are_in_its_sealed_files_only(site, watched, tmp_path):
+    said, seen = watched(*factory(site, "--tags=batch", "-vvv", "--diff"))
+    assert "make 2 identities for spring" in said
+    directory = site / "state/batches/spring"
+    known = secrets.load(directory, passphrases.open_source(f"file:{site / 'state/passphrases'}"))
+    own = [secret.token.encode() if secret.token else secret.key for secret in known.devices.values()]
+    canaries = [form for secret in (*own, PSK.encode(), VALUE.encode()) for form in forms(secret)]
+    fleetmint = [Path(sys.executable).with_name("fleetmint"), "batch"]
+    state = ["--state", site / "state"]
+    for command in (
+        ["show"],
+        ["show", "spring", "--json"],
+        ["export", "spring"],
+        ["shred", "spring", "--yes", "--unburnt"],
+    ):
+        printed, more = watched(*fleetmint, *command, *state)
+        said, seen = said + printed, seen | more
+        for path in (path for path in tmp_path.rglob("*") if path.is_file()):
+            if path.name not in ("spring.csv", "site.yml"):  # the maker's own
+                assert [form for form in canaries if form in path.read_bytes()] == [], path
+    assert [form for form in canaries if form in said.encode()] == []
+    assert seen == set()
+    assert not (directory / "secrets.bin").exists()
+
+
+def test_a_batch_that_is_refused_shows_no_secret_either(site, watched):
+    set_network(site, SHORT)
+    said, seen = watched(*factory(site, "--tags=batch", "-vvv", "--diff"), code=2)
+    assert "8 to 63 characters" in said
+    set_network(site, PSK)
+    (site / "spring.csv").write_text((SPRING % VALUE).replace("apikey:string", "apikey:u8"))
+    printed, more = watched(*factory(site, "--tags=batch", "-vvv", "--diff"), code=2)
+    assert "spring.csv, line 2: app:apikey: the value is no whole number" in printed
+    for canary in (PSK, SHORT, VALUE):
+        assert canary not in said + printed
+    assert seen | more == set()
+    assert not (site / "state/batches").exists()
