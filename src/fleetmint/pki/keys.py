@@ -81,7 +81,10 @@ def load_leaf_key(pem: bytes, passphrase: bytes | None, what: str) -> PrivateKey
         key = serialization.load_pem_private_key(pem, passphrase)
     except (TypeError, ValueError) as error:
         if b"ENCRYPTED" in pem:
-            raise SecretError(f"the passphrase does not open {what}: give the one it was made with") from error
+            raise SecretError(
+                f"the passphrase does not open {what}: give the one it was made with, or restore the file if it is"
+                " damaged"
+            ) from error
         raise StateError(f"{what} is no private key: restore it from the backup of the CA") from error
     if not isinstance(key, PrivateKey):
         raise StateError(f"{what} is neither an EC nor an RSA key: restore it from the backup")
