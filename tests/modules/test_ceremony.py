@@ -28,6 +28,7 @@ all:
     fleet_gateway_names: [gateway.example]
     fleet_https_port: 443
     fleet_mqtt_port: 8883
+    fleet_wifi: [{name: default, ssid: workshop, psk: correct horse}]
     fleet_operators_https_port: 8443
     fleet_operators_mqtt_port: 8884
     fleet_state_dir: "{{ inventory_dir }}/state"
