@@ -205,7 +205,7 @@ def _retire_server(rollover: Rollover, now: datetime) -> list[_Step]:
             if not chain.issued_by(load_certificate(path), current):
                 raise StateError(
                     f"{path} is still of the old server CA, and devices would refuse {gateway}: run"
-                    " playbooks/gateway.yml for it, then this again"
+                    " playbooks/gateway.yml for it, or remove the file if no server shows it, then run this again"
                 )
     return _put_away(rollover, [f"{OUTGOING}/{SERVER}"])
 
