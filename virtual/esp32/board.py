@@ -58,6 +58,7 @@ class Board:
         for packet in self._decoder.feed(received):
             for answer in self._rom.handle(packet):
                 self.port.send(slip.encode(answer))
+            self.port.baud = self._rom.baud
             if self._rom.is_unplugged:
                 raise UnpluggedError
 

@@ -29,8 +29,11 @@ class Blank:
 class Slot:
     """One place of the rack: `port` is there while a board is in it."""
 
-    def __init__(self, port: Path) -> None:
+    def __init__(self, port: Path, *, paced: bool = False) -> None:
         self.port = port
+        self._paced = paced
+        # how long the line was busy, of the boards that were taken out
+        self.wire_seconds = 0.0
         self._thread: threading.Thread | None = None
         self._out = threading.Event()
 
@@ -41,7 +44,7 @@ class Slot:
         chip = CHIPS[blank.chip]
         chip = replace(chip, registers={**chip.registers, **blank.registers})
         mac, flash = bytes.fromhex(blank.mac.replace(":", "")), NorFlash(blank.flash, blank.size)
-        board = Board(chip, mac, flash, Port(self.port), Nothing(), blank.faults)
+        board = Board(chip, mac, flash, Port(self.port, paced=self._paced), Nothing(), blank.faults)
         self._thread = threading.Thread(target=self._run, args=(board,), daemon=True)
         self._thread.start()
 
@@ -59,4 +62,5 @@ class Slot:
         except UnpluggedError:
             pass
         finally:
+            self.wire_seconds += board.port.wire_seconds
             board.close()
