@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from fleetmint import files
-from fleetmint.cli.site import state_option
+from fleetmint.cli.site import FILE as SITE_FILE
+from fleetmint.cli.site import open_hierarchy, state_option
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import bundle as bundles
 from fleetmint.pki import passphrases, release
@@ -22,7 +23,7 @@ _passphrases = click.option(
     "source",
     metavar="SOURCE",
     envvar="FLEETMINT_PASSPHRASES",
-    help="Where the passphrases are, file:DIRECTORY or vault:DIRECTORY [default: vault:STATE/../passphrases].",
+    help="Where the passphrases are, file:DIRECTORY or vault:DIRECTORY [default: the site's].",
 )
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -114,6 +115,8 @@ def _site(ca: Path) -> str:
 
 
 def _source(state: Path, text: str | None) -> passphrases.Source:
+    if text is None and (state / SITE_FILE).exists():
+        return open_hierarchy(state).source
     return passphrases.open_source(text or f"vault:{state.absolute().parent / 'passphrases'}")
 
 
