@@ -98,6 +98,8 @@ class Campaign:
             if process.poll() is None:
                 process.terminate()
             process.wait(60)
+            if process.stdout is not None:
+                process.stdout.close()
             for slot in slots.values():
                 slot.take()
         seconds = time.monotonic() - started
