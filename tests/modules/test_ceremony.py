@@ -34,6 +34,8 @@ all:
     fleet_state_dir: "{{ inventory_dir }}/state"
     fleet_ca_dir: "{{ fleet_state_dir }}/ca"
     fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
+    fleet_wifi:
+      - {name: default, ssid: test, psk: long-enough}
     operators_station: bench@test
     ca_root: ceremony
 """
@@ -128,7 +130,7 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
     assert not (state / "passphrases/root").exists()
 
     # a gateway more asks alone, and is left out until it is answered
-    (tmp_path / "site/more.yml").write_text("gateways: {hosts: {second: }}\n")
+    (tmp_path / "site/hosts-more.yml").write_text("gateways: {hosts: {second: }}\n")
     changed, printed = play("ca.yml", **root)
     assert "Waiting for the root: device-second." in " ".join(printed.split())
     assert [path.name for path in (state / "requests").iterdir()] == ["device-second.csr"]
