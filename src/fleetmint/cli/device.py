@@ -1,4 +1,4 @@
-"""`fleetmint device`: what happens to one device after it was burned: it comes back, or changes its owner."""
+"""`fleetmint device`: what happens to one device after the bench: out of quarantine, back, or to another owner."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from fleetmint.cli.site import (
 from fleetmint.cli.token import days_option, give, port_option, told
 from fleetmint.cli.token import to_option as token_to_option
 from fleetmint.ledger import open_ledger, writing
+from fleetmint.ledger.factory import release as release_unit
 from fleetmint.ledger.factory import take_back
 from fleetmint.pki import names
 
@@ -32,12 +33,34 @@ _OLD = (
 
 @click.group(
     epilog=examples(
+        "fleetmint device release lamp-000007",
         'fleetmint device return lamp-000002 --reason "display broken"',
         'fleetmint device transfer lamp-000002 --owner "Bob, Berlin" --port /dev/ttyUSB0',
     )
 )
 def device() -> None:
-    """Take a device back, or give it to another owner."""
+    """Take a board out of quarantine, take a device back, or give it to another owner."""
+
+
+@device.command(epilog=examples("fleetmint device release lamp-000007"))
+@click.argument("device_id", metavar="DEVICE")
+@state_option
+@ledger_option
+@json_option
+def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None:
+    """Let the board of DEVICE be burned again, once what set it aside is mended.
+
+    It is the same board with the same identity: something may have been written to it, so no other board gets that. A
+    claim of a station that died can be ended like this, too; end the station first.
+    """
+    engine = open_ledger(ledger_url(state, url))
+    try:
+        with writing(engine) as connection:
+            unit = release_unit(connection, names.device_id(device_id), untouched=False, now=datetime.now(UTC))
+    finally:
+        engine.dispose()
+    text = f"{device_id} and its board {unit.mac} can be burned again: fleetmint burn --batch {unit.batch}"
+    say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch}, text)
 
 
 @device.command("return", epilog=examples('fleetmint device return lamp-000002 --reason "display broken"'))

@@ -151,8 +151,8 @@ class Records:
             return
         if bound.state == QUARANTINED:
             raise StateError(
-                f"{self._port}: the board {mac} is in quarantine as {bound.device} ({bound.reason}): release it once"
-                " that is mended"
+                f"{self._port}: the board {mac} is in quarantine as {bound.device} ({bound.reason}): once that is"
+                f" mended, `fleetmint device release {bound.device}`"
             )
         if board.device_id is not None and board.device_id != bound.device and not reprovision:
             raise BurnError(

@@ -199,7 +199,8 @@ def claim(
         raise StateError(f"the board {mac} is {bound.device} of the batch {bound.batch!r} already: take another board")
     if bound is not None and bound.state == QUARANTINED:
         raise StateError(
-            f"the board {mac} is in quarantine as {bound.device} ({bound.reason}): release it once that is mended"
+            f"the board {mac} is in quarantine as {bound.device} ({bound.reason}): once that is mended,"
+            f" `fleetmint device release {bound.device}`"
         )
     if bound is not None and bound.state == BURNED:
         return bound
