@@ -117,8 +117,9 @@ def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *,
         )
 
     def remove() -> None:
-        for name in (KEY, CERTIFICATE):
-            (place / name).unlink(missing_ok=True)
+        # What a power cut left of a half-written key goes first, so that no key stays that no later run looks for.
+        for path in sorted(place.iterdir(), key=lambda path: (path.name == CERTIFICATE, path.name == KEY)):
+            path.unlink()
         place.rmdir()
 
     return Plan((f"remove the device CA {spki_sha256[:16]} that was kept beside the one that issues",), remove)

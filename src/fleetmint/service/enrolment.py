@@ -17,6 +17,7 @@ from fleetmint.ledger.issuance import KeyInUseError, TokenRefusedError
 from fleetmint.pki import compat
 from fleetmint.pki.authority import Authority, new_serial
 from fleetmint.pki.keys import spki_sha256
+from fleetmint.pki.profiles import BACKDATE
 from fleetmint.pki.request import Request, RequestRefusedError, read_request
 from fleetmint.service.body import Enrolment
 from fleetmint.service.clock import refuse_wrong_clock
@@ -61,9 +62,9 @@ def _refuse_foreign(request: Request, device: str, authority: Authority) -> None
 
 
 def _sign(engine: Engine, authority: Authority, reserved: Certificate, request: Request, now: datetime) -> Certificate:
-    signed = authority.issue(
-        PROFILE, request.public_key, reserved.device, now=reserved.reserved_at, serial=reserved.serial
-    )
+    # Reserved before this CA was there, when another one has taken its place while the device was away.
+    begin = max(reserved.reserved_at, compat.not_before(authority.certificate) + BACKDATE)
+    signed = authority.issue(PROFILE, request.public_key, reserved.device, now=begin, serial=reserved.serial)
     if compat.not_after(signed) <= now:
         raise TokenRefusedError("the reservation is older than its certificate would live")
     with writing(engine) as connection:

@@ -3,17 +3,19 @@
 import base64
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from gateway_site import environ, make_csr, new_key
+from sqlalchemy import update
 
 from fleetmint.cli import root
-from fleetmint.errors import PublishError
-from fleetmint.pki import generations, keys, revocation
-from fleetmint.pki.authority import pem
+from fleetmint.errors import PublishError, StateError
+from fleetmint.ledger.schema import certificates
+from fleetmint.pki import compat, generations, keys, revocation
+from fleetmint.pki.authority import Authority, pem
 from fleetmint.pki.chain import issued_by
 from fleetmint.pki.rollover import Rollover, plan_move
 from fleetmint.pki.shipped import shipped
@@ -121,6 +123,28 @@ def test_a_retry_of_an_enrolment_before_the_switch_gets_its_certificate_after_it
     assert client.post("/v1/enrol", json=body, environ_base=environ(DEVICES)).json == first
 
 
+def test_an_enrolment_that_was_cut_before_the_new_ca_was_made_is_finished_by_it(site, client, roll, now, monkeypatch):
+    token = site.register(now, "lamp-000001")["lamp-000001"]
+    csr = base64.b64encode(make_csr(new_key())).decode()
+    body = {"device": "lamp-000001", "token": token, "csr": csr}
+
+    def cut(*_arguments, **_options):
+        raise StateError("the power is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Authority, "issue", cut)
+        assert client.post("/v1/enrol", json=body, environ_base=environ(DEVICES)).status_code == 503
+    with site.writing() as connection:
+        connection.execute(update(certificates).values(reserved_at=now - timedelta(days=2)))
+    roll("introduce")
+    roll("switch")
+    answer = client.post("/v1/enrol", json=body, environ_base=environ(DEVICES))
+    assert answer.status_code == 200, answer.json
+    leaf = x509.load_der_x509_certificate(base64.b64decode(answer.json["certificate"]))
+    assert issued_by(leaf, site.device_ca.certificate)
+    assert compat.not_before(leaf) >= compat.not_before(site.device_ca.certificate)
+
+
 def test_each_list_holds_what_its_own_ca_signed_and_both_go_on_after_the_switch(site, gateway, enrol, roll):
     old = enrol("lamp-000001")
     roll("introduce")
@@ -213,6 +237,17 @@ def test_half_a_ca_beside_counts_as_none_and_is_installed_again(site, gateway, r
     assert mine not in device_ca.beside(site.config.device_ca)
     assert gateway("install-ca", "--beside", data=ca_pem(site.device_ca))["changed"] is True
     assert mine in device_ca.beside(site.config.device_ca)
+
+
+def test_what_a_power_cut_left_of_a_key_goes_with_the_ca_that_is_retired(site, gateway, roll):
+    old = spki(site.device_ca)
+    roll("introduce")
+    roll("switch")
+    place = site.config.device_ca / device_ca.BESIDE / old
+    (place / ".ca.key.x1y2").write_bytes((place / "ca.key").read_bytes())
+    roll("retire")
+    gateway("retire-ca", old)
+    assert not place.exists()
 
 
 def test_no_copy_of_a_key_stays_when_it_is_over(site, gateway, roll):
