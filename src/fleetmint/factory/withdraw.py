@@ -16,7 +16,7 @@ from fleetmint import files
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import issued
 from fleetmint.pki import generations, names, revocation
-from fleetmint.pki.authority import CERTIFICATE, load_certificate
+from fleetmint.pki.authority import public_key_bytes
 from fleetmint.pki.clients import Client, plan_revoked_client
 from fleetmint.pki.hierarchy import ROOT, Hierarchy, plan_authority_crl
 from fleetmint.pki.inspect import read_certificates
@@ -52,7 +52,7 @@ def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = N
     """
     if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises for a text that is too long to be a name
         data = files.read(Path(text), "certificate")
-        return [_target_of_file(hierarchy, state, read_certificates(data, text)[0], text)]
+        return _targets_of_file(hierarchy, state, read_certificates(data, text)[0], text)
     known = issued.certificates(state)
     if "@" in text:
         found = [row for row in known if row.name == names.operator_name(text)]
@@ -122,7 +122,7 @@ def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whol
     return plan_authority_crl(hierarchy, target.authority, [target.serial], now, reason)
 
 
-def _target_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certificate, text: str) -> Target:
+def _targets_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certificate, text: str) -> list[Target]:
     authority = issued.issuer_of(hierarchy, certificate)
     if authority is None:
         raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
@@ -130,13 +130,26 @@ def _target_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certifi
     if generations.base(authority) == ROOT:
         if certificate.subject == certificate.issuer:
             raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
-        known = generations.authorities(hierarchy.directory)
-        paths = {name: hierarchy.directory / name / CERTIFICATE for name in known}
-        title = next((generations.base(name) for name in known if load_certificate(paths[name]) == certificate), title)
+        of_ca = _targets_of_ca(hierarchy, certificate)
+        return of_ca or [Target(authority, certificate.serial_number, title, certificate)]
     for row in issued.certificates(state):
         if row.certificate == certificate:
-            return _target(row)
-    return Target(authority, certificate.serial_number, title, certificate)
+            return [_target(row)]
+    return [Target(authority, certificate.serial_number, title, certificate)]
+
+
+def _targets_of_ca(hierarchy: Hierarchy, certificate: x509.Certificate) -> list[Target]:
+    """Return every certificate of a CA that is here: while a root is replaced its key has one of each root."""
+    key = public_key_bytes(certificate)
+    for name in generations.authorities(hierarchy.directory):
+        found = generations.trusted(hierarchy.directory, name)
+        if generations.base(name) != ROOT and key in map(public_key_bytes, found):
+            return [
+                Target(authority, each.serial_number, generations.base(name), each)
+                for each in found
+                if (authority := issued.issuer_of(hierarchy, each)) is not None
+            ]
+    return []
 
 
 def _target(row: issued.Issued) -> Target:

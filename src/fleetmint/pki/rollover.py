@@ -244,6 +244,7 @@ def _introduce_root(rollover: Rollover, now: datetime) -> list[_Step]:
     for name in generations.authorities(directory):
         if generations.phase(name) == INCOMING and generations.base(name) != ROOT:
             raise StateError(f"the {title(name)} is being replaced: finish that first with `{_RUN}device`")
+    _refuse_revoked(rollover)
     new = f"{INCOMING}/{ROOT}"
     there = (directory / new / CERTIFICATE).exists()
     steps: list[_Step] = []
@@ -441,6 +442,20 @@ def _need_medium(rollover: Rollover, what: str) -> None:
     place = rollover.hierarchy.key_path(ROOT).parent
     if not place.is_dir():
         raise StateError(f"{place} is not there: plug in the medium that is to {what}, and run this again")
+
+
+def _refuse_revoked(rollover: Rollover) -> None:
+    """Raise StateError when a root has revoked a CA that is here: under a new root it would be good again."""
+    directory = rollover.directory
+    roots = [directory / name for name in generations.generations(directory, ROOT)]
+    lists = [revocation.read_record(root / revocation.CRL, load_certificate(root / CERTIFICATE)) for root in roots]
+    revoked = {entry.serial for crl in lists for entry in revocation.entries(crl)}
+    for name in _certified(directory):
+        if load_certificate(directory / name / CERTIFICATE).serial_number in revoked:
+            raise StateError(
+                f"the {title(name)} is revoked, and a new root would certify it as if it were not: move"
+                f" {directory / name} away, and run playbooks/ca.yml if a new one is wanted (docs/recovery.md)"
+            )
 
 
 def _refuse_before_switch(rollover: Rollover, name: str) -> None:

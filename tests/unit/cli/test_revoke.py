@@ -4,9 +4,10 @@ import pytest
 from cryptography import x509
 
 from fleetmint.factory import secrets
-from fleetmint.pki import keys
+from fleetmint.pki import generations, keys, revocation
 from fleetmint.pki.authority import load_certificate, pem
 from fleetmint.pki.leaf import revoked
+from fleetmint.pki.rollover import Rollover, plan_move
 
 
 @pytest.fixture
@@ -90,6 +91,27 @@ def test_a_ca_is_revoked_on_demand_only(fleetmint, refused, hierarchy, ca):
     said = fleetmint("revoke", path, "--whole-ca", "--json")
     assert said["revoked"][0]["ca"] == "root"
     assert revoked(hierarchy, "root", load_certificate(path).serial_number) is not None
+
+
+@pytest.mark.parametrize("moves", [1, 2], ids=["before the switch", "after it"])
+@pytest.mark.parametrize("file", ["ca.crt", "the other one"])
+def test_while_a_root_is_replaced_a_ca_is_revoked_by_both(fleetmint, hierarchy, state, now, moves, file):
+    for move in ("introduce", "switch")[:moves]:
+        plan_move(Rollover(hierarchy, "root", ["gateway"], state / "issued"), move, now).apply()
+    place = hierarchy.directory / "device-gateway"
+    other = place / ("ca.incoming.crt" if moves == 1 else "ca.outgoing.crt")
+    path = place / "ca.crt" if file == "ca.crt" else other
+    said = fleetmint("revoke", path, "--whole-ca", "--json")
+    assert [row["name"] for row in said["revoked"]] == ["device-gateway"] * 2
+    listed = {
+        entry.serial
+        for name in generations.generations(hierarchy.directory, "root")
+        for entry in revocation.entries(
+            revocation.load_crl((hierarchy.directory / name / revocation.CRL).read_bytes(), name)
+        )
+    }
+    assert listed == {load_certificate(place / "ca.crt").serial_number, load_certificate(other).serial_number}
+    assert fleetmint("revoke", path, "--whole-ca", "--json")["changed"] is False
 
 
 def test_the_root_cannot_be_revoked(fleetmint, refused, hierarchy):

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import bundle, generations, keys, names, revocation
 from fleetmint.pki.authority import load_certificate, pem
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarchy
 from fleetmint.pki.leaf import plan_client, plan_host_certificate
 from fleetmint.pki.passphrases import open_source
 from fleetmint.pki.rollover import LEARN, Rollover, left_to_do, plan_move
@@ -335,6 +335,18 @@ def test_who_has_only_the_old_root_is_served_until_the_switch_and_who_has_only_t
     both = world.state / "both.pem"
     both.write_bytes(old.read_bytes() + new.read_bytes())
     assert served(both)
+
+
+def test_a_new_root_does_not_certify_a_ca_that_the_old_one_has_revoked(world, snapshot):
+    device_ca = world.ca / "device-gateway"
+    serial = load_certificate(device_ca / "ca.crt").serial_number
+    plan_authority_crl(world.hierarchy, "root", [serial], world.now, "key_compromise").apply()
+    before = snapshot(world.ca)
+    with pytest.raises(StateError, match=r"device CA of gateway is revoked.*move .*device-gateway away"):
+        world.move("root", "introduce")
+    assert snapshot(world.ca) == before
+    device_ca.rename(world.state / "stolen")
+    world.move("root", "introduce")
 
 
 def test_an_operators_file_gets_the_new_certificate_of_its_ca_and_keeps_the_leaf(world, operator):
