@@ -7,7 +7,7 @@ import click
 from sqlalchemy.engine import Engine
 
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.cli.site import bench_source, passphrases_option, state_option
+from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.factory import secrets
 from fleetmint.factory.efuse import Target, bound_device, device_of, plan_hmac_key
@@ -35,10 +35,18 @@ from fleetmint.plan import Plan
     help="Key block that the firmware uses: its CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be burned, and burn nothing.")
+@ledger_option
 @passphrases_option
 @json_option
 def efuse(
-    state: Path, batch: str, port: str, block: int, dry_run: bool, passphrases: str | None, as_json: bool
+    state: Path,
+    batch: str,
+    port: str,
+    block: int,
+    dry_run: bool,
+    url: str | None,
+    passphrases: str | None,
+    as_json: bool,
 ) -> None:
     """Burn the HMAC key of a device into an eFuse of the board on the port. This cannot be undone.
 
@@ -47,12 +55,13 @@ def efuse(
     on with that. The command asks for the id of the device before it burns. What was meant and what was done is
     recorded in the ledger; running it again changes nothing.
     """
+    ledger = ledger_url(state, url)
     known = secrets.load(state / "batches" / batch, bench_source(state, passphrases))
     if known.nvs_encryption != HMAC:
         raise StateError(
             f"the batch {batch} has nvs_encryption {known.nvs_encryption}, so its boards need no key in an eFuse"
         )
-    engine = open_ledger(f"sqlite:///{(state / 'ledger.sqlite').absolute()}")
+    engine = open_ledger(ledger)
     try:
         target = Target(port, read_efuses(port), block)
         if target.efuses.chip != known.chip:

@@ -134,8 +134,23 @@ def open_hierarchy(state: Path) -> Hierarchy:
 
 
 def ledger_url(state: Path, url: str | None) -> str:
-    """Return the URL of the factory's ledger: what was given, or the file in the state."""
-    return url or f"sqlite:///{(state / LEDGER).absolute()}"
+    """Return the URL of the factory's ledger: what was given, or the file in the state; refuse one with a password."""
+    if not url:
+        return f"sqlite:///{(state / LEDGER).absolute()}"
+    from sqlalchemy.engine import make_url  # most commands need no ledger
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        has_password = make_url(url).password is not None
+    except (ArgumentError, ValueError):
+        # it may hold a password, in whatever way it is wrong
+        raise FleetmintError(
+            "the ledger's URL cannot be read: write sqlite:////path/ledger.sqlite or"
+            " postgresql+psycopg2://user@host/database"
+        ) from None
+    if has_password:
+        raise FleetmintError("the ledger's URL has a password, which every process can read: put it into ~/.pgpass")
+    return url
 
 
 def bench_source(state: Path, given: str | None) -> Source:

@@ -71,3 +71,18 @@ def test_a_batch_without_hmac_keys_is_refused(fleetmint, port, refused):
 def test_a_board_with_another_chip_is_refused(fleetmint, sealed, refused, tmp_path):
     other = fleetmint("efuse", "--batch", "sealed", "--port", f"virtual:esp32c3:{tmp_path / 'efuses.bin'}")
     refused(other, "the board is an esp32c3, the batch is for esp32s3")
+
+
+def test_the_identity_comes_from_the_ledger_that_is_named(fleetmint, sealed, port, state, tmp_path):
+    # several stations share one: a claim in another would give the identity out twice
+    shared = tmp_path / "shared.sqlite"
+    sealed.dispose()
+    (state / "ledger.sqlite").rename(shared)
+    result = fleetmint(
+        "efuse", "--batch", "sealed", "--port", port, "--ledger", f"sqlite:///{shared}", input="vault-000001\n"
+    )
+    assert result.exit_code == 0, result.output
+    engine = open_ledger(f"sqlite:///{shared}")
+    assert device_of(engine, MAC, "sealed") == "vault-000001"
+    engine.dispose()
+    assert not (state / "ledger.sqlite").exists()
