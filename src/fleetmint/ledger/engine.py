@@ -3,6 +3,7 @@
 SQLite: WAL and synchronous=FULL, so a commit survives a power cut; every writer starts with BEGIN IMMEDIATE, because a
 transaction that only later wants to write ignores the busy timeout (sqlite.org/lang_transaction.html).
 PostgreSQL: writers take one advisory lock, which gives the same order of writers, as the chain of events needs it.
+Readers see one snapshot in both: SQLite gives it by itself, PostgreSQL at the level REPEATABLE READ.
 """
 
 import sqlite3
@@ -117,7 +118,8 @@ def _prepare_file(database: str | None, create: bool) -> None:
             path.touch(mode=0o600, exist_ok=True)
         elif not path.exists():
             raise LedgerError(
-                f"there is no ledger {path}: create it with `fleetmint gateway init`, or restore a backup"
+                f"there is no ledger {path}: restore a backup, or begin one: on a gateway `fleetmint gateway init`, at the"
+                " bench the first batch"
             )
     except OSError as error:
         raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from error
@@ -137,6 +139,9 @@ def _begin_sqlite(connection: Connection) -> None:
 def _begin_postgresql(connection: Connection) -> None:
     if connection.get_execution_options().get(_WRITER):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_POSTGRESQL_LOCK})")
+    else:
+        # by default each statement would see what others have written since the one before
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 _REMEDIES = (

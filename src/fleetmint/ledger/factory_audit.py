@@ -1,5 +1,6 @@
 """The promises of the factory's ledger, checked row by row: one board for an identity, one identity for a board."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from fleetmint.ledger.audit import RESTORE, Finding, of_database
-from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, batches, burns, units
+from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, batches, burns, events, units
 
 _SET_ASIDE = (
     "set the board aside, find out with `fleetmint burn` whose it is, and return the other one"
@@ -79,9 +80,24 @@ def _of_boards(rows: Sequence[Any], attempts: dict[str, list[Any]]) -> list[Find
 
 def _of_batches(connection: Connection, rows: Sequence[Any]) -> list[Finding]:
     sizes = Counter(row.batch for row in rows)
+    positions: defaultdict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        positions[row.batch].add(row.position)
+    made: Counter[str] = Counter()
+    for event in connection.execute(select(events).where(events.c.kind == "batch")):
+        made[event.subject] += _units_told(event.detail)
     found = []
     for batch in connection.execute(select(batches.c.batch).order_by(batches.c.batch)).scalars():
-        positions = {row.position for row in rows if row.batch == batch}
-        if positions != set(range(sizes[batch])):
+        if positions[batch] != set(range(sizes[batch])):
             found.append(Finding(f"the batch {batch} has lost units: its numbers have gaps", RESTORE))
+        elif made[batch] != sizes[batch]:
+            what = f"the batch {batch} was made with {made[batch]} units in all and has {sizes[batch]}"
+            found.append(Finding(what, RESTORE))
     return found
+
+
+def _units_told(detail: str) -> int:
+    try:
+        return int(json.loads(detail)["units"])
+    except (ValueError, KeyError, TypeError):
+        return 0  # an event that was written over is a finding of its own

@@ -14,10 +14,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from fleetmint.errors import LedgerError, NameRefusedError, StateError
-from fleetmint.ledger import create_schema, events, open_ledger, reading, schema, writing
+from fleetmint.ledger import create_schema, events, factory, open_ledger, reading, schema, writing
 from fleetmint.ledger import engine as module
 from fleetmint.ledger.columns import text_time, time_text
 from fleetmint.pki import names
+from virtual import postgres
 
 
 def add_device(connection, device, now):
@@ -203,3 +204,22 @@ def test_a_changed_event_breaks_the_chain(engine, now, tampering, broken):
         connection.exec_driver_sql(tampering)
     with reading(engine) as connection:
         assert events.broken_links(connection) == broken
+
+
+def test_on_postgresql_a_reader_sees_one_state_and_names_of_ports_may_be_long(now):
+    port = "/dev/serial/by-id/usb-Silicon_Labs_CP2102N_USB_to_UART_Bridge_Controller_" + "0" * 150
+    with postgres.cluster() as url:
+        engine = open_ledger(url)
+        create_schema(engine, site="test")
+        with writing(engine) as connection:
+            factory.create_batch(connection, "lamps-1", {"lamp-000001": "device"}, now=now)
+        with reading(engine) as reader:
+            assert factory.counts(reader, "lamps-1")["planned"] == 1
+            with writing(engine) as connection:
+                slot = f"bench:1:{port}"
+                factory.claim(connection, "lamps-1", "24:0a:c4:00:00:01", slot, port=port, now=now, unregistered=True)
+                factory.record_burned(connection, "lamp-000001", slot, now=now)
+            assert factory.counts(reader, "lamps-1")["planned"] == 1
+        with reading(engine) as reader:
+            assert factory.counts(reader, "lamps-1")["burned"] == 1
+        engine.dispose()

@@ -44,6 +44,14 @@ def test_the_board_of_a_returned_unit_may_get_another_identity(findings, worked,
     assert findings() == []
 
 
+def test_a_batch_that_has_grown_has_no_findings(findings, worked, engine, now):
+    with writing(engine) as connection:
+        units = factory.list_units(connection, "lamps-1")
+        grown = {unit.device: unit.key_origin for unit in units} | {"lamp-000007": "factory"}
+        factory.create_batch(connection, "lamps-1", grown, now=now)
+    assert findings() == []
+
+
 @pytest.mark.parametrize(
     ("tampering", "words"),
     [
@@ -67,6 +75,7 @@ def test_the_board_of_a_returned_unit_may_get_another_identity(findings, worked,
         ("delete from burns where device = 'lamp-000003'", "lamp-000003 is in quarantine, but"),
         ("update units set claimed_at = null where device = 'lamp-000004'", "lamp-000004 is claimed and nobody knows"),
         ("delete from units where device = 'lamp-000004'", "its numbers have gaps"),
+        ("delete from units where device = 'lamp-000006'", "was made with 6 units in all and has 5"),
         ("update units set position = 9 where device = 'lamp-000004'", "its numbers have gaps"),
         ("update events set actor = 'nobody' where seq = 2", "event 2 does not follow"),
         ("update units set batch = 'gone' where device = 'lamp-000004'", "refers to nothing"),
