@@ -8,6 +8,7 @@ from fleetmint.cli.findings import report
 from fleetmint.cli.output import examples, json_option
 from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option, ledger_url, open_gateway, state_option
 from fleetmint.factory import audit as of_state
+from fleetmint.factory.batch import REGISTRATION
 from fleetmint.factory.handover import read_registration
 from fleetmint.ledger import factory_audit, open_ledger, reading
 from fleetmint.ledger.audit import Finding
@@ -61,8 +62,11 @@ def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str 
     mine: dict[str, list[Unit]] = {}
     where_of: dict[str, str] = {}
     for unit in units:
+        directory = state / "batches" / unit.batch
+        if not (directory / REGISTRATION).exists():
+            continue  # of another station, which knows its gateway; they share the ledger
         if unit.batch not in where_of:
-            where_of[unit.batch] = str(read_registration(state / "batches" / unit.batch)["gateway"])
+            where_of[unit.batch] = str(read_registration(directory)["gateway"])
         where = where_of[unit.batch]
         if gateway in (None, where):
             mine.setdefault(where, []).append(unit)

@@ -9,7 +9,7 @@ from typing import Any
 from fleetmint.factory.batch import REGISTRATION
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
-from fleetmint.ledger.schema import BURNED, RETURNED, REVOKED
+from fleetmint.ledger.schema import ACTIVE, BURNED, DEVICE_KEY, PLANNED, RETURNED, REVOKED
 
 # A key in PEM has less than 3 kB; what is larger (firmware, ledgers, images of boards) is not read.
 _LARGEST_KEY = 65536
@@ -19,6 +19,8 @@ _ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY-----"
 _FOREIGN = b"BEGIN OPENSSH PRIVATE KEY-----"
 _PRIVATE_NAMES = {"secrets.bin", "settings.bin", "batch.key", "ledger.sqlite", "ledger.sqlite-wal"}
 _PRIVATE_SUFFIXES = {".key", ".p12"}
+# The heading there.
+LOST_LEDGER = "`The factory's ledger, lost or older`"
 _PRIVATE_DIRECTORIES = ("ca", "issued", "batches", "passphrases")
 
 
@@ -64,7 +66,7 @@ def batch_findings(state: Path, units: Iterable[Unit]) -> list[Finding]:
             found.append(
                 Finding(
                     f"the files of the batch {path.parent.name} and the ledger differ in {odd}",
-                    "make the batch again with the same file, which completes either; else restore the later backup",
+                    "make the batch again with the same file, which completes what was cut or says what to restore",
                 )
             )
     return found
@@ -86,6 +88,15 @@ def gateway_findings(units: Sequence[Unit], rows: Iterable[Mapping[str, Any]]) -
                 found.append(Finding(f"{unit.device} was registered, and the gateway does not know it", register))
         elif unit.state == RETURNED and row["status"] != REVOKED:
             found.append(Finding(f"{unit.device} was returned, and the gateway still lets it in", handover))
+        elif unit.state == PLANNED and (row.get("mac") or (row["status"] == ACTIVE and unit.key_origin == DEVICE_KEY)):
+            what = row.get("mac") or "a board that has enrolled"
+            found.append(
+                Finding(
+                    f"{unit.device} is free in the ledger, and the gateway has it as {what}: the ledger is an older"
+                    " copy, and would give this identity out twice",
+                    f"stop burning, and restore a later backup; without one: docs/recovery.md, {LOST_LEDGER}",
+                )
+            )
         elif unit.state == BURNED and row.get("mac") != unit.mac:
             found.append(
                 Finding(

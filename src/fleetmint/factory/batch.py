@@ -155,6 +155,7 @@ def _make(batch: Batch, wanted: Settings, place: Place, hierarchy: Hierarchy, no
     """Do what is missing now, which another process may have changed since it was planned."""
     files.make_private_dir(place.directory)
     with sealed.locked(place.directory, alone=True):
+        _refuse_shredded(batch, place)
         store = _open_or_make(place.directory, hierarchy)
         found = _find(batch, store, place)
         _check(batch, found, place)
@@ -216,6 +217,13 @@ def _check(batch: Batch, found: _Found, place: Place) -> None:
             f"the ledger knows {lost} of the batch {batch.name}, but {place.directory / secrets.SECRETS_FILE} does not:"
             " it is damaged or an older copy; restore it, with the other files beside it, from the latest backup"
         )
+    unknown = found.origins.keys() - found.entered.keys()
+    if unknown and (forgotten := unknown & _registered(place)):
+        raise StateError(
+            f"the ledger does not know {min(forgotten)} of the batch {batch.name}, which was entered before: it is lost"
+            " or an older copy, and would give identities out twice. Restore the latest backup, or follow"
+            " docs/recovery.md"
+        )
     planned = {unit.device: unit.key_origin for unit in batch.units}
     other = next((device for device, origin in found.origins.items() if planned.get(device) != origin), None)
     what = ""
@@ -229,6 +237,15 @@ def _check(batch: Batch, found: _Found, place: Place) -> None:
             f"the batch {batch.name} was made with {what}: what is made stays, and a batch can only grow; undo the"
             " change in the batch file, or give the new batch another name and other ids"
         )
+
+
+def _registered(place: Place) -> set[str]:
+    """Return the devices of the registration, which is written when all of them are in the ledger."""
+    try:
+        document = json.loads((place.directory / REGISTRATION).read_bytes())
+        return {entry["device"] for entry in document["devices"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()  # missing or damaged: it is written anew
 
 
 def _new_secrets(

@@ -141,25 +141,17 @@ def make_key(directory: Path, site: str, source: Source) -> BatchKey:
 
     Raises SecretError for a passphrase that opens none of the batches beside it, so that a mistyped one seals nothing.
     """
-    others = sorted(directory.parent.glob(f"*/{KEY_FILE}"))
-    if not source.has(BENCH):
-        if others:
-            raise SecretError(f"the passphrase {BENCH!r} is missing, but {others[0]} needs it: restore it")
-        source.make(BENCH)
-    elif others:
-        open_key(others[0].parent, source)
-    elif not source.makes:
-        raise SecretError(
-            "the key of the first batch wants a random passphrase, not one that somebody thought of: make this batch"
-            " with vault:DIRECTORY as source"
-        )
-    secret, salt, nonce = os.urandom(_KEY_BYTES), os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
-    about = {"format": KEY_FORMAT, "site": site, "batch": directory.name}
-    wrapped = _wrapping(source.read(BENCH), salt).encrypt(nonce, secret, _line(about))
-    binaries = {"salt": salt, "nonce": nonce, "key": wrapped}
-    content = about | {name: base64.b64encode(value).decode() for name, value in binaries.items()}
-    files.make_private_dir(directory)
-    files.write_atomically(directory / KEY_FILE, _line(content))
+    files.make_private_dir(directory.parent)
+    # another first batch that is made beside this one must not make the passphrase, too
+    with locked(directory.parent, alone=True):
+        _have_passphrase(directory, source)
+        secret, salt, nonce = os.urandom(_KEY_BYTES), os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
+        about = {"format": KEY_FORMAT, "site": site, "batch": directory.name}
+        wrapped = _wrapping(source.read(BENCH), salt).encrypt(nonce, secret, _line(about))
+        binaries = {"salt": salt, "nonce": nonce, "key": wrapped}
+        content = about | {name: base64.b64encode(value).decode() for name, value in binaries.items()}
+        files.make_private_dir(directory)
+        files.write_atomically(directory / KEY_FILE, _line(content))
     return BatchKey(site, directory.name, AESGCM(secret))
 
 
@@ -201,6 +193,21 @@ def locked(directory: Path, *, alone: bool) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _have_passphrase(directory: Path, source: Source) -> None:
+    others = sorted(directory.parent.glob(f"*/{KEY_FILE}"))
+    if not source.has(BENCH):
+        if others:
+            raise SecretError(f"the passphrase {BENCH!r} is missing, but {others[0]} needs it: restore it")
+        source.make(BENCH)
+    elif others:
+        open_key(others[0].parent, source)
+    elif not source.makes:
+        raise SecretError(
+            "the key of the first batch wants a random passphrase, not one that somebody thought of: make this batch"
+            " with vault:DIRECTORY as source"
+        )
 
 
 def _wrapping(passphrase: bytes, salt: bytes) -> AESGCM:

@@ -98,7 +98,12 @@ def row(device, status="active", mac=None, batch="lamps-1"):
 def test_a_gateway_that_was_told_everything_has_no_findings(now):
     units = [unit("lamp-000001", "burned", "m1", now), unit("lamp-000002", "returned", "m2", now),
              unit("lamp-000003", "planned", now=now), unit("lamp-000004", "planned")]  # fmt: skip
-    rows = [row("lamp-000001", mac="m1"), row("lamp-000002", "revoked"), row("lamp-000003"), row("bulb-1", batch="x")]
+    rows = [
+        row("lamp-000001", mac="m1"),
+        row("lamp-000002", "revoked"),
+        row("lamp-000003", "registered"),
+        row("bulb-1", batch="x"),
+    ]
     assert gateway_findings(units, rows) == []
 
 
@@ -120,3 +125,20 @@ def test_what_the_gateway_was_not_told_is_found(now, rows, words):
 def test_a_returned_board_that_the_gateway_still_lets_in_is_found(now):
     (finding,) = gateway_findings([unit("lamp-000001", "returned", "m1", now)], [row("lamp-000001", mac="m1")])
     assert "still lets it in" in finding.what
+
+
+@pytest.mark.parametrize("known", [row("lamp-000001", "registered", "m1"), row("lamp-000001", "active")])
+def test_a_ledger_that_is_older_than_what_was_burned_is_found(now, known):
+    (finding,) = gateway_findings([unit("lamp-000001", "planned", now=now)], [known])
+    assert "would give this identity out twice" in finding.what
+    assert "restore a later backup" in finding.remedy
+
+
+def test_a_factory_certificate_that_waits_for_its_board_is_no_finding(now):
+    waiting = Unit("lamp-000001", "lamps-1", "factory", "planned", registered_at=now)
+    assert gateway_findings([waiting], [row("lamp-000001", "active")]) == []
+
+
+def test_batches_of_other_stations_on_a_shared_ledger_are_for_those_to_compare(found, state):
+    (state / "batches/first").rename(state / "elsewhere")
+    assert found("--ask-gateway") == []

@@ -50,6 +50,23 @@ def test_a_second_run_changes_nothing(batch, common, place, hierarchy, now):
     assert snapshot(place.directory) == before
 
 
+@pytest.mark.parametrize("older", [False, True], ids=["lost", "older"])
+def test_a_ledger_that_forgot_identities_is_not_filled_again(batch, common, place, hierarchy, now, tmp_path, older):
+    ledger = tmp_path / "ledger.sqlite"
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    if older:
+        copy = ledger.read_bytes()
+        batch = replace(batch, units=(*batch.units, Unit("lamp-000099", "device")))
+        plan_batch(batch, common, place, hierarchy, now).apply()
+        ledger.write_bytes(copy)
+    else:
+        ledger.unlink()
+    before = snapshot(tmp_path)
+    with pytest.raises(StateError, match="an older copy, and would give identities out twice"):
+        plan_batch(batch, common, place, hierarchy, now)
+    assert snapshot(tmp_path) == before
+
+
 def test_a_plan_that_is_not_applied_makes_nothing(batch, common, place, hierarchy, now, tmp_path):
     assert plan_batch(batch, common, place, hierarchy, now).changed
     assert not place.directory.exists()

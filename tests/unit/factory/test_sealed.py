@@ -1,5 +1,7 @@
 """Files that only the holder of the batch's key can read, or change without being noticed."""
 
+import threading
+
 import pytest
 
 from fleetmint.errors import SecretError, StateError
@@ -133,3 +135,23 @@ def test_a_full_disk_leaves_what_was_there(file, full_disk):
 def test_neither_key_nor_passphrase_shows_in_a_repr(file, source):
     assert "AESGCM" not in repr(file)
     assert source.read("bench").decode() not in repr(source) + repr(file)
+
+
+def test_two_first_batches_at_the_same_time_make_one_passphrase(tmp_path, source):
+    other = threading.Thread(target=sealed.make_key, args=(tmp_path / "batches/summer", "workshop", source))
+
+    class Slow:
+        """Another batch begins just when this one has found that there is no passphrase."""
+
+        makes = True
+        has, read = source.has, source.read
+
+        def make(self, name):
+            other.start()
+            other.join(0.5)
+            source.make(name)
+
+    sealed.make_key(tmp_path / "batches/spring", "workshop", Slow())
+    other.join()
+    for batch in ("spring", "summer"):
+        assert sealed.open_key(tmp_path / "batches" / batch, source).batch == batch
