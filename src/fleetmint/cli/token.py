@@ -1,8 +1,10 @@
 """`fleetmint token`: another one-time token for a device that is known, and how it gets into the board."""
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway,
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import tokens
 from fleetmint.factory.tokens import Token
-from fleetmint.flash.burn import Worker
+from fleetmint.flash.burn import Board, Region, Worker
 
 _DAYS = click.IntRange(1, 3650)
 days_option = click.option("--days", type=_DAYS, default=30, show_default=True, help="How long it can be used.")
@@ -95,7 +97,7 @@ def write(device: str, file: Path, port: str, as_json: bool) -> None:
     made = tokens.load(file, device)
     with Worker(port) as worker:
         board, nvs = tokens.check_board(worker, device)
-        tokens.write_token(worker, board, nvs, made, ask_again())
+        _write(worker, board, nvs, made)
     say(as_json, {"device": device, "mac": board.mac, "expires": made.expires}, f"{told(made, None, port)}")
     if not as_json:
         click.echo(f"Delete {file}: the token in it can be used once.")
@@ -106,7 +108,8 @@ def give(
 ) -> Token:
     """Make a token, tell the gateway, and put it where it was asked for; return it.
 
-    The board is asked first who it is. The file comes before the gateway knows: a token that nobody has is of no use.
+    The board is asked first who it is, and whether the token fits. The file comes before the gateway knows: a token
+    that nobody has is of no use.
     """
     if (file is None) == (port is None):
         raise click.UsageError("say where the token goes: --to FILE, or --port of the board")
@@ -119,6 +122,8 @@ def give(
         post(gateway, f"/v1/devices/{device}/token", json.dumps(document).encode())
 
     if port is None and file is not None:
+        if file.exists():
+            raise FleetmintError(f"there is a {file} already, perhaps another token: delete it, or name another file")
         tokens.save(made, file)
         try:
             tell()
@@ -128,9 +133,30 @@ def give(
         return made
     with Worker(str(port)) as worker:
         board, nvs = tokens.check_board(worker, device)
-        tell()
-        tokens.write_token(worker, board, nvs, made, ask_again())
+        try:
+            tokens.with_token(nvs.data, made)
+            tell()
+        except FleetmintError:
+            worker.let_go()
+            raise
+        _write(worker, board, nvs, made)
     return made
+
+
+def _write(worker: Worker, board: Board, nvs: Region, made: Token) -> None:
+    with undisturbed():
+        tokens.write_token(worker, board, nvs, made, ask_again())
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Take no notice of Ctrl-C and SIGTERM: half-written, the board would have lost its key."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def told(made: Token, file: Path | None, port: str | None) -> str:

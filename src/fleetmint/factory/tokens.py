@@ -102,9 +102,13 @@ def write_token(
 
     The NVS also holds the device's key, of which there is no copy. So when the connection is lost meanwhile, `again` is
     asked, with the reason, whether to go on: it returns when the board may be there again. Until then the old content
-    is in the memory of this process only. Raises BurnError when the answer is no.
+    is in the memory of this process only. Raises BurnError when the answer is no, NvsError when the token does not fit.
     """
-    region = Region(nvs.offset, with_token(nvs.data, token), nvs.name)
+    try:
+        region = Region(nvs.offset, with_token(nvs.data, token), nvs.name)
+    except FleetmintError:
+        worker.let_go()
+        raise
     job = Job(worker.port, board.chip, (region,), reprovision=True)
     while True:
         try:

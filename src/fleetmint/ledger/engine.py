@@ -118,8 +118,8 @@ def _prepare_file(database: str | None, create: bool) -> None:
             path.touch(mode=0o600, exist_ok=True)
         elif not path.exists():
             raise LedgerError(
-                f"there is no ledger {path}: restore a backup, or begin one: on a gateway with `fleetmint gateway init`,"
-                " at the bench with the first batch"
+                f"there is no ledger {path}: restore a backup, or begin one, on a gateway with `fleetmint gateway"
+                " init`, at the bench with the first batch"
             )
     except OSError as error:
         raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from error

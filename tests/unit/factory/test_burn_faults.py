@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -217,7 +218,11 @@ def _station(bench, tmp_path, *ports, options=()):
     command += ["--json", "--passphrases", source, "--ledger", bench.ledger, *options]
     for port in ports:
         command += ["--port", str(port)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    # where the tests run in the background of a shell they inherit that SIGINT is ignored
+    listens = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=listens
+    )
 
 
 def test_a_station_that_is_killed_leaves_no_worker_behind_and_the_next_one_goes_on(bench, put, tmp_path):

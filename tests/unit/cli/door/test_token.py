@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import os
+import signal
 
 import pytest
 
+from fleetmint.cli.token import undisturbed
+from fleetmint.flash.burn import Worker
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.ledger import factory, open_ledger, reading
 from fleetmint.ledger.devices import list_devices
@@ -81,6 +85,34 @@ def test_a_token_that_the_gateway_refuses_is_kept_nowhere(fleetmint, tmp_path, r
     assert not file.exists()
     assert fleetmint("token", "new", "lamp-000001").exit_code == 2
     assert fleetmint("token", "new", "lamp-000001", "--to", file, "--port", "/dev/null").exit_code == 2
+
+
+def test_a_file_that_is_there_is_not_written_over(fleetmint, gateway_side, tmp_path, refused):
+    file = tmp_path / "x.token"
+    file.write_text("the only copy of something")
+    before = unused(gateway_side, "lamp-000001")
+    refused(fleetmint("token", "new", "lamp-000001", "--to", file), "already", "name another file")
+    assert file.read_text() == "the only copy of something"
+    assert unused(gateway_side, "lamp-000001") == before
+
+
+def test_a_board_boots_again_when_its_gateway_refuses_the_token(fleetmint, board, refused, monkeypatch):
+    port, nvs = board
+    let_go = []
+    monkeypatch.setattr(
+        "fleetmint.cli.token.Worker.let_go", lambda self, do=Worker.let_go: let_go.append(self.port) or do(self)
+    )
+    refused(fleetmint("token", "new", "lamp-000001", "--port", port, "--as", "alice@test"), "403")
+    assert let_go == [port]
+    assert nvs()[keys.TOKEN] == b"old"
+
+
+def test_ctrl_c_does_not_reach_a_board_that_is_being_written():
+    before = signal.getsignal(signal.SIGINT)
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_device_that_changes_its_owner_gets_a_token_and_loses_what_it_had(fleetmint, gateway_side, tmp_path):
