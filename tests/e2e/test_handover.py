@@ -22,7 +22,7 @@ def test_both_sides_agree_after_the_play_and_saying_it_again_changes_nothing(sit
 
 def test_nobody_but_the_station_tells_the_gateway(site):
     document = site.state / "batches/first/registration.json"
-    arguments = ("--request", "POST", "--data-binary", f"@{document}")
+    arguments = ("--header", "Content-Type: application/json", "--data-binary", f"@{document}")
     for door, client, status in [
         ("operators", site.operator("bench@demo"), 200),
         ("operators", site.operator("alice@demo"), 403),

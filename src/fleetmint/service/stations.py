@@ -5,12 +5,13 @@
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
 Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
+The body has to be called application/json, which no page of a stranger can make a browser send with its certificate.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.ledger import writing
@@ -64,12 +65,17 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
 
 
 def station(resources: Resources) -> str:
-    """Return the name of the station that asks; raise IdentityRefusedError for any other operator."""
+    """Return the name of the station that asks; raise IdentityRefusedError for any other operator.
+
+    Answers 415 to a body that is not called JSON: a browser that holds the certificate sends anything else unasked.
+    """
     name = identity.operator(identity.peer(request.environ, names.OPERATORS_UNIT, resources.operator_issuers))
     if name not in resources.config.station_names:
         raise IdentityRefusedError(
             f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"
         )
+    if request.mimetype != "application/json":
+        abort(415)
     return name
 
 

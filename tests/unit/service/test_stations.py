@@ -27,8 +27,8 @@ def certificate(site, now):
 def post(client, certificate):
     bench = certificate("bench@test")
 
-    def run(path, data, who=bench, door="operators"):
-        return client.post(path, data=data, environ_overrides=environ(door, who))
+    def run(path, data, who=bench, door="operators", content_type="application/json"):
+        return client.post(path, data=data, content_type=content_type, environ_overrides=environ(door, who))
 
     return run
 
@@ -107,6 +107,13 @@ def test_only_the_station_may(post, look, site, certificate, document, now, who,
 def test_at_the_devices_door_there_is_no_such_route(post, document, now):
     for path, data in requests(now, document):
         assert post(path, data, door="devices").status_code == 404
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
+def test_what_a_strangers_page_can_make_a_browser_send_is_refused(post, look, document, now, content_type):
+    for path, data in requests(now, document):
+        assert post(path, data, content_type=content_type).status_code == 415
+    assert look() == ({}, [])
 
 
 def test_what_is_refused_is_a_409_with_the_sentence_and_leaves_nothing(post, look, document, now):
