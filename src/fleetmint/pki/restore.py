@@ -13,7 +13,7 @@ from cryptography import x509
 
 from fleetmint import files
 from fleetmint.errors import ClockError, StateError
-from fleetmint.pki import compat, names, revocation
+from fleetmint.pki import compat, generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.hierarchy import ROOT, WITH_CRL, Hierarchy, title
 from fleetmint.plan import Plan
@@ -72,10 +72,10 @@ def _restored(hierarchy: Hierarchy, source: Path, now: datetime) -> _Restored:
 
 
 def _signer(hierarchy: Hierarchy, crl: x509.CertificateRevocationList, source: Path) -> str:
-    for name in (ROOT, *WITH_CRL):
-        path = hierarchy.directory / name / CERTIFICATE
-        if path.exists() and revocation.signed_by(crl, load_certificate(path)):
-            return name
+    for base in (ROOT, *WITH_CRL):
+        for name in generations.generations(hierarchy.directory, base):
+            if revocation.signed_by(crl, load_certificate(hierarchy.directory / name / CERTIFICATE)):
+                return name
     who = names.common_name(crl.issuer) or crl.issuer.rfc4514_string()
     for path in sorted(hierarchy.directory.glob(f"device-*/{CERTIFICATE}")):
         if revocation.signed_by(crl, load_certificate(path)):
@@ -107,9 +107,11 @@ def _refuse_older(
     lost = {entry.serial for entry in revocation.entries(before)} - {entry.serial for entry in revocation.entries(crl)}
     if lost:
         serials = ", ".join(f"{serial:x}" for serial in sorted(lost))
+        name = path.parent.name
+        again = "ca/NAME/ca.crt --whole-ca" if name == ROOT else f"SERIAL --ca {name}"
         raise StateError(
             f"{source} does not revoke {serials}, and {path} does: to go on from {source}, move {path} away, run this"
-            f" again, and then revoke each of these again (`fleetmint revoke SERIAL --ca {path.parent.name}`)"
+            f" again, and then revoke each of these again (`fleetmint revoke {again}`)"
         )
 
 

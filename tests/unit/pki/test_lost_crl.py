@@ -15,6 +15,7 @@ from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarch
 from fleetmint.pki.leaf import plan_client
 from fleetmint.pki.passphrases import open_source
 from fleetmint.pki.restore import plan_restored
+from fleetmint.pki.rollover import Rollover, plan_move
 
 LISTS = ("root", "operator", "factory")
 
@@ -117,6 +118,27 @@ def test_a_list_that_would_forget_somebody_is_refused(hierarchy, fetched, path, 
     with pytest.raises(StateError, match=why):
         plan_restored(hierarchy, [fetched], now)
     assert path.read_bytes() == before
+
+
+def test_the_list_of_each_of_two_roots_is_taken_back_to_its_own_place(hierarchy, tmp_path, now):
+    for move in ("introduce", "switch"):
+        plan_move(Rollover(hierarchy, "root", ["gateway"], tmp_path / "issued"), move, now).apply()
+    paths = [hierarchy.directory / name / "crl.pem" for name in ("root", "outgoing/root")]
+    before = [path.read_bytes() for path in paths]
+    fetched = [tmp_path / "root.crl", tmp_path / "root-2.crl"]
+    for path, source in zip(paths, fetched, strict=True):
+        path.rename(source)
+    plan_restored(hierarchy, fetched, now).apply()
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_a_revoked_ca_that_a_list_forgets_is_revoked_again_with_its_file(hierarchy, tmp_path, now):
+    older = tmp_path / "root.crl"
+    forgetful = revocation.build_crl(hierarchy.authority("root"), [], number=9, now=now, lifetime=timedelta(days=365))
+    older.write_bytes(revocation.crl_pem(forgetful))
+    plan_authority_crl(hierarchy, "root", [7], now).apply()
+    with pytest.raises(StateError, match=r"fleetmint revoke ca/NAME/ca\.crt --whole-ca"):
+        plan_restored(hierarchy, [older], now)
 
 
 def test_a_forged_or_foreign_or_damaged_list_is_refused(hierarchy, fetched, path, tmp_path, now):
