@@ -142,6 +142,15 @@ def test_secrets_of_a_batch_are_in_its_sealed_files_only(site, watched, tmp_path
     assert not (directory / "secrets.bin").exists()
 
 
+def test_a_dry_run_of_a_new_batch_ends_well_makes_nothing_and_shows_no_secret(site, watched):
+    # no gateway answers here: one that has nothing to take up is not asked
+    said, seen = watched(*factory(site, "--check", "--diff", "-vvv", "--extra-vars=factory_ports=/dev/ttyUSB9"))
+    assert "make 2 identities for spring" in said
+    assert [canary for canary in (PSK, VALUE) if canary in said] == []
+    assert seen == set()
+    assert not (site / "state/batches").exists()
+
+
 def test_a_batch_that_is_refused_shows_no_secret_either(site, watched):
     set_network(site, SHORT)
     said, seen = watched(*factory(site, "--tags=batch", "-vvv", "--diff"), code=2)

@@ -16,6 +16,8 @@ from fleetmint.errors import FleetmintError
 
 # So many mistakes are told at once: more would not be read.
 MAX_PROBLEMS = 8
+# The values of an entry of devices lie no deeper; an anchor that holds itself would never end.
+MAX_DEPTH = 5
 # Beyond that it is no batch file; a million rows have less.
 MAX_BYTES = 1 << 28
 
@@ -72,9 +74,11 @@ def read_yaml(path: Path, problems: Problems) -> Fields:
     except yaml.YAMLError as error:
         problems.add(None, f"no YAML file: {error}")
         problems.end()
+    except RecursionError:
+        raise BatchRefusedError(f"{path}: no batch file: its lists and mappings are nested too deep") from None
     if not isinstance(node, yaml.MappingNode):
         raise BatchRefusedError(f"{path}, line 1: a batch file is a mapping with prefix and devices")
-    return _fields(node, problems)
+    return _fields(node, problems, 0)
 
 
 def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Fields]]:
@@ -114,7 +118,7 @@ def _text(path: Path) -> str:
         raise BatchRefusedError(f"{path}, line {line}: a batch file is text in UTF-8") from error
 
 
-def _fields(node: yaml.MappingNode, problems: Problems) -> Fields:
+def _fields(node: yaml.MappingNode, problems: Problems, depth: int) -> Fields:
     values: dict[str, Text | Fields | list[Text | Fields]] = {}
     for key, value in node.value:
         line = key.start_mark.line + 1
@@ -122,19 +126,22 @@ def _fields(node: yaml.MappingNode, problems: Problems) -> Fields:
             problems.add(line, "the name of a field is text")
         elif key.value in values:
             problems.add(line, f"{key.value} is there twice")
-        elif (read := _node(value, problems)) is not None:
+        elif (read := _node(value, problems, depth + 1)) is not None:
             values[key.value] = read
     return Fields(node.start_mark.line + 1, values)
 
 
-def _node(node: yaml.Node, problems: Problems) -> "Text | Fields | list[Text | Fields] | None":
+def _node(node: yaml.Node, problems: Problems, depth: int) -> "Text | Fields | list[Text | Fields] | None":
     line = node.start_mark.line + 1
+    if depth > MAX_DEPTH:
+        problems.add(line, "this is nested deeper than anything in a batch file")
+        return None
     if isinstance(node, yaml.MappingNode):
-        return _fields(node, problems)
+        return _fields(node, problems, depth)
     if isinstance(node, yaml.SequenceNode):
         found: list[Text | Fields] = []
         for item in node.value:
-            read = _node(item, problems)
+            read = _node(item, problems, depth + 1)
             if isinstance(read, list):
                 problems.add(item.start_mark.line + 1, "a list does not belong into a list")
             elif read is not None:

@@ -22,7 +22,8 @@
       - ids: [old-lamp]
 
 In CSV each row is an entry of `devices`, with `count`, `serial` or `id`, and further values in columns that are called
-`value:NAMESPACE:KEY:TYPE`. The other fields are columns too, and say the same in all rows where they say something.
+`value:NAMESPACE:KEY:TYPE`. The other fields are columns too, and say the same in all rows where they say something;
+but the batch is always called like its file.
 """
 
 import re
@@ -145,7 +146,7 @@ def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Field
 
 def _from_csv(columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
     values = {name: match.groups() for name in columns if (match := _VALUE.fullmatch(name))}
-    allowed = {*_HEAD, *_ROW} - {"values"}
+    allowed = {*_HEAD, *_ROW} - {"values", "batch"}
     for name in columns:
         if name not in allowed and name not in values:
             problems.add(1, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
@@ -355,7 +356,8 @@ class _Reader:
         if not isinstance(value, Text) or (
             most is not None and (len(value.text) > most or not value.text.isprintable())
         ):
-            self._problems.add(self._where(fields, name), f"{name} is text of at most {most} characters on one line")
+            limit = f" of at most {most} characters on one line" if most else ""
+            self._problems.add(self._where(fields, name), f"{name} is text{limit}")
             return None
         return value.text
 

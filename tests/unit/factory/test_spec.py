@@ -75,6 +75,26 @@ def test_every_field_of_a_yaml_file_is_read(read):
     assert read("prefix: lamp\n" + ONE).name == "spring"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prefix: lamp\ndevices: &a\n  - count: *a\n",
+        "&a\nprefix: lamp\nbatch: *a\n" + ONE,
+        "prefix: lamp\nvalues: " + "[{a: " * 9 + "1" + "}]" * 9,
+        "prefix: " + "[" * 3000,
+    ],
+    ids=["a list in itself", "a mapping in itself", "deep", "endless"],
+)
+def test_what_is_nested_without_end_is_refused(read, text):
+    with pytest.raises(BatchRefusedError, match="nested"):
+        read(text)
+
+
+def test_a_value_that_is_no_text_is_told(read):
+    with pytest.raises(BatchRefusedError, match=r"line 4: value is text$"):
+        read(HEAD + ONE + "values: [{namespace: app, key: k, type: string, value: {a: b}}]\n")
+
+
 @pytest.mark.parametrize("separator", [",", ";"])
 def test_a_csv_file_has_a_device_in_each_row_and_is_the_batch_of_its_name(read, separator):
     batch = read("\ufeff" + CSV.replace(",", separator), "summer.csv")
