@@ -25,6 +25,7 @@ from fleetmint.factory.common import SiteValues, Wifi
 from fleetmint.factory.settings import profiles
 from fleetmint.factory.shred import plan_shred
 from fleetmint.factory.spec import Batch, Site, read_batch
+from fleetmint.ledger.schema import UNIT_STATES
 from fleetmint.pki.names import device_id
 from fleetmint.pki.passphrases import Source, open_source
 from fleetmint.plan import Plan
@@ -122,7 +123,7 @@ def new(
 @click.argument("name", required=False)
 @state_option
 @ledger_option
-@click.option("--only", metavar="STATE", help="Devices in this state only, such as planned, burned, quarantined.")
+@click.option("--only", type=click.Choice(UNIT_STATES), help="Devices in this state only.")
 @json_option
 def show(name: str | None, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
     """List the batches, or the devices of the batch NAME: state, board, serial of the certificate. No secret."""

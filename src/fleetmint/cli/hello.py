@@ -55,9 +55,15 @@ class Hello:
             for reading in readings(self._gateway, None):
                 self._take(reading)
         except FleetmintError as error:
-            with self._news:
-                self._error = error
-                self._news.notify_all()
+            self._deaf(error)
+        except Exception as error:
+            # otherwise the station would blame the boards that it does not hear
+            self._deaf(FleetmintError(f"the listening ended on an unforeseen {type(error).__name__}"))
+
+    def _deaf(self, error: FleetmintError) -> None:
+        with self._news:
+            self._error = error
+            self._news.notify_all()
 
     def _take(self, reading: Reading) -> None:
         with self._news:

@@ -11,6 +11,7 @@ from fleetmint.cli.site import ledger_option, ledger_url, state_option
 from fleetmint.errors import StateError
 from fleetmint.factory import labels as sheets
 from fleetmint.factory import overview
+from fleetmint.ledger.schema import UNIT_STATES
 
 
 @click.command(
@@ -26,7 +27,7 @@ from fleetmint.factory import overview
     "--format", "form", type=click.Choice(sheets.FORMATS), default="pdf", show_default=True, help="Of the file."
 )
 @click.option("--size", default="50x25", show_default=True, metavar="WxH", help="Of a label, in millimetres.")
-@click.option("--only", metavar="STATE", help="Labels of devices in this state only, such as burned.")
+@click.option("--only", type=click.Choice(UNIT_STATES), help="Labels of devices in this state only.")
 @click.option(
     "--out",
     required=True,
@@ -46,7 +47,8 @@ def labels(name: str, state: Path, url: str | None, form: str, size: str, only: 
         if only in (None, row["state"])
     ]
     if not rows:
-        raise StateError(f"there is no device of {name} that is {only}: `fleetmint batch show {name}` lists them")
+        that = f" that is {only}" if only else ""
+        raise StateError(f"there is no device of {name}{that}: `fleetmint batch show {name}` lists them")
     made = sheets.table(rows) if form == "csv" else _sheet(form, [sheets.label(row) for row in rows], wanted)
     if str(out) == "-":
         click.echo(made, nl=False)

@@ -83,7 +83,7 @@ def _client(gateway: Gateway, arrived: "queue.Queue[Reading | FleetmintError]") 
         device = message.topic.split("/")[1]
         try:
             values = json.loads(message.payload)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for lists in lists in lists
             values = None
         # What a device sends is its own business; what is no object is shown as it is.
         arrived.put(Reading(device, time.time(), values if isinstance(values, dict) else {"raw": str(values)}))

@@ -26,6 +26,7 @@ from fleetmint.ledger.schema import (
     PLANNED,
     QUARANTINED,
     RETURNED,
+    UNIT_STATES,
     batches,
     units,
 )
@@ -274,7 +275,7 @@ def release(connection: Connection, device: str, *, untouched: bool, now: dateti
 
 def counts(connection: Connection, batch: str) -> dict[str, int]:
     """Return how many units of the batch are in each state, all five states named."""
-    found = dict.fromkeys((PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED), 0)
+    found = dict.fromkeys(UNIT_STATES, 0)
     rows = connection.execute(select(units.c.state, func.count()).where(units.c.batch == batch).group_by(units.c.state))
     return found | {str(state): int(number) for state, number in rows}
 

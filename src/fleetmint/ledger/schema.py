@@ -176,6 +176,7 @@ batches = Table(
 )
 
 PLANNED, CLAIMED = "planned", "claimed"
+UNIT_STATES = (PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED)
 
 # returned: the board came back and its identity has ended; the board is free for another one.
 # registered_at: since when the gateway knows this identity; before that nothing may be burned with it.
@@ -200,7 +201,7 @@ units = Table(
     Column("serial", String(63), nullable=False, server_default=""),
     _device_id(),
     _one_of("key_origin", (DEVICE_KEY, FACTORY_KEY)),
-    _one_of("state", (PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED)),
+    _one_of("state", UNIT_STATES),
     CheckConstraint(text("(state = 'planned') = (mac IS NULL)"), name="mac_when_claimed"),
     CheckConstraint(text("mac IS NULL OR (length(mac) = 17 AND mac = lower(mac))"), name="mac_form"),
     UniqueConstraint("batch", "position"),

@@ -135,6 +135,8 @@ def test_what_is_no_batch_is_told(site, fleetmint, refused):
     for command in (("show", "autumn"), ("export", "autumn"), ("shred", "autumn", "--yes")):
         refused(fleetmint("batch", *command), "there is no batch in", "`fleetmint batch show` lists them")
     refused(fleetmint("batch", "show", "../first"), "is no device id")
+    for command in (("show",), ("labels", "--out", "-")):
+        assert fleetmint("batch", *command, "first", "--only", "burnt").exit_code == 2
 
 
 def test_shredding_asks_for_the_name_and_destroys_what_is_secret_for_ever(

@@ -1,16 +1,21 @@
 """Readings, from a broker that is only as much of one as the test needs."""
 
 import contextlib
+import queue
 import socket
 import ssl
 import threading
+import time
 from datetime import UTC, datetime
 
+import paho.mqtt.client as mqtt
 import pytest
 
-from fleetmint.cli.readings import readings
+from fleetmint.cli.hello import Hello
+from fleetmint.cli.readings import Reading, readings
+from fleetmint.cli.readings import _client as make_client
 from fleetmint.cli.site import Gateway
-from fleetmint.errors import FleetmintError
+from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.pki import keys
 from fleetmint.pki.authority import pem
 
@@ -55,3 +60,39 @@ def test_who_is_refused_is_told_so_instead_of_waiting(hierarchy, broker_for_devi
     gateway = Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, broker_for_devices)
     with pytest.raises(FleetmintError, match=r"certificate of eve@test.*revoked"):
         list(readings(gateway, 10))
+
+
+@pytest.fixture
+def heard(hierarchy, tmp_path):
+    """What comes of a message of a device."""
+    write_pair(hierarchy.authority("operator"), "operator", "eve@test", tmp_path / "issued/operators/x")
+    arrived = queue.Queue()
+    client = make_client(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), arrived)
+
+    def run(payload):
+        message = mqtt.MQTTMessage(topic=b"devices/lamp-000001/out/readings")
+        message.payload = payload
+        client.on_message(client, None, message)
+        return arrived.get_nowait()
+
+    return run
+
+
+@pytest.mark.parametrize("payload", [b"[" * 200_000, b"\xff\xfe", b"", b"7"])
+def test_no_device_can_end_the_listening_with_what_it_says(heard, payload):
+    assert heard(payload).device == "lamp-000001"
+
+
+def test_a_station_that_cannot_listen_any_more_blames_no_board(tmp_path, monkeypatch):
+    def ends(_gateway, _seconds):
+        yield Reading("lamp-000001", time.time() + 3600, {})
+        raise KeyError("something unforeseen")
+
+    monkeypatch.setattr("fleetmint.cli.hello.readings", ends)
+    hello = Hello(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 60)
+    with pytest.raises(FleetmintError, match="unforeseen KeyError"):
+        hello.start()
+    hello("lamp-000001")
+    with pytest.raises(BurnError, match="was not tested") as caught:
+        hello("lamp-000002")
+    assert caught.value.code == "deaf"
