@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from flask import Flask, Response, abort, request
 
-from fleetmint.errors import NameRefusedError, RegistrationRefusedError, StateError
+from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.ledger import writing
 from fleetmint.ledger.registration import read_object
 from fleetmint.ledger.replacement import NewToken, add_token
@@ -59,6 +59,8 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
         try:
             with writing(resources.engine) as connection:
                 changed = add_token(connection, token, actor=actor, now=clock())
+        except LedgerError:
+            raise  # nothing is wrong with the token: try again
         except StateError as error:
             raise RegistrationRefusedError(str(error)) from error
         return json_answer(200, changed=changed, device=token.device)

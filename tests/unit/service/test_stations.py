@@ -137,6 +137,15 @@ def test_what_is_refused_is_a_409_with_the_sentence_and_leaves_nothing(post, loo
     assert look() == ({}, [])
 
 
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_locked_ledger_is_no_refusal(post, site, document, now, monkeypatch, number):
+    monkeypatch.setattr("fleetmint.ledger.engine.BUSY_SECONDS", 0.1)
+    path, data = requests(now, document)[number]
+    with site.writing():
+        answer = post(path, data)
+    assert (answer.status_code, answer.json["error"]) == (503, "unavailable")
+
+
 def test_a_token_that_came_over_the_api_enrols(post, site, document, now, client):
     post("/v1/registrations", document)
     digest = hashlib.sha256(b"secret").hexdigest()
