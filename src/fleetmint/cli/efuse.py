@@ -7,6 +7,7 @@ import click
 from sqlalchemy.engine import Engine
 
 from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.factory import secrets
@@ -79,7 +80,8 @@ def efuse(
             plan = _plan(engine, target, device, known)
             if plan.changed:
                 _confirm(plan.reasons[0], device)
-                plan.apply()
+                with undisturbed():  # an eFuse that is half-burned is so for ever
+                    plan.apply()
         _say(as_json, plan, burned=plan.changed)
     finally:
         engine.dispose()

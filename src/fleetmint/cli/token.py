@@ -1,10 +1,8 @@
 """`fleetmint token`: another one-time token for a device that is known, and how it gets into the board."""
 
 import json
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import click
 
 from fleetmint.cli.door import post
 from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import tokens
@@ -144,19 +143,8 @@ def give(
 
 
 def _write(worker: Worker, board: Board, nvs: Region, made: Token) -> None:
-    with undisturbed():
+    with undisturbed():  # half-written, the board would have lost its key
         tokens.write_token(worker, board, nvs, made, ask_again())
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Take no notice of Ctrl-C and SIGTERM: half-written, the board would have lost its key."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def told(made: Token, file: Path | None, port: str | None) -> str:

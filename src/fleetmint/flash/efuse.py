@@ -82,8 +82,15 @@ def _place(port: str) -> dict[str, Any]:
 def _run(request: Mapping[str, Any], port: str) -> dict[str, Any]:
     if importlib.util.find_spec("esptool") is None:
         raise BurnError("esptool is missing: pip install 'fleetmint[station]'", "no-esptool")
+    # A session of its own: Ctrl-C in the terminal must not stop it while it burns.
     done = subprocess.run(  # noqa: S603 - this interpreter and a module of this package
-        _WORKER, input=json.dumps(request), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
+        _WORKER,
+        input=json.dumps(request),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        start_new_session=True,
     )
     try:
         answer: dict[str, Any] = json.loads(done.stdout)

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,14 @@ def espefuse(tmp_path):
     """Run espefuse on the same file, and return what it printed."""
 
     def run(*arguments, chip="esp32s3"):
-        command = ["espefuse", "--chip", chip, "--virt", "--path-efuse-file", tmp_path / "efuses.bin"]
+        command = [
+            Path(sys.executable).with_name("espefuse"),
+            "--chip",
+            chip,
+            "--virt",
+            "--path-efuse-file",
+            tmp_path / "efuses.bin",
+        ]
         done = subprocess.run([*command, "--do-not-confirm", *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -2,12 +2,9 @@
 
 import hashlib
 import json
-import os
-import signal
 
 import pytest
 
-from fleetmint.cli.token import undisturbed
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.ledger import factory, open_ledger, reading
@@ -105,14 +102,6 @@ def test_a_board_boots_again_when_its_gateway_refuses_the_token(fleetmint, board
     refused(fleetmint("token", "new", "lamp-000001", "--port", port, "--as", "alice@test"), "403")
     assert let_go == [port]
     assert nvs()[keys.TOKEN] == b"old"
-
-
-def test_ctrl_c_does_not_reach_a_board_that_is_being_written():
-    before = signal.getsignal(signal.SIGINT)
-    with undisturbed():
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_device_that_changes_its_owner_gets_a_token_and_loses_what_it_had(fleetmint, gateway_side, tmp_path):
