@@ -6,12 +6,13 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
-from fleetmint import files
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import handover, imports, reading, registration, writing
 from fleetmint.ledger.imports import Kept
 from fleetmint.pki import revocation, signed
-from fleetmint.pki.authority import load_certificate
+from fleetmint.pki.authority import load_certificate, load_certificates
+from fleetmint.pki.chain import title
+from fleetmint.service.bundles import read_lists
 from fleetmint.service.config import Config
 
 
@@ -67,10 +68,10 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
 def open_signed(config: Config, data: bytes, now: datetime) -> tuple[bytes, str]:
     """Return the document in a signed file and the station that signed it; raise RegistrationRefusedError otherwise."""
     found = signed.read(data)
-    issuer = load_certificate(config.trusted("operator"))
-    if issuer.serial_number in _revoked(config, "root"):
+    issuers = load_certificates(config.trusted("operator"))  # one key: while a root is replaced, under either
+    if {issuer.serial_number for issuer in issuers} & _revoked(config, "root"):
         raise RegistrationRefusedError("this site's operator CA is revoked: nobody may sign for it any more")
-    name = signed.signer(found, config.site, issuer, _revoked(config, "operator"), now)
+    name = signed.signer(found, config.site, issuers[0], _revoked(config, "operator"), now)
     if name not in config.station_names:
         raise RegistrationRefusedError(
             f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"
@@ -79,12 +80,13 @@ def open_signed(config: Config, data: bytes, now: datetime) -> tuple[bytes, str]
 
 
 def _revoked(config: Config, authority: str) -> frozenset[int]:
-    """Return the serials on the CRL of a CA, which has to be its own; one that has ended still revokes."""
+    """Return the serials on the CRLs of a CA, which have to be its own; one that has ended still revokes."""
     path = config.crl(authority)
     try:
-        crl = revocation.load_crl(files.read(path, "CRL"), str(path))
-        if not revocation.signed_by(crl, load_certificate(config.trusted(authority))):
-            raise StateError(f"{path} is not signed by this site's {authority} CA: run playbooks/gateway.yml")
+        lists = read_lists(path, "CRL")
+        for issuer in load_certificates(config.trusted(authority)):
+            if not any(revocation.signed_by(crl, issuer) for crl in lists):
+                raise StateError(f"{path} holds no CRL of {title(issuer)}: run playbooks/gateway.yml")
     except StateError as error:
         raise RegistrationRefusedError(f"whether the signer is revoked cannot be told: {error}") from error
-    return frozenset(entry.serial_number for entry in crl)
+    return frozenset(entry.serial_number for crl in lists for entry in crl)

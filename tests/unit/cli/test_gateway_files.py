@@ -7,14 +7,19 @@ from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
 
 from fleetmint.cli import root
 from fleetmint.errors import StateError
 from fleetmint.ledger.devices import list_devices
-from fleetmint.pki import signed
-from fleetmint.pki.authority import self_signed
+from fleetmint.pki import keys, names, signed
+from fleetmint.pki.authority import load_certificate, load_certificates, new_serial, self_signed
+from fleetmint.pki.chain import issued_by
 from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.shipped import shipped
 from fleetmint.service.config import load_config
 
 MAC = "24:0a:c4:00:00:01"
@@ -167,6 +172,65 @@ def test_a_revoked_station_signs_no_more(bring, signer, site, document, devices,
     assert bring(signer()(document))["added"] == 1
 
 
+def test_under_a_revoked_operator_ca_nobody_signs(bring, signer, site, document, devices, now):
+    authority = site.hierarchy.authority("operator").certificate
+    plan_authority_crl(site.hierarchy, "root", [authority.serial_number], now, "key_compromise").apply()
+    (site.config.crls / "root.pem").write_bytes((site.hierarchy.directory / "root/crl.pem").read_bytes())
+    refused(bring(signer()(document)), "operator CA is revoked")
+    assert devices() == {}
+
+
+@pytest.mark.parametrize("revoked_under", ["root", "outgoing/root"])
+def test_while_a_root_is_replaced_the_lists_of_both_say_who_is_revoked(
+    bring, signer, site, document, devices, now, revoked_under
+):
+    for move in ("introduce", "switch"):
+        plan_move(Rollover(site.hierarchy, "root", ["gateway"], site.root), move, now).apply()
+    ca = site.hierarchy.directory
+    for file, target in {
+        "roots": site.config.trusted("root"),
+        "operator": site.config.trusted("operator"),
+        "root.crl": site.config.crl("root"),
+    }.items():
+        target.write_bytes(shipped(ca, "gateway", file))
+    assert bring(signer()(document), "--check")["added"] == 1
+    both = load_certificates(site.config.trusted("operator"))
+    root_certificate = load_certificate(ca / revoked_under / "ca.crt")
+    serial = next(each.serial_number for each in both if issued_by(each, root_certificate))
+    plan_authority_crl(site.hierarchy, revoked_under, [serial], now).apply()
+    site.config.crl("root").write_bytes(shipped(ca, "gateway", "root.crl"))
+    refused(bring(signer()(document)), "operator CA is revoked")
+    site.config.crl("root").write_bytes((ca / "root/crl.pem").read_bytes())
+    refused(bring(signer()(document)), "cannot be told")
+    assert devices() == {}
+
+
+def test_a_certificate_of_another_kind_signs_nothing_though_its_ca_is_the_right_one(
+    bring, site, document, devices, now
+):
+    authority = site.hierarchy.authority("operator")
+    for subject in (names.subject("test", "devices", "bench@test"), names.subject("other", "operators", "bench@test")):
+        key = new_key()
+        forged = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(authority.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(new_serial())
+            .not_valid_before(now)
+            .not_valid_after(now + timedelta(days=30))
+            .sign(authority.key, hashes.SHA256())
+        )
+        refused(bring(signed.sign(document, forged, key)), "is no operator of test")
+    assert devices() == {}
+
+
+def test_a_key_that_no_station_has_signs_nothing(bring, document, devices, now):
+    key = keys.new_key("P-384")
+    refused(bring(signed.sign(document, self_signed("test", "x", key, now).certificate, key)), "not P-256")
+    assert devices() == {}
+
+
 def test_without_the_list_that_tells_who_is_revoked_nobody_signs(bring, signer, site, document, devices):
     (site.config.crls / "operator.pem").write_bytes((site.config.crls / "factory.pem").read_bytes())
     refused(bring(signer()(document)), "cannot be told")
@@ -179,6 +243,11 @@ def test_a_certificate_that_has_ended_signs_no_more(bring, signer, site, documen
     sign = signer()
     monkeypatch.setattr("fleetmint.cli.gateway.utc_now", lambda: now + timedelta(days=366))
     refused(bring(sign(document)), "sign with the station's new one")
+    assert devices() == {}
+
+
+def test_a_certificate_that_has_not_begun_signs_nothing_yet(bring, signer, document, devices, now):
+    refused(bring(signer(at=now + timedelta(days=2))(document)), "set the clock")
     assert devices() == {}
 
 

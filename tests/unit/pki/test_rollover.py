@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import bundle, generations, keys, names, revocation
 from fleetmint.pki.authority import load_certificate, pem
+from fleetmint.pki.chain import issued_by
 from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarchy
 from fleetmint.pki.leaf import plan_client, plan_host_certificate
 from fleetmint.pki.passphrases import open_source
@@ -231,6 +232,13 @@ def test_the_names_of_two_generations_differ(world):
     assert {"test root G2", "test device CA of gateway G2", "test next server CA G2"} <= set(found)
 
 
+def test_a_name_that_a_retired_ca_had_does_not_come_again(world):
+    for move in MOVES["device"] * 2:
+        world.move("device", move)
+    found = [names.common_name(load_certificate(path).subject) for path in world.ca.rglob("*device-gateway*/ca.crt")]
+    assert sorted(found) == [f"test device CA of gateway{number}" for number in ("", " G2", " G3")]
+
+
 def test_a_door_trusts_both_device_cas_before_the_new_one_issues_and_neither_after_it_is_retired(world):
     world.move("device", "introduce")
     assert common_names(world, "device") == ["test device CA of gateway", "test device CA of gateway G2"]
@@ -335,6 +343,18 @@ def test_who_has_only_the_old_root_is_served_until_the_switch_and_who_has_only_t
     both = world.state / "both.pem"
     both.write_bytes(old.read_bytes() + new.read_bytes())
     assert served(both)
+
+
+def test_a_gateway_that_came_meanwhile_is_certified_before_the_switch(world, snapshot):
+    world.move("root", "introduce")
+    plan_hierarchy(world.hierarchy, [GATEWAY, "second"], world.now).apply()
+    before = snapshot(world.ca)
+    with pytest.raises(StateError, match="has not certified everything yet"):
+        world.move("root", "switch")
+    assert snapshot(world.ca) == before
+    world.move("root", "introduce")
+    world.move("root", "switch")
+    assert issued_by(load_certificate(world.ca / "device-second/ca.crt"), load_certificate(world.ca / "root/ca.crt"))
 
 
 def test_a_new_root_does_not_certify_a_ca_that_the_old_one_has_revoked(world, snapshot):
