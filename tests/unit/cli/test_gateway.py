@@ -15,7 +15,7 @@ from gateway_site import certificate_entry, make_gateway_site, new_key, registra
 
 from fleetmint.cli import root
 from fleetmint.pki import keys
-from fleetmint.pki.authority import pem, public_key_bytes
+from fleetmint.pki.authority import Authority, pem, public_key_bytes, self_signed
 
 
 @pytest.fixture
@@ -116,10 +116,16 @@ def test_an_installation_that_was_cut_is_done_again(site, gateway):
     assert gateway("ca-status", "--json")["installed"] is True
 
 
+def other_sites_device_ca(now):
+    key, root = keys.new_key(), self_signed("other", "other root", keys.new_key("P-384"), now)
+    return Authority(root.issue("device-ca", key.public_key(), "other device CA of gateway", now=now), key)
+
+
 @pytest.mark.parametrize(
     ("what", "word"),
     [("root", "no device CA"), ("server", "no device CA"), ("operator", "no device CA"), ("mixed", "does not belong"),
-     ("certificate only", "no CA"), ("key only", "no CA"), ("nothing", "no CA"), ("leaf", "no device CA")],
+     ("certificate only", "no CA"), ("key only", "no CA"), ("nothing", "no CA"), ("leaf", "no device CA"),
+     ("other site", "belongs to the site 'other'")],
 )  # fmt: skip
 def test_only_a_device_ca_can_be_installed(site, gateway, now, what, word):
     device_ca = site.device_ca
@@ -131,6 +137,7 @@ def test_only_a_device_ca_can_be_installed(site, gateway, now, what, word):
         "key only": lambda: keys.plain_pem(device_ca.key),
         "nothing": lambda: b"",
         "leaf": lambda: pem(leaf) + keys.plain_pem(key),
+        "other site": lambda: ca_pem(other_sites_device_ca(now)),
     }.get(what) or (lambda: ca_pem(site.hierarchy.authority(what)))
     before = (site.config.device_ca / "ca.key").read_bytes()
     result = gateway("install-ca", data=data())

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from gateway_site import make_csr, make_gateway_site, new_key
+from gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
 
 from fleetmint.errors import ClockError, LedgerError, StateError
 from fleetmint.ledger import open_ledger
@@ -18,6 +18,7 @@ from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import keys, revocation
+from fleetmint.pki.hierarchy import plan_authority_crl
 from fleetmint.service.backup import make_backup, plan_restore
 from fleetmint.service.body import Enrolment
 from fleetmint.service.config import load_config
@@ -127,6 +128,16 @@ def test_who_was_revoked_after_the_backup_stays_revoked(site, engine, fleet, new
     assert revoked_on(crl_of(new_pi)) == {fleet["lamp-000002"][2]}
     assert revocation.crl_number(crl_of(new_pi)) > revocation.crl_number(live)
     assert new_pi.findings() == ()
+
+
+def test_whom_the_factory_ca_revoked_after_the_backup_is_revoked(site, fleet, new_pi, now):
+    leaf = site.hierarchy.authority("factory").issue("factory-device", new_key().public_key(), "lamp-000007", now=now)
+    site.import_(registration([certificate_entry("lamp-000007", leaf)], batch="lamps-3"), now)
+    backup = make_backup(site.config)
+    plan_authority_crl(new_pi.hierarchy, "factory", [leaf.serial_number], now, "key_compromise").apply()
+    new_pi.config.crl("factory").write_bytes((new_pi.hierarchy.directory / "factory/crl.pem").read_bytes())
+    assert restore(new_pi, backup, now + HOUR).facts["revoked"] == ["lamp-000007"]
+    assert status(new_pi)["lamp-000007"] == "revoked"
 
 
 def test_a_new_broker_is_not_asked_to_end_sessions_that_it_cannot_have(site, engine, fleet, new_pi, now):
