@@ -8,16 +8,18 @@ import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeGuard
 
 from sqlalchemy.engine import Engine
 
-from fleetmint.errors import BurnError, StateError
+from fleetmint.errors import BurnError, NameRefusedError, StateError
 from fleetmint.flash.job import Board
 from fleetmint.ledger import factory as ledger
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.attempts import RefusedBoard, count_unseen, refuse_board
 from fleetmint.ledger.factory import Unit
 from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, UNSEEN
+from fleetmint.pki import names
 
 # Longer than any burn takes: a claim of another machine that is older was left behind by a station that died.
 LEASE = timedelta(minutes=15)
@@ -67,7 +69,7 @@ class Records:
         """
         with reading(self._engine) as connection:
             bound = ledger.find_unit_of_board(connection, board.mac)
-            told = ledger.find_unit(connection, board.device_id) if board.device_id else None
+            told = ledger.find_unit(connection, board.device_id) if _is_ours(board.device_id) else None
         if told is not None and told.state != RETURNED and told.mac != board.mac:
             raise BurnError(
                 f"{self._port}: the board ({board.mac}) says it is {told.device}, which is the board {told.mac}:"
@@ -192,6 +194,14 @@ def count_left(engine: Engine, batch: str) -> int:
     with reading(engine) as connection:
         counts = ledger.counts(connection, batch)
     return counts[PLANNED] + counts[CLAIMED]
+
+
+def _is_ours(told: str | None) -> TypeGuard[str]:
+    """Whether what a flash says can be an identity of ours: a database need not take whatever lies there."""
+    try:
+        return told is not None and bool(names.device_id(told))
+    except NameRefusedError:
+        return False
 
 
 def _is_running(pid: int) -> bool:

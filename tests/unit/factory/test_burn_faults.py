@@ -17,6 +17,8 @@ from sqlalchemy import func, select
 from fleetmint.errors import LedgerError
 from fleetmint.factory.batch import plan_batch
 from fleetmint.factory.bench import Bench, burn_ports, left
+from fleetmint.factory.records import Records
+from fleetmint.flash.job import Board
 from fleetmint.flash.table import stock
 from fleetmint.ledger import create_schema, open_ledger, reading, writing
 from fleetmint.ledger.attempts import list_refused
@@ -281,4 +283,7 @@ def test_two_stations_on_one_postgresql_claim_each_identity_once(bench, put, tmp
         units, refused = state(shared)
         assert {unit.mac: unit.device for unit in units.values()} == {b.mac: identity(b) for b, _port in boards}
         assert refused == ()
+        # a flash can say anything, and a database need not take it
+        odd = Board("24:0a:c4:00:00:99", "esp32", 0x400000, "lamp\0")
+        assert Records(engine, "first", "p").to_retire(odd, now) == ()
         engine.dispose()
