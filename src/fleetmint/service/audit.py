@@ -50,7 +50,8 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
         if compat.next_update(crl) <= now:
             found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
         listed = {entry.serial_number for entry in crl}
-        wanted = revoked_certificates(connection, name, signer if len(lists) > 1 else None)
+        # what another CA has signed is on the list of that one: of this gateway, or of another one on the same ledger
+        wanted = revoked_certificates(connection, name, signer)
         missing = [entry.serial for entry in wanted if entry.serial not in listed]
         for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
             by_hand = f"on the controller `fleetmint revoke {serial:x} --ca factory`, then {mend}"

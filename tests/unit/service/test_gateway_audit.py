@@ -1,15 +1,19 @@
 """What a gateway's audit looks at beside the ledger: revocation lists and keys."""
 
+import hashlib
 from datetime import timedelta
 
 import pytest
-from gateway_site import certificate_entry, new_key, registration
+from gateway_site import certificate_entry, make_csr, new_key, registration
 
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import keys
+from fleetmint.pki.authority import Authority
 from fleetmint.service.audit import findings
+from fleetmint.service.body import Enrolment
 from fleetmint.service.device_crl import plan_device_crl
+from fleetmint.service.enrolment import enrol
 
 
 @pytest.fixture
@@ -58,6 +62,21 @@ def test_a_revocation_that_the_list_lacks_is_found_with_what_brings_it(audit, si
     (finding,) = audit()
     assert f"does not revoke {leaf.serial_number:x} of lamp-000002" in finding
     assert f"fleetmint revoke {leaf.serial_number:x} --ca factory" in finding
+
+
+def test_what_another_gateway_on_the_same_ledger_revoked_is_on_its_list_and_not_on_ours(audit, sign, leaf, site, now):
+    key = keys.new_key()
+    root = site.hierarchy.authority("root")
+    second = Authority(root.issue("device-ca", key.public_key(), "test device CA of second", now=now), key)
+    token = site.register(now, "lamp-000003")["lamp-000003"]
+    engine = open_ledger(site.config.ledger)
+    wanted = Enrolment("lamp-000003", hashlib.sha256(token.encode()).hexdigest(), make_csr(new_key()))
+    enrol(engine, second, wanted, clock=lambda: now)
+    engine.dispose()
+    with site.writing() as connection:
+        revoke(connection, "lamp-000003", reason="unspecified", actor="test", now=now)
+    sign()
+    assert audit() == []
 
 
 def test_keys_that_others_may_read_or_that_do_not_belong_here_are_found(audit, sign, leaf, site):
