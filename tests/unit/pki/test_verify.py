@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from fleetmint.pki import doors, keys, names, revocation
 from fleetmint.pki.authority import pem
@@ -200,6 +201,8 @@ def test_without_a_crl_that_lasts_its_certificates_are_refused(hierarchy, judged
     assert "have no CRL of" in judged(leaf, "device", crls=()).reasons[0]
     old = revocation.build_crl(authority, [], number=1, now=now - timedelta(days=9), lifetime=timedelta(days=7))
     assert "ended on" in judged(leaf, "device", crls=(old,)).reasons[0]
+    coming = revocation.build_crl(authority, [], number=1, now=now + timedelta(days=2), lifetime=timedelta(days=7))
+    assert "begins on" in judged(leaf, "device", crls=(coming,)).reasons[0]
 
 
 def test_the_crl_of_another_ca_of_the_same_name_counts_for_nothing(hierarchy, judged, now):
@@ -231,6 +234,32 @@ def test_an_address_is_compared_as_one(hierarchy, now):
     door = doors.open_door(hierarchy, "server")
     assert verify(leaf, (), door, now, "192.0.2.1").accepted
     assert "only for 192.0.2.1" in verify(leaf, (), door, now, "192.0.2.2").reasons[0]
+
+
+def test_a_second_ou_is_refused_behind_the_door(hierarchy, now, device_crl):
+    authority, key = hierarchy.authority("device-gateway"), keys.new_key()
+    parts = list(names.subject("test", "devices", "lamp-000001"))
+    second = x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "operators")
+    leaf = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([*parts[:2], second, *parts[2:]]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(hours=1))
+        .sign(authority.key, hashes.SHA256())
+    )
+    (reason,) = verify(leaf, (), doors.open_door(hierarchy, "device", [device_crl]), now).reasons
+    assert reason.startswith("its OU is devices, operators")
+
+
+def test_a_client_minted_by_a_server_ca_is_refused_even_where_its_crl_is_known(hierarchy, judged, now, device_crl):
+    authority = hierarchy.authority("server")
+    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=timedelta(days=7))
+    leaf = mint(authority, "devices", "lamp-000001", now)
+    verdict = judged(leaf, "device", authority.certificate, crls=(device_crl, crl))
+    assert verdict.reasons == ("test server CA issues no certificates for clients (extended key usage)",)
 
 
 def test_a_server_minted_by_a_client_ca_is_refused_by_devices(hierarchy, judged, now):
