@@ -70,8 +70,8 @@ def door(gateway_side, state, now, tmp_path):
 
 @pytest.fixture
 def bench(state, now):
-    """Do something in the factory's ledger, a second later each time."""
-    seconds = iter(range(1000))
+    """Do something in the factory's ledger, a second later each time, and before what the commands do by the clock."""
+    seconds = iter(range(-600, 0))
 
     def run(function, *arguments, **options):
         engine = open_ledger(f"sqlite:///{state}/ledger.sqlite")
