@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint.errors import ClockError, FleetmintError, StateError
-from fleetmint.pki import exchange, keys, revocation
+from fleetmint.pki import compat, exchange, keys, revocation
 from fleetmint.pki.authority import Authority, load_certificate, pem, self_signed
 from fleetmint.pki.offline import plan_offline_hierarchy
 
@@ -126,7 +126,7 @@ def test_an_answer_with_one_extension_more_is_refused(answered, snapshot):
     builder = (
         x509.CertificateBuilder(
             good.issuer, good.subject, good.public_key(), good.serial_number,
-            good.not_valid_before_utc, good.not_valid_after_utc, list(good.extensions),
+            compat.not_before(good), compat.not_after(good), list(good.extensions),
         ).add_extension(x509.SubjectAlternativeName([x509.DNSName("evil.example")]), critical=False)
     )  # fmt: skip
     write(answered, builder.sign(root.key, hashes.SHA384()))

@@ -187,7 +187,7 @@ def test_the_old_ca_is_not_removed_while_its_certificates_are_valid_unless_force
     roll("introduce")
     roll("switch")
     enrol("lamp-000002")
-    end = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
+    end = f"{compat.not_after(leaf):%Y-%m-%d}"
     assert f"the old device CA has 1 valid certificate, the last until {end}" in refused("retire-ca", old_ca)
     assert gateway("retire-ca", "--force", "--check", old_ca)["changed"] is True
     assert old_ca in device_ca.beside(site.config.device_ca)

@@ -6,7 +6,7 @@ from flask import render_template
 from gateway_site import certificate_entry, environ, new_key, registration
 
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki import names
+from fleetmint.pki import compat, names
 from fleetmint.pki.authority import Authority, self_signed
 
 
@@ -110,7 +110,7 @@ def test_a_client_that_calls_itself_a_ca_is_refused(client, site, lamp, alice):
     ):
         builder = x509.CertificateBuilder().subject_name(template.subject).issuer_name(template.issuer)
         builder = builder.public_key(new_key().public_key()).serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(template.not_valid_before_utc).not_valid_after(template.not_valid_after_utc)
+        builder = builder.not_valid_before(compat.not_before(template)).not_valid_after(compat.not_after(template))
         for extension in template.extensions:
             value = extension.value
             if isinstance(value, x509.BasicConstraints):
