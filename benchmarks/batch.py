@@ -36,7 +36,8 @@ from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.flash.table import stock
 from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 
 BIN = Path(sys.executable).parent

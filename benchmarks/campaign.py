@@ -31,7 +31,8 @@ from fleetmint.ledger.attempts import list_refused
 from fleetmint.ledger.factory import list_units
 from fleetmint.ledger.factory_audit import findings
 from fleetmint.nvs.decode import decode
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 from virtual import postgres
 from virtual.esp32.faults import Faults

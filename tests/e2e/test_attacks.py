@@ -21,7 +21,7 @@ from gateway_double import http, reply, server_context, serving
 from fleetmint.nvs import keys as nvs_keys
 from fleetmint.pki import bundle, keys, names
 from fleetmint.pki.authority import Authority
-from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.pki.profiles import PROFILES
 from tests.e2e.site import Client
 from virtual.esp32.micropython import find

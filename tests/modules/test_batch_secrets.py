@@ -13,7 +13,8 @@ import pytest
 
 from fleetmint.factory import secrets
 from fleetmint.pki import passphrases
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 
 ROOT = Path(__file__).parents[2]
 PSK, SHORT, VALUE = "canary-of-the-network", "canary!", "canary-of-the-maker"

@@ -22,7 +22,8 @@ from fleetmint.ledger.handover import FORMAT as HANDOVER
 from fleetmint.ledger.registration import FORMAT, read_registration
 from fleetmint.pki import keys
 from fleetmint.pki.authority import Authority
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 from fleetmint.service.config import Config, load_config
 

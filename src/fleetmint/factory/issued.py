@@ -19,13 +19,14 @@ from cryptography import x509
 from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.factory.batch import REGISTRATION
-from fleetmint.pki import compat, generations, names, revocation, rollover
+from fleetmint.pki import compat, generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.chain import issued_by
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.inspect import days_left, public_key_text, time_text
 from fleetmint.pki.leaf import EARLIER, revoked
 from fleetmint.pki.profiles import PROFILES
+from fleetmint.pki.rollover.steps import DEVICE, KINDS
 
 OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factory device", "CA", "CRL"
 
@@ -154,8 +155,8 @@ def _renews_ca(ca: dict[str, Any]) -> str:
         return "nothing: another one takes its place, `fleetmint ca show` says how far that is"
     if name == "server-next":
         return "nothing yet: it waits sealed until the server CA is replaced"
-    kind = rollover.DEVICE if name.startswith("device-") else name
-    if kind not in rollover.KINDS:
+    kind = DEVICE if name.startswith("device-") else name
+    if kind not in KINDS:
         return "nothing yet: the operator CA and the factory CA have no rollover"
     early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
     return f"playbooks/ca_rollover.yml -e ca_rollover={kind}, from {early} years before; nothing does it by itself"

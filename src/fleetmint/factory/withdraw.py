@@ -18,7 +18,8 @@ from fleetmint.factory import issued
 from fleetmint.pki import generations, names, revocation
 from fleetmint.pki.authority import public_key_bytes
 from fleetmint.pki.clients import Client, plan_revoked_client
-from fleetmint.pki.hierarchy import ROOT, Hierarchy, plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.inspect import read_certificates
 from fleetmint.pki.leaf import revoked
 from fleetmint.plan import Plan

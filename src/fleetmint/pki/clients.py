@@ -14,7 +14,8 @@ from cryptography import x509
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, names
 from fleetmint.pki.authority import load_certificate
-from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.leaf import EARLIER, OPERATOR, plan_client, put_aside, revoked
 from fleetmint.plan import Plan
 

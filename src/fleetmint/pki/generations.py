@@ -6,7 +6,7 @@
 
 A CA is called by its path below the directory of the CAs, such as `outgoing/device-gateway`. While a root is replaced,
 the CAs under it have a certificate of each root for the same key and name: `ca.crt` is the one in use, and beside it
-lies `ca.incoming.crt` or `ca.outgoing.crt`. rollover.py moves all of this.
+lies `ca.incoming.crt` or `ca.outgoing.crt`. rollover/ moves all of this.
 """
 
 from collections.abc import Sequence

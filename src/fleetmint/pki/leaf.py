@@ -10,7 +10,8 @@ from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
-from fleetmint.pki.hierarchy import ROOT, WITH_CRL, Hierarchy
+from fleetmint.pki.crls import WITH_CRL
+from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.profiles import PROFILES, profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan

@@ -15,15 +15,14 @@ from fleetmint import files
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, chain, compat, exchange, keys, names, passphrases, release, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_certificate, pem
+from fleetmint.pki.crls import WITH_CRL, plan_authority_crl
 from fleetmint.pki.hierarchy import (
     ROOT,
-    WITH_CRL,
     Hierarchy,
     check_clock,
     fingerprint,
     issuing,
     of_site,
-    plan_authority_crl,
     sealed_key,
     title,
 )

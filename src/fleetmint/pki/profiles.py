@@ -52,7 +52,7 @@ _SERVER = Profile(
 _OPERATOR = Profile("operator", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT)
 
 _ALL = (
-    # The root is away on ordinary days, so its CRL lasts as long as the first of the CAs under it (see hierarchy.py).
+    # The root is away on ordinary days, so its CRL lasts as long as the first of the CAs under it (see crls.py).
     Profile("root", None, names.AUTHORITIES_UNIT, 20 * YEAR, 2 * YEAR, None, "P-384", is_ca=True, path_length=1),
     Profile("server-ca", "root", names.AUTHORITIES_UNIT, 10 * YEAR, 3 * YEAR, SERVER, is_ca=True, path_length=0),
     Profile(

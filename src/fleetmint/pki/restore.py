@@ -15,7 +15,8 @@ from fleetmint import files
 from fleetmint.errors import ClockError, StateError
 from fleetmint.pki import compat, generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
-from fleetmint.pki.hierarchy import ROOT, WITH_CRL, Hierarchy, title
+from fleetmint.pki.crls import WITH_CRL
+from fleetmint.pki.hierarchy import ROOT, Hierarchy, title
 from fleetmint.plan import Plan
 
 

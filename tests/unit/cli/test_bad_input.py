@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from fleetmint.pki import keys
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 
 # Each signs with the operator CA, one of them for a new name.
 COMMANDS = (("operator", "add", "new@test"), ("operator", "replace", "alice@test"), ("revoke", "alice@test"))

@@ -17,8 +17,9 @@ from fleetmint.ledger.devices import list_devices
 from fleetmint.pki import keys, names, signed
 from fleetmint.pki.authority import load_certificate, load_certificates, new_serial, self_signed
 from fleetmint.pki.chain import issued_by
-from fleetmint.pki.hierarchy import plan_authority_crl
-from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover.steps import Rollover
 from fleetmint.pki.shipped import shipped
 from fleetmint.service.config import load_config
 

@@ -7,7 +7,8 @@ from fleetmint.factory import secrets
 from fleetmint.pki import generations, keys, revocation
 from fleetmint.pki.authority import load_certificate, pem
 from fleetmint.pki.leaf import revoked
-from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover.steps import Rollover
 
 
 @pytest.fixture

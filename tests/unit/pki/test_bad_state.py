@@ -8,7 +8,9 @@ import pytest
 from fleetmint.errors import ClockError, FleetmintError, NameRefusedError, SecretError, StateError
 from fleetmint.pki import keys
 from fleetmint.pki.authority import load_certificate, pem
-from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarchy
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.leaf import plan_client
 from fleetmint.pki.passphrases import open_source
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, release
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.keys import new_key
 
 

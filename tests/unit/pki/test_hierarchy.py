@@ -4,7 +4,9 @@ import pytest
 
 from fleetmint.errors import SecretError, StateError
 from fleetmint.pki import hierarchy as module
-from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarchy
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 
 

@@ -12,7 +12,8 @@ from pkilint.bin import lint_crl, lint_pkix_cert, lint_pkix_signer_signee_cert_c
 
 from fleetmint.pki import keys, names, revocation
 from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 from fleetmint.pki.profiles import PROFILES
 from fleetmint.pki.revocation import Revoked

@@ -11,11 +11,14 @@ from cryptography.hazmat.primitives import serialization
 from fleetmint.errors import ClockError, StateError
 from fleetmint.pki import revocation
 from fleetmint.pki.clients import find_client, plan_revoked_client
-from fleetmint.pki.hierarchy import Hierarchy, plan_authority_crl, plan_hierarchy
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.leaf import plan_client
 from fleetmint.pki.passphrases import open_source
 from fleetmint.pki.restore import plan_restored
-from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover.steps import Rollover
 
 LISTS = ("root", "operator", "factory")
 

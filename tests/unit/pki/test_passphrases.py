@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from fleetmint.errors import SecretError
-from fleetmint.pki.hierarchy import Hierarchy, plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fleetmint.errors import SecretError, StateError
 from fleetmint.pki import bundle, release
-from fleetmint.pki.hierarchy import plan_hierarchy
+from fleetmint.pki.founding import plan_hierarchy
 from fleetmint.pki.keys import new_key, sealed_pem
 
 

@@ -7,7 +7,7 @@ from cryptography import x509
 
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import compat, revocation
-from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.pki.profiles import BACKDATE
 
 YEAR = timedelta(days=365)

@@ -9,7 +9,9 @@ import pytest
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, revocation
 from fleetmint.pki.authority import load_certificate
-from fleetmint.pki.hierarchy import Hierarchy, fingerprint, plan_authority_crl, plan_hierarchy
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy, fingerprint
 from fleetmint.pki.leaf import plan_client
 from fleetmint.pki.passphrases import open_source
 

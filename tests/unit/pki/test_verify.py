@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from fleetmint.pki import doors, keys, names, revocation
 from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.pki.profiles import CLIENT, SERVER
 from fleetmint.pki.verify import verify
 

@@ -18,7 +18,7 @@ from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import keys, revocation
-from fleetmint.pki.hierarchy import plan_authority_crl
+from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.service.backup import make_backup, plan_restore
 from fleetmint.service.body import Enrolment
 from fleetmint.service.config import load_config

@@ -17,7 +17,8 @@ from fleetmint.ledger.schema import certificates
 from fleetmint.pki import compat, generations, keys, revocation
 from fleetmint.pki.authority import Authority, pem
 from fleetmint.pki.chain import issued_by
-from fleetmint.pki.rollover import Rollover, plan_move
+from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover.steps import Rollover
 from fleetmint.pki.shipped import shipped
 from fleetmint.service import device_ca
 from fleetmint.service.audit import findings

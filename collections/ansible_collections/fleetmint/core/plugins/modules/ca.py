@@ -95,7 +95,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.hierarchy import plan_hierarchy
+        from fleetmint.pki.founding import plan_hierarchy
         from fleetmint.pki.offline import Exchange, plan_offline_hierarchy
 
         params = module.params

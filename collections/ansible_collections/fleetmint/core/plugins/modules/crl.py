@@ -69,7 +69,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan():
-        from fleetmint.pki.hierarchy import plan_authority_crl
+        from fleetmint.pki.crls import plan_authority_crl
         from fleetmint.pki.revocation import serial_number
 
         serials = [serial_number(text) for text in module.params["revoke"]]

@@ -99,7 +99,8 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.rollover import Rollover, plan_move
+        from fleetmint.pki.rollover import plan_move
+        from fleetmint.pki.rollover.steps import Rollover
 
         params = module.params
         rollover = Rollover(

@@ -1,0 +1,20 @@
+import pytest
+from rollover_world import World
+
+from fleetmint.pki.authority import load_certificate
+from fleetmint.pki.leaf import plan_client
+
+
+@pytest.fixture
+def world(tmp_path, now, openssl) -> World:
+    world = World(tmp_path, now, openssl)
+    world.make()
+    world.issue("device-gateway", "device", "lamp-000001")
+    world.issue("factory", "factory-device", "lamp-000002")
+    return world
+
+
+@pytest.fixture
+def operator(world):
+    plan_client(world.hierarchy, "operator", "alice@test", world.state / "issued/operators", world.now).apply()
+    return load_certificate(world.state / "issued/operators/alice@test.crt")

@@ -1,0 +1,140 @@
+"""A controller whose CAs are replaced: what the doors make of it at every moment is judged by openssl."""
+
+import re
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from fleetmint.pki import generations, keys, names, revocation
+from fleetmint.pki.authority import load_certificate, pem
+from fleetmint.pki.founding import plan_hierarchy
+from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.passphrases import open_source
+from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover.steps import Rollover
+from fleetmint.pki.shipped import shipped
+
+MOVES = {
+    "device": ("introduce", "switch", "retire"),
+    "server": ("switch", "retire"),
+    "root": ("introduce", "switch", "leave", "retire"),
+}
+EVERYTHING = [(kind, move) for kind, moves in MOVES.items() for move in moves]
+GATEWAY = "gateway"
+
+
+class Cut(BaseException):
+    """The power is gone."""
+
+
+class World:
+    """A controller, and whoever has a certificate of its CAs."""
+
+    def __init__(self, directory: Path, now, openssl):
+        self.state = directory
+        self.now = now
+        self._openssl = openssl
+        self.hierarchy = Hierarchy(directory / "ca", "test", open_source(f"file:{directory / 'passphrases'}"))
+        self.leaves = {}
+
+    @property
+    def ca(self) -> Path:
+        return self.hierarchy.directory
+
+    def rollover(self, kind, **options) -> Rollover:
+        return Rollover(self.hierarchy, kind, [GATEWAY], self.state / "issued", **options)
+
+    def make(self):
+        """What ca.yml and the rest of the play do."""
+        plan_hierarchy(self.hierarchy, [GATEWAY], self.now).apply()
+
+    def move(self, kind, move, **options):
+        plan = plan_move(self.rollover(kind, **options), move, self.now)
+        plan.apply()
+        return plan
+
+    def issue(self, ca, profile, name):
+        key = keys.new_key()
+        leaf = self.hierarchy.authority(ca).issue(profile, key.public_key(), name, now=self.now)
+        self.leaves[f"{name} {len(self.leaves)}"] = leaf
+        return leaf
+
+    def lets_in(self, leaf, door="devices") -> bool:
+        """Ask openssl with the very files of a door."""
+        place = self.state / "door"
+        place.mkdir(exist_ok=True)
+        (place / "ca.pem").write_bytes(shipped(self.ca, GATEWAY, f"{door}.ca"))
+        lists = [shipped(self.ca, GATEWAY, f"{name}.crl") for name in ("root", "factory", "operator")]
+        (place / "crl.pem").write_bytes(b"".join([*lists, *self._device_crls()]))
+        (place / "leaf.pem").write_bytes(pem(leaf))
+        done = self._openssl(
+            "verify", "-crl_check_all", "-purpose", "sslclient", "-no-CApath", "-no-CAstore",
+            "-CAfile", place / "ca.pem", "-CRLfile", place / "crl.pem", place / "leaf.pem",
+        )  # fmt: skip
+        return done.returncode == 0
+
+    def _device_crls(self):
+        """What the gateway signs: for each device CA that it has."""
+        for each in generations.generations(self.ca, "device-gateway"):
+            crl = revocation.build_crl(
+                self.hierarchy.authority(each), [], number=1, now=self.now, lifetime=timedelta(days=7)
+            )
+            yield revocation.crl_pem(crl)
+
+    def shape(self) -> set[str]:
+        """The files of the CAs, without what a power cut leaves behind of half-written ones."""
+        paths = [path.relative_to(self.ca) for path in self.ca.rglob("*") if path.is_file()]
+        return {
+            re.sub(r"[.][0-9a-f]{16}/", ".FINGERPRINT/", str(path)) for path in paths if not path.name.startswith(".")
+        }
+
+    def keys(self) -> set[bytes]:
+        return {path.read_bytes() for path in self.ca.rglob("ca.key")}
+
+
+def write_request(path: Path) -> None:
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(keys.new_key(), hashes.SHA256())
+    path.write_bytes(csr.public_bytes(serialization.Encoding.PEM))
+
+
+def common_names(world, file) -> list[str]:
+    path = world.state / "found.pem"
+    found = []
+    for block in shipped(world.ca, GATEWAY, file).split(b"-----BEGIN")[1:]:
+        path.write_bytes(b"-----BEGIN" + block)
+        found.append(names.common_name(load_certificate(path).subject))
+    return found
+
+
+def copy(world, tmp_path_factory, openssl) -> World:
+    place = tmp_path_factory.mktemp("copy") / "state"
+    shutil.copytree(world.state, place)
+    return World(place, world.now, openssl)
+
+
+def cut_at(number, monkeypatch, run) -> bool:
+    """Run until the change of a file before which the power goes; whether it came to that."""
+    left = [number]
+
+    def counting(name):
+        real = getattr(Path, name)
+
+        def change(self, *arguments, **options):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Cut
+            return real(self, *arguments, **options)
+
+        return change
+
+    with monkeypatch.context() as patched:
+        for name in ("rename", "replace", "unlink"):
+            patched.setattr(Path, name, counting(name))
+        try:
+            run()
+        except Cut:
+            return True
+    return False
