@@ -20,16 +20,6 @@ from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.encode import encode
 from fleetmint.pki.authority import pem
-from virtual.esp32.micropython import find
-
-
-@pytest.fixture(scope="session")
-def micropython() -> str:
-    """The interpreter; MICROPYTHON names another one than that of the virtual boards."""
-    try:
-        return os.environ.get("MICROPYTHON") or find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

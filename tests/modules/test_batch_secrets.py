@@ -5,10 +5,10 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import canaries
 import pytest
 
 from fleetmint.factory import secrets
@@ -74,39 +74,15 @@ def watched(tmp_path):
             "TMPDIR": str(places[1]),
             "ANSIBLE_NOCOLOR": "1",
         }
-        seen: set[str] = set()
-        over = threading.Event()
-        watcher = threading.Thread(target=_watch, args=(places, seen, over))
-        watcher.start()
-        try:
+        with canaries.watched(places, [text.encode() for text in (PSK, SHORT, VALUE)]) as seen:
             done = subprocess.run(
                 [*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
             )
-        finally:
-            over.set()
-            watcher.join()
         printed = done.stdout + done.stderr
         assert done.returncode == code, printed
         return printed, seen
 
     return run
-
-
-def _watch(places, seen, over):
-    canaries = [text.encode() for text in (PSK, SHORT, VALUE)]
-    own = Path(f"/proc/{os.getpid()}")
-    while not over.wait(0.05):
-        files = [path for place in places for path in place.rglob("*")]
-        for process in Path("/proc").glob("[0-9]*"):
-            if process != own:
-                files += [process / "cmdline", process / "environ"]
-        for path in files:
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue  # it has ended, is a directory, or is somebody else's
-            if any(canary in content for canary in canaries):
-                seen.add(str(path))
 
 
 def factory(site, *flags):
@@ -124,7 +100,7 @@ def test_secrets_of_a_batch_are_in_its_sealed_files_only(site, watched, tmp_path
     directory = site / "state/batches/spring"
     known = secrets.load(directory, passphrases.open_source(f"file:{site / 'state/passphrases'}"))
     own = [secret.token.encode() if secret.token else secret.key for secret in known.devices.values()]
-    canaries = [form for secret in (*own, PSK.encode(), VALUE.encode()) for form in forms(secret)]
+    shapes = [form for secret in (*own, PSK.encode(), VALUE.encode()) for form in forms(secret)]
     fleetmint = [Path(sys.executable).with_name("fleetmint"), "batch"]
     state = ["--state", site / "state"]
     for command in (
@@ -137,8 +113,8 @@ def test_secrets_of_a_batch_are_in_its_sealed_files_only(site, watched, tmp_path
         said, seen = said + printed, seen | more
         for path in (path for path in tmp_path.rglob("*") if path.is_file()):
             if path.name not in ("spring.csv", "site.yml"):  # the maker's own
-                assert [form for form in canaries if form in path.read_bytes()] == [], path
-    assert [form for form in canaries if form in said.encode()] == []
+                assert [form for form in shapes if form in path.read_bytes()] == [], path
+    assert [form for form in shapes if form in said.encode()] == []
     assert seen == set()
     assert not (directory / "secrets.bin").exists()
 

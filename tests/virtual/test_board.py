@@ -11,7 +11,6 @@ import serial
 from fleetmint.flash.app import make_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs.encode import encode
-from virtual.esp32 import micropython
 from virtual.esp32.__main__ import BOOT_SCRIPT
 
 TABLE = stock("4MiB")
@@ -127,11 +126,7 @@ def test_a_second_board_on_the_same_flash_is_refused(start_board):
 
 
 @pytest.mark.micropython
-def test_micropython_boots_from_what_is_in_the_flash(start_board, tmp_path):
-    try:
-        interpreter = micropython.find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
+def test_micropython_boots_from_what_is_in_the_flash(start_board, tmp_path, micropython):
     program = b"""
 import esp32, json, machine
 nvs = esp32.NVS("fleetmint")
@@ -140,7 +135,7 @@ print(json.dumps(["here", nvs.get_i32("port"), name[:nvs.get_blob("name", name)]
 """
     nvs, vfs = TABLE.find("nvs"), TABLE.find("vfs")
     flash = tmp_path / "board" / "flash.bin"
-    board = start_board(program=[interpreter, str(BOOT_SCRIPT), str(flash), "24:0a:c4:00:00:09"])
+    board = start_board(program=[micropython, str(BOOT_SCRIPT), str(flash), "24:0a:c4:00:00:09"])
     board.write(nvs.offset, encode({"fleetmint": {"port": 8883, "name": b"lamp-000001"}}, nvs.size))
     board.write(vfs.offset, make_image({"main.py": program}, vfs.size))
     board.write(TABLE_OFFSET, TABLE.to_bytes())

@@ -14,7 +14,6 @@ from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.values import Value
-from virtual.esp32 import micropython
 from virtual.esp32.__main__ import BOOT_SCRIPT
 
 MAC = "24:0a:c4:00:00:01"
@@ -35,12 +34,8 @@ print(json.dumps(["here", name[:nvs.get_blob("device_id", name)].decode(), nvs.g
         ("esp32c6", "8MiB", "8MB"),
     ],
 )
-def test_a_board_boots_from_its_layout(start_board, tmp_path, chip, layout, flash):
-    try:
-        interpreter = micropython.find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    boot = [interpreter, str(BOOT_SCRIPT), str(tmp_path / "board/flash.bin"), MAC]
+def test_a_board_boots_from_its_layout(start_board, tmp_path, chip, layout, flash, micropython):
+    boot = [micropython, str(BOOT_SCRIPT), str(tmp_path / "board/flash.bin"), MAC]
     board = start_board(chip=chip, options=["--flash-size", flash], program=boot)
     found = board_layout(layout, identify(board.port), None)
     nvs, vfs = found.table.find("nvs"), found.table.find("vfs")

@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import pytest
 
-from fleetmint.factory.batch import Place
+from fleetmint.factory.batch import Place, plan_batch
+from fleetmint.factory.bench import Bench
 from fleetmint.factory.common import Gateway, Wifi, site_common
 from fleetmint.factory.spec import read_batch
 
+APP = Path(__file__).parents[3] / "firmware"
 BATCH = """\
 batch: first
 prefix: lamp
@@ -30,6 +34,13 @@ def common(hierarchy):
 @pytest.fixture
 def place(tmp_path):
     return Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
+
+
+@pytest.fixture
+def bench(batch, common, place, hierarchy, now):
+    """Burn the batch, which no gateway has been told of."""
+    plan_batch(batch, common, place, hierarchy, now).apply()
+    return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import base64
 import os
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
+
+from canaries import watched
 
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
@@ -16,26 +17,6 @@ from virtual.esp32.rack import Blank, Slot
 
 ROOT = Path(__file__).parents[3]
 PSK = b"canary-on-the-wire"
-
-
-def watch(places, canaries, seen, over):
-    """Note each process and each file in `places` that shows a canary, until `over`."""
-    while True:
-        last = over.is_set()
-        files = [path for place in places for path in place.rglob("*")]
-        for process in Path("/proc").glob("[0-9]*"):
-            if process.name != str(os.getpid()):
-                files += [process / "cmdline", process / "environ"]
-        for path in files:
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue  # it has ended, is a directory, or is somebody else's
-            if any(canary in content for canary in canaries):
-                seen.add(str(path))
-        if last:
-            return
-        over.wait(0.1)
 
 
 def burn(tmp_path, place, hierarchy, ports):
@@ -48,17 +29,11 @@ def burn(tmp_path, place, hierarchy, ports):
     command = [Path(sys.executable).with_name("fleetmint"), "burn", "--once", "--unregistered", "--batch=first"]
     command += [f"--state={state}", f"--passphrases=file:{tmp_path / 'passphrases'}", f"--ledger={place.ledger}"]
     command += [f"--port={port}" for port in ports]
-    seen, over = set(), threading.Event()
     places = (temporary, place.directory, Path("/dev/shm"))  # noqa: S108 - looked at, not written to
-    watcher = threading.Thread(target=watch, args=(places, canaries, seen, over))
-    watcher.start()
-    try:
+    with watched(places, canaries) as seen:
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "TMPDIR": str(temporary)}, capture_output=True, check=False
         )
-    finally:
-        over.set()
-        watcher.join()
     ledger = b"".join(path.read_bytes() for path in tmp_path.glob("ledger.sqlite*"))
     printed = done.stdout + done.stderr
     return printed, seen | {"ledger" for canary in canaries if canary in ledger + printed}

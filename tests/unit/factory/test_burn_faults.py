@@ -15,8 +15,7 @@ import pytest
 from sqlalchemy import func, select
 
 from fleetmint.errors import LedgerError
-from fleetmint.factory.batch import plan_batch
-from fleetmint.factory.bench import Bench, burn_ports, left
+from fleetmint.factory.bench import burn_ports, left
 from fleetmint.factory.records import Records
 from fleetmint.flash.job import Board
 from fleetmint.flash.table import stock
@@ -34,12 +33,6 @@ ROOT = Path(__file__).parents[3]
 APP = ROOT / "firmware"
 ERASED = {0xFF}
 NVS = stock("4MiB").find("nvs")
-
-
-@pytest.fixture
-def bench(batch, common, place, hierarchy, now):
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetmint.factory import secrets
-from fleetmint.factory.batch import plan_batch
-from fleetmint.factory.bench import Bench, open_station
+from fleetmint.factory.bench import open_station
 from fleetmint.factory.outcome import ENDS
 from fleetmint.factory.slots import Slots
 from fleetmint.flash.table import stock
@@ -20,12 +19,6 @@ from virtual.esp32.faults import Faults
 from virtual.esp32.rack import Blank, Slot
 
 APP = Path(__file__).parents[3] / "firmware"
-
-
-@pytest.fixture
-def bench(batch, common, place, hierarchy, now):
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from littlefs import LittleFS
 
 from fleetmint.errors import ImageError
 from fleetmint.flash.app import BLOCK_SIZE, build_app_image, make_image
-from virtual.esp32 import micropython
 
 SIZE = 0x200000
 
@@ -73,7 +72,9 @@ def test_only_the_blocks_in_use_are_part_of_the_image(firmware):
 
 
 @pytest.mark.micropython
-def test_micropython_mounts_the_image_in_a_flash_full_of_something_else_and_writes_to_it(firmware, tmp_path):
+def test_micropython_mounts_the_image_in_a_flash_full_of_something_else_and_writes_to_it(
+    firmware, tmp_path, micropython
+):
     image = build_app_image(firmware, SIZE)
     flash = tmp_path / "flash.bin"
     flash.write_bytes(image + b"\x5a" * (SIZE - len(image)))
@@ -99,11 +100,7 @@ paths = ["boot.py", "main.py", "agent/__init__.py", "agent/big.py", "new"]
 print(json.dumps({{path: hashlib.sha256(open("/flash/" + path, "rb").read()).digest().hex() for path in paths}}))
 print(json.dumps(os.statvfs("/flash")[2]))
 """)
-    try:
-        interpreter = micropython.find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    run = subprocess.run([interpreter, script], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([micropython, script], capture_output=True, text=True, timeout=20)
     assert run.returncode == 0, run.stdout + run.stderr
     digests, blocks = map(json.loads, run.stdout.splitlines())
     expected = {path: (firmware / path).read_bytes() for path in digests if path != "new"} | {"new": b"x" * 409600}

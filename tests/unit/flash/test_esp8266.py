@@ -10,7 +10,6 @@ from littlefs import LittleFS, LittleFSError
 from fleetmint.errors import ImageError
 from fleetmint.flash.app import Geometry, make_image
 from fleetmint.flash.esp8266 import LAYOUTS_8266, file_system, file_system_image, firmware_region
-from virtual.esp32 import micropython
 
 FILES = {
     "fleetmint/device_id": b"lamp-000001",
@@ -86,7 +85,7 @@ def test_the_same_files_give_the_same_bytes_and_only_blocks_in_use():
 
 
 @pytest.mark.micropython
-def test_another_littlefs_mounts_the_image(tmp_path):
+def test_another_littlefs_mounts_the_image(tmp_path, micropython):
     place = file_system("4M2M")
     (tmp_path / "fs.bin").write_bytes(file_system_image(FILES, "4M2M").ljust(place.size, b"\xff"))
     (tmp_path / "mount.py").write_text(f"""
@@ -103,11 +102,7 @@ class Device:
 os.mount(os.VfsLfs2(Device(), readsize=64, progsize=64, lookahead=64), "/flash")
 print(json.dumps([open("/flash/" + path, "rb").read().hex() for path in {list(FILES)!r}]))
 """)
-    try:
-        interpreter = micropython.find()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    run = subprocess.run([interpreter, tmp_path / "mount.py"], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([micropython, tmp_path / "mount.py"], capture_output=True, text=True, timeout=20)
     assert run.returncode == 0, run.stdout + run.stderr
     assert [bytes.fromhex(text) for text in json.loads(run.stdout)] == list(FILES.values())
 
