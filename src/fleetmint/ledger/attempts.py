@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.engine import Connection
 
 from fleetmint.ledger import events
-from fleetmint.ledger.schema import UNSEEN, burns, refused_boards
+from fleetmint.ledger.schema import QUARANTINED, UNSEEN, burns, refused_boards
 
 
 class _Claimed(Protocol):
@@ -48,9 +48,11 @@ def record_attempt(
 
 
 def count_unseen(connection: Connection, device: str) -> int:
-    """Return how many times a device was burned and then not heard of."""
-    query = select(func.count()).select_from(burns).where(burns.c.device == device, burns.c.result == UNSEEN)
-    return int(connection.execute(query).scalar() or 0)
+    """Return how many times a device was burned and not heard of, since it was last set aside for anything."""
+    set_aside = select(func.max(burns.c.id)).where(burns.c.device == device, burns.c.result == QUARANTINED)
+    since = connection.execute(set_aside).scalar() or 0
+    unseen = (burns.c.device == device, burns.c.result == UNSEEN, burns.c.id > since)
+    return int(connection.execute(select(func.count()).select_from(burns).where(*unseen)).scalar() or 0)
 
 
 def refuse_board(connection: Connection, board: RefusedBoard, worker: str) -> None:

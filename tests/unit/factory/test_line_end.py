@@ -7,23 +7,16 @@ from pathlib import Path
 import pytest
 
 from fleetmint.errors import BurnError, FleetmintError
-from fleetmint.factory.batch import plan_batch
-from fleetmint.factory.bench import Bench, burn_ports, left
+from fleetmint.factory.bench import burn_ports, left
 from fleetmint.flash.table import stock
 from fleetmint.ledger import open_ledger, reading, writing
-from fleetmint.ledger.factory import list_units, take_back
+from fleetmint.ledger.factory import list_units, release, take_back
 from fleetmint.nvs.decode import decode
 from virtual.esp32.rack import Blank, Slot
 
 APP = Path(__file__).parents[3] / "firmware"
 NVS = stock("4MiB").find("nvs")
 MAC = "24:0a:c4:00:00:01"
-
-
-@pytest.fixture
-def bench(batch, common, place, hierarchy, now):
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture
@@ -74,6 +67,16 @@ def test_a_board_that_was_not_heard_of_is_tested_again_and_then_set_aside(bench,
     assert "in quarantine" in second.reason
     assert units(bench)["lamp-000001"].state == "quarantined"
     assert "2 times" in units(bench)["lamp-000001"].reason
+
+
+def test_a_board_out_of_quarantine_is_tested_as_often_as_a_new_one(bench, port, now):
+    for _ in range(2):
+        burn(replace(bench, test=silent), port)
+    engine = open_ledger(bench.ledger)
+    with writing(engine) as connection:
+        release(connection, "lamp-000001", untouched=False, now=now)
+    engine.dispose()
+    assert "put it in again" in burn(replace(bench, test=silent), port).reason
 
 
 def test_a_board_that_is_heard_of_the_second_time_is_done_with_the_same_identity(bench, port):
