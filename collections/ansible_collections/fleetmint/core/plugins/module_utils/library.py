@@ -22,6 +22,12 @@ CA_OPTIONS = {
     "root_directory": {"type": "path"},
 }
 
+# Every module that works with a batch says in the same way which one.
+BATCH_OPTIONS = {
+    "batch": {"type": "path", "required": True},
+    "ledger": {"type": "str", "required": True},
+}
+
 
 def utc_now() -> datetime:
     """Return the time that a module hands to the library."""

@@ -11,14 +11,6 @@ description:
   - Gives the board on each port an identity of the batch and burns it, all ports at the same time, in one call.
   - A board that is done stays as it is. When the whole batch is burnt, no board is touched.
 options:
-  batch:
-    description: Directory of the batch, made by M(fleetmint.core.batch).
-    type: path
-    required: true
-  ledger:
-    description: SQLAlchemy URL of the factory's ledger.
-    type: str
-    required: true
   ports:
     description: Serial ports with a board on each.
     type: list
@@ -38,6 +30,7 @@ options:
   firmware_sha256:
     description: SHA-256 that the firmware has to have, hexadecimal.
     type: str
+extends_documentation_fragment: fleetmint.core.made_batch
 attributes:
   check_mode:
     support: full
@@ -72,14 +65,13 @@ boards:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleetmint.core.plugins.module_utils.library import carry_out
+from ansible_collections.fleetmint.core.plugins.module_utils.library import BATCH_OPTIONS, carry_out
 
 
 def main() -> None:
     """Run the module."""
     options = {
-        "batch": {"type": "path", "required": True},
-        "ledger": {"type": "str", "required": True},
+        **BATCH_OPTIONS,
         "ports": {"type": "list", "elements": "str", "required": True},
         "app": {"type": "path", "required": True},
         # The name of a place, not what lies there.

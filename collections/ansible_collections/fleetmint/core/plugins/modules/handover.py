@@ -10,15 +10,7 @@ short_description: Say what became of the boards of a batch
 description:
   - Returns the document that C(fleetmint gateway import) takes on its standard input. It holds no secret.
   - Changes nothing.
-options:
-  batch:
-    description: Directory of the batch, made by M(fleetmint.core.batch).
-    type: path
-    required: true
-  ledger:
-    description: SQLAlchemy URL of the factory's ledger.
-    type: str
-    required: true
+extends_documentation_fragment: fleetmint.core.made_batch
 attributes:
   check_mode:
     support: full
@@ -45,16 +37,12 @@ document:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleetmint.core.plugins.module_utils.library import carry_out
+from ansible_collections.fleetmint.core.plugins.module_utils.library import BATCH_OPTIONS, carry_out
 
 
 def main() -> None:
     """Run the module."""
-    options = {
-        "batch": {"type": "path", "required": True},
-        "ledger": {"type": "str", "required": True},
-    }
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=BATCH_OPTIONS, supports_check_mode=True)
 
     def make_plan():
         from pathlib import Path

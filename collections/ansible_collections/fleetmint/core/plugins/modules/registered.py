@@ -10,14 +10,6 @@ short_description: Record that a gateway knows the devices of a batch
 description:
   - Run it after the gateway has taken the registration. Boards are burnt with registered devices only.
 options:
-  batch:
-    description: Directory of the batch, made by M(fleetmint.core.batch).
-    type: path
-    required: true
-  ledger:
-    description: SQLAlchemy URL of the factory's ledger.
-    type: str
-    required: true
   kept:
     description: Devices that the gateway kept as they were, such as revoked ones; they do not count as registered.
     type: list
@@ -27,6 +19,7 @@ options:
     description: Who told the gateway, for the ledger's record of events.
     type: str
     default: playbook
+extends_documentation_fragment: fleetmint.core.made_batch
 attributes:
   check_mode:
     support: full
@@ -57,14 +50,13 @@ batch:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleetmint.core.plugins.module_utils.library import carry_out, utc_now
+from ansible_collections.fleetmint.core.plugins.module_utils.library import BATCH_OPTIONS, carry_out, utc_now
 
 
 def main() -> None:
     """Run the module."""
     options = {
-        "batch": {"type": "path", "required": True},
-        "ledger": {"type": "str", "required": True},
+        **BATCH_OPTIONS,
         "kept": {"type": "list", "elements": "str", "default": []},
         "actor": {"type": "str", "default": "playbook"},
     }
