@@ -10,13 +10,12 @@ process nor a slower machine moves the ratio of the medians. Exits 1 when that i
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from measure import cpu_seconds
 
 from fleetmint.pki import keys
 from fleetmint.pki.authority import Authority, self_signed
@@ -47,8 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     issuing, bares = [], []
     for _ in range(options.rounds):
-        bares.append(_cpu_seconds(bare, options.count))
-        issuing.append(_cpu_seconds(issue, options.count))
+        bares.append(cpu_seconds(bare, options.count))
+        issuing.append(cpu_seconds(issue, options.count))
     cost, floor = statistics.median(issuing), statistics.median(bares)
     ratio = cost / floor
     sys.stdout.write(
@@ -62,14 +61,6 @@ def _device_ca(now: datetime) -> Authority:
     root = self_signed("bench", "bench root", keys.new_key("P-384"), now)
     key = keys.new_key()
     return Authority(root.issue("device-ca", key.public_key(), "bench device CA", now=now), key)
-
-
-def _cpu_seconds(work: Callable[[], None], count: int) -> float:
-    """Return the CPU time of one call, as the mean of `count`."""
-    start = time.process_time()
-    for _ in range(count):
-        work()
-    return (time.process_time() - start) / count
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ import argparse
 import io
 import statistics
 import sys
-import time
 from collections.abc import Callable
 
 from esp_idf_nvs_partition_gen import nvs_partition_gen as espressif
+from measure import cpu_seconds
 
 from fleetmint.nvs import keys
 from fleetmint.nvs.crypt import NvsKeys
@@ -71,21 +71,13 @@ def _compare(kind: str, secret: NvsKeys | None, options: argparse.Namespace) -> 
     times: dict[Callable[[], bytes], list[float]] = {ours: [], theirs: []}
     for _ in range(options.rounds):
         for work, seconds in times.items():
-            seconds.append(_cpu_seconds(work, options.count))
+            seconds.append(cpu_seconds(work, options.count))
     cost, reference = statistics.median(times[ours]), statistics.median(times[theirs])
     sys.stdout.write(
         f"{kind} NVS image {cost * 1e6:.0f} us, Espressif's library {reference * 1e6:.0f} us:"
         f" ratio 1/{reference / cost:.2f} (limit 1/{1 / LIMIT:g})\n"
     )
     return cost / reference
-
-
-def _cpu_seconds(work: Callable[[], object], count: int) -> float:
-    """Return the CPU time of one call, as the mean of `count`."""
-    start = time.process_time()
-    for _ in range(count):
-        work()
-    return (time.process_time() - start) / count
 
 
 if __name__ == "__main__":

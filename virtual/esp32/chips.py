@@ -20,7 +20,6 @@ class Chip:
     # two words: the last four bytes of the MAC, then the first two; on an esp8266 four words, in another order
     mac_register: int
     spi_base: int
-    spi_user: int
     spi_user2: int
     spi_data: int
     # whether an address in the SPI address register is at its upper end
@@ -47,7 +46,6 @@ CHIPS = {
             None,
             mac_register=0x3FF5A004,
             spi_base=0x3FF42000,
-            spi_user=0x1C,
             spi_user2=0x24,
             spi_data=0x80,
             spi_address_shifted=True,
@@ -62,16 +60,15 @@ CHIPS = {
             },
         ),
         # revisions 0.2, 0.4 and 0.1
-        Chip("esp32s3", 9, 0x60007044, 0x60002000, 0x18, 0x20, 0x58, False, {0x60007050: 2 << 18}),
-        Chip("esp32c3", 5, 0x60008844, 0x60002000, 0x18, 0x20, 0x58, False, {0x60008850: 4 << 18}),
-        Chip("esp32c6", 13, 0x600B0844, 0x60003000, 0x18, 0x20, 0x58, False, {0x600B0850: 1 << 18}),
+        Chip("esp32s3", 9, 0x60007044, 0x60002000, 0x20, 0x58, False, {0x60007050: 2 << 18}),
+        Chip("esp32c3", 5, 0x60008844, 0x60002000, 0x20, 0x58, False, {0x60008850: 4 << 18}),
+        Chip("esp32c6", 13, 0x600B0844, 0x60003000, 0x20, 0x58, False, {0x600B0850: 1 << 18}),
         # 26 MHz; nothing here runs its programs, so it never boots
         Chip(
             "esp8266",
             None,
             mac_register=0x3FF00050,
             spi_base=0x60000200,
-            spi_user=0x1C,
             spi_user2=0x24,
             spi_data=0x40,
             spi_address_shifted=True,

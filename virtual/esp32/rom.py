@@ -70,12 +70,11 @@ BAD_DEFLATE = Refusal(0x0B, 0xC7)
 
 
 class Rom:
-    """One chip between two resets. `reset_wanted` is set when a command asks for the program in flash."""
+    """One chip between two resets."""
 
     def __init__(self, chip: Chip, mac: bytes, flash: NorFlash, faults: Faults | None = None) -> None:
         self.chip = chip
         self.is_stub = False
-        self.reset_wanted = False
         self.is_unplugged = False
         self.baud = 115200
         self._flash = flash
@@ -192,8 +191,6 @@ class Rom:
         (stay,) = struct.unpack_from("<I", data)
         answer = self._accept(command)
         if not stay:
-            # the stub goes back to the ROM, the ROM to the program in flash
-            self.reset_wanted = not self.is_stub
             self.is_stub = False
         return answer
 
@@ -234,7 +231,6 @@ class Rom:
 
     def _run_user_code(self, data: bytes, _checksum: int) -> list[bytes]:
         self._only_stub()
-        self.reset_wanted = True
         return []
 
     def _only_stub(self) -> None:

@@ -5,13 +5,13 @@ fd:N         read from the open file descriptor N: lines `PROFILE PASSPHRASE`
 file:PATH    the same lines in a file
 """
 
-import getpass
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from fleetmint import files
 from fleetmint.errors import SecretError
+from fleetmint.pki import passphrases
 
 _MAX_BYTES = 1 << 16
 
@@ -29,15 +29,8 @@ def open_wifi_source(text: str) -> Callable[[str, str], str]:
 
 
 def _typed(profile: str, ssid: str) -> str:
-    try:
-        # getpass would fall back to reading a pipe, with what is typed on the screen
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError as error:
-        raise SecretError(
-            f"there is no terminal to type the passphrase of the Wi-Fi {ssid!r} (profile {profile}) at: give it with"
-            " --wifi-passphrases fd:NUMBER or file:PATH, or run playbooks/factory.yml"
-        ) from error
-    return getpass.getpass(f"Passphrase of the Wi-Fi {ssid} (profile {profile}): ")
+    instead = "give it with --wifi-passphrases fd:NUMBER or file:PATH, or run playbooks/factory.yml"
+    return passphrases.typed(f"passphrase of the Wi-Fi {ssid!r} (profile {profile})", instead)
 
 
 def _listed(read: Callable[[], bytes], what: str) -> Callable[[str, str], str]:

@@ -174,8 +174,3 @@ def _entry(number: int, entry: Any) -> Entry:
             f"{device}: at has to be a UTC time such as 2026-11-22T09:30:00.000000Z"
         ) from error
     return Entry(device, str(entry["result"]), entry["mac"], at)
-
-
-def format_of(data: bytes) -> str:
-    """Return the format that a document claims; raise RegistrationRefusedError when it is no document at all."""
-    return str(read_object(data).get("format"))

@@ -22,7 +22,6 @@ _BITS = {
 STRING = "string"
 BLOB = "blob"
 TYPES = (*_BITS, STRING, BLOB)
-MICROPYTHON_TYPES = ("i32", BLOB)
 # The last two are other ways to write a blob, as in the CSV of Espressif's generator.
 WRITTEN_TYPES = (*TYPES, "hex2bin", "base64")
 

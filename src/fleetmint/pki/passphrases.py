@@ -140,15 +140,21 @@ def _long_enough(passphrase: bytes, what: str) -> bytes:
 
 
 def _typed(name: str) -> bytes:
+    instead = (
+        "a module of Ansible never has one: run the command `fleetmint` at a terminal, or name vault:DIRECTORY instead"
+        " of prompt:"
+    )
+    return typed(f"passphrase of the {name} key{'s' * (name != ROOT)}", instead).encode()
+
+
+def typed(what: str, instead: str) -> str:
+    """Ask for `what` at the terminal, unseen; raise SecretError, which says what to do `instead`, without one."""
     try:
         # getpass would fall back to reading a pipe, with what is typed on the screen
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError as error:
-        raise SecretError(
-            f"there is no terminal to type the {name} passphrase at, and a module of Ansible never has one: run the"
-            " command `fleetmint` at a terminal, or name vault:DIRECTORY instead of prompt:"
-        ) from error
-    return getpass.getpass(f"Passphrase of the {name} key{'s' * (name != ROOT)}: ").encode()
+        raise SecretError(f"there is no terminal to type the {what} at: {instead}") from error
+    return getpass.getpass(f"{what[0].upper()}{what[1:]}: ")
 
 
 def _descriptor(number: int) -> Callable[[str], bytes]:

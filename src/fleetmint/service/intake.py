@@ -41,26 +41,27 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
     Raises RegistrationRefusedError with a sentence for a document that is malformed, for another gateway, or
     contradicts the ledger.
     """
+    transaction = reading if check else writing
     form = registration.read_object(data).get("format")
     if form == handover.FORMAT:
         document = handover.read_handover(data, site=config.site, gateway=config.gateway)
-        if check:
-            with reading(engine) as connection:
-                done = handover.decide(connection, document, now)
-        else:
-            with writing(engine) as connection:
-                done = handover.import_handover(connection, document, actor=actor, now=now)
+        with transaction(engine) as connection:
+            done = (
+                handover.decide(connection, document, now)
+                if check
+                else handover.import_handover(connection, document, actor=actor, now=now)
+            )
         counts = {"updated": len(done.updated), "revoked": len(done.revoked), "unchanged": done.unchanged}
         return Report(done.changed, counts, done.kept)
     path = config.trusted("factory")
     factory_ca = load_certificate(path) if path.exists() else None
     wanted = registration.read_registration(data, site=config.site, gateway=config.gateway, factory_ca=factory_ca)
-    if check:
-        with reading(engine) as connection:
-            decision = imports.decide(connection, wanted, now)
-    else:
-        with writing(engine) as connection:
-            decision = imports.import_registration(connection, wanted, actor=actor, now=now)
+    with transaction(engine) as connection:
+        decision = (
+            imports.decide(connection, wanted, now)
+            if check
+            else imports.import_registration(connection, wanted, actor=actor, now=now)
+        )
     counts = {"added": len(decision.added), "replaced": len(decision.replaced), "unchanged": decision.unchanged}
     return Report(decision.changed, counts, decision.kept)
 
