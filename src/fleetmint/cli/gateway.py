@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy.engine import Engine
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
 from fleetmint.errors import PublishError
@@ -50,6 +50,7 @@ _check = click.option("--check", is_flag=True, help="Say what would change, and 
 def gateway(ctx: click.Context, path: Path | None) -> None:
     """Work on the gateway itself: its CA, its ledger, its revocation lists."""
     ctx.obj = path
+    commands.act_on_gateway()
 
 
 gateway.add_command(backup)

@@ -18,7 +18,9 @@ from typing import Any
 
 import click
 
-from fleetmint import files
+from fleetmint import commands, files
+from fleetmint.cli.place import FILE as FILE
+from fleetmint.cli.place import state_option as state_option
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.factory import common as factory
 from fleetmint.pki import bundle
@@ -26,19 +28,10 @@ from fleetmint.pki.authority import pem
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import Source, open_source
 
-# What the role `operators` writes for this command line.
-FILE = "site.json"
 # The factory's ledger, in the state directory.
 LEDGER = "ledger.sqlite"
 SECONDS = 15
 
-state_option = click.option(
-    "--state",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="FLEETMINT_STATE",
-    required=True,
-    help="The site's state directory, such as inventory/home/state.  [env: FLEETMINT_STATE]",
-)
 passphrases_option = click.option(
     "--passphrases",
     metavar="SOURCE",
@@ -202,4 +195,4 @@ def operators_directory(state: Path) -> Path:
 
 
 def _damaged(state: Path) -> StateError:
-    return StateError(f"{state / FILE} is damaged or of an older version: run playbooks/ca.yml again")
+    return StateError(f"{state / FILE} is damaged or of an older version: run {commands.playbook('ca.yml')} again")
