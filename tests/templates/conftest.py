@@ -17,6 +17,9 @@ SITE = {
     "fleet_site": "workshop",
     "fleet_gateway_names": ["gateway.example.net", "192.0.2.7"],
     "fleet_https_port": 443,
+    "fleet_operators_https_port": 8443,
+    "fleet_mqtt_port": 8883,
+    "fleet_operators_mqtt_port": 8884,
 }
 # how many variables stand between a template and a literal
 DEPTH = 3

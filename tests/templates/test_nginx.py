@@ -5,6 +5,7 @@ import re
 import pytest
 
 CONF = "etc/nginx/nginx.conf.j2"
+PAGE = "var/www/fleetmint/start.html.j2"
 
 
 def servers(text: str) -> dict[str, str]:
@@ -62,9 +63,49 @@ def test_no_session_is_ever_resumed(nginx):
     assert one(text, "ssl_session_cache") == "off"
 
 
-def test_the_plain_server_redirects_to_where_the_device_door_is_seen_from_outside(nginx, found):
-    assert "return 308 https://gateway.example.net:443$request_uri;" in found["80"]
+def test_the_plain_server_answers_people_and_does_not_say_where_devices_go(nginx, found):
+    assert "try_files /start.html" in found["80"]
     assert "uwsgi_pass" not in found["80"]
+    page = nginx.render(PAGE, __nginx_root_fingerprints=["AA:BB"])
+    for said in (found["80"], page):
+        assert "/v1/" not in said
+        assert ":443" not in said
+        assert "return 30" not in said
+
+
+def test_the_page_has_the_root_its_fingerprints_and_the_way_to_the_operators_door(nginx):
+    page = nginx.render(PAGE, __nginx_root_fingerprints=["AA:BB", "CC:DD"], fleet_operators_https_port=9443)
+    assert 'href="/root-ca.crt"' in page
+    assert 'href="https://gateway.example.net:9443/"' in page
+    assert [page.count(each) for each in ("AA:<wbr>BB", "CC:<wbr>DD")] == [1, 1]
+    assert [name for name in ("Windows", "macOS", "iPhone", "Android", "Firefox", "Linux") if name not in page] == []
+
+
+def test_the_page_links_to_an_ipv6_address_in_brackets(nginx):
+    page = nginx.render(PAGE, __nginx_root_fingerprints=[], fleet_gateway_names=["2001:db8::7"])
+    assert 'href="https://[2001:db8::7]:8443/"' in page
+
+
+def test_the_page_loads_nothing_and_runs_nothing(nginx):
+    page = nginx.render(PAGE, __nginx_root_fingerprints=["AA:BB"])
+    assert "<script" not in page
+    assert re.findall(r"(?:src|@import|url\()", page) == []
+    assert "default-src 'none'" in servers(nginx.render(CONF))["80"]
+
+
+def test_ports_of_the_site_move_the_servers(nginx):
+    moved = servers(nginx.render(CONF, fleet_https_port=10443, fleet_operators_https_port=9443))
+    assert list(moved) == ["80", "10443", "9443"]
+    # behind a router the Pi has ports of its own
+    assert list(servers(nginx.render(CONF, fleet_https_port=10443, nginx_devices_port=443))) == ["80", "443", "8443"]
+
+
+def test_hsts_is_sent_to_nobody_who_did_not_ask_for_it(nginx):
+    assert "Strict-Transport-Security" not in nginx.render(CONF)
+    asked = servers(nginx.render(CONF, nginx_hsts="max-age=600"))
+    for port in ("443", "8443"):  # once for the server and once for the location with headers of its own
+        assert asked[port].count('add_header Strict-Transport-Security "max-age=600" always;') == 2
+    assert "Strict-Transport-Security" not in asked["80"]
 
 
 def test_only_enrolment_is_limited_in_rate(found):

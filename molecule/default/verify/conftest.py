@@ -54,8 +54,14 @@ class Gateway:
     def curl(self, port: str, path: str = "/", client: Client | None = None, *options: str):
         """Return HTTP status and body; status 0 when there was no answer."""
         identity = ["--cert", str(client.certificate), "--key", str(client.key)] if client else []
-        url = f"https://localhost:{self.ports[port]}{path}"
-        command = ["curl", "-sS", "--cacert", str(self.anchor), "-w", "\n%{http_code}", *identity, *options, url]
+        return self._curl(f"https://localhost:{self.ports[port]}{path}", *identity, *options)
+
+    def plain(self, path: str, *options: str) -> tuple[int, str]:
+        """Return status and body of the port that speaks without TLS."""
+        return self._curl(f"http://localhost:{self.ports['http']}{path}", *options)
+
+    def _curl(self, url: str, *options: str) -> tuple[int, str]:
+        command = ["curl", "-sS", "--cacert", str(self.anchor), "-w", "\n%{http_code}", *options, url]
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
         body, _, status = done.stdout.rpartition("\n")
         return int(status or 0), body

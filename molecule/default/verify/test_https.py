@@ -1,5 +1,9 @@
 """The doors of nginx, from outside."""
 
+# ruff: noqa: S603 - fixed programs, found on the PATH
+
+import subprocess
+
 import pytest
 
 
@@ -88,17 +92,23 @@ def test_no_session_can_be_resumed(gateway, door, version, tmp_path):
         assert "New, TLSv1" in gateway.handshake(door, version, "-sess_in", str(session)).stdout
 
 
-def test_browsers_are_told_to_come_back_over_tls_and_not_which_server_this_is(gateway):
-    _, headers = gateway.curl("https", "/", None, "-D", "-", "-o", "/dev/null")
-    assert "Strict-Transport-Security: max-age=31536000" in headers
-    assert "Server: nginx\n" in headers.replace("\r", "")
+def test_nobody_is_told_to_keep_off_plain_http_and_not_which_server_this_is(gateway):
+    for path in ("/", "/v1/enrol"):
+        _, headers = gateway.curl("https", path, None, "-D", "-", "-o", "/dev/null")
+        assert "Strict-Transport-Security" not in headers
+        assert "Server: nginx\n" in headers.replace("\r", "")
 
 
-def test_the_plain_port_gives_out_crls_and_cas_and_redirects_the_rest(gateway):
-    plain = f"http://localhost:{gateway.ports['http']}"
-    _, said = gateway.curl("https", "/", None, "-o", "/dev/null", "-D", "-", f"{plain}/anything?x=1")
-    assert "308" in said
-    assert f"Location: https://localhost:{gateway.ports['https']}/anything?x=1" in said.replace("\r", "")
-    for file, kind in (("device.crl", "application/pkix-crl"), ("server-ca.crt", "application/x-pem-file")):
-        _, said = gateway.curl("https", "/", None, "-o", "/dev/null", "-D", "-", f"{plain}/{file}")
+def test_the_plain_port_answers_people_and_gives_out_crls_and_cas(gateway):
+    status, page = gateway.plain("/")
+    assert status == 200
+    assert f'href="https://localhost:{gateway.ports["operators"]}/"' in page
+    root = gateway.state / "ca/root/ca.crt"
+    command = ["openssl", "x509", "-noout", "-fingerprint", "-sha256", "-in", str(root)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed.partition("=")[2].strip() in page.replace("<wbr>", "")
+    status, body = gateway.plain("/v1/enrol")
+    assert (status, "/v1/" in body) == (404, False)
+    for file, kind in (("device.crl", "application/pkix-crl"), ("root-ca.crt", "application/x-x509-ca-cert")):
+        _, said = gateway.plain(f"/{file}", "-o", "/dev/null", "-D", "-")
         assert f"Content-Type: {kind}" in said.replace("\r", ""), said

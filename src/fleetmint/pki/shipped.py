@@ -4,6 +4,7 @@
     root, server, operator, factory, device     the certificates of one kind of CA, the one in use first
     roots                                       with the root that is trusted no more and whose CRL is still shipped
     root.crl, operator.crl, factory.crl         their CRLs; that of a device CA is signed on its gateway
+    root.sha256                                 no PEM: their fingerprints, one to a line, as openssl writes them
 
 It follows from what lies in the directory of the CAs and from nothing else, so whatever playbook runs in the middle of
 a rollover ships the same. docs/rollover.md says why the order of the steps refuses nobody.
@@ -11,6 +12,8 @@ a rollover ships the same. docs/rollover.md says why the order of the steps refu
 
 from collections.abc import Mapping
 from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
 
 from fleetmint import files
 from fleetmint.errors import StateError
@@ -27,7 +30,8 @@ _DOORS: Mapping[str, tuple[str, ...]] = {
 _ROOTS = "roots"
 _CERTIFICATES = (ROOT, _ROOTS, "server", "operator", "factory", "device")
 _CRLS = {f"{name}.crl": name for name in (ROOT, "operator", "factory")}
-FILES = (*_DOORS, *_CERTIFICATES, *_CRLS)
+_FINGERPRINTS = "root.sha256"
+FILES = (*_DOORS, *_CERTIFICATES, *_CRLS, _FINGERPRINTS)
 
 
 def shipped(directory: Path, gateway: str, file: str) -> bytes:
@@ -36,7 +40,7 @@ def shipped(directory: Path, gateway: str, file: str) -> bytes:
         return _crls(directory, _CRLS[file])
     if file not in FILES:
         raise StateError(f"no gateway is given {file!r}: choose one of {', '.join(FILES)}")
-    chosen = _DOORS.get(file, (ROOT if file == _ROOTS else file,))
+    chosen = _DOORS.get(file, (ROOT if file in (_ROOTS, _FINGERPRINTS) else file,))
     found = []
     for name in chosen:
         path = device_ca(gateway) if name == "device" else name
@@ -47,6 +51,8 @@ def shipped(directory: Path, gateway: str, file: str) -> bytes:
             leaving = generations.generations(directory, ROOT, [LEAVING])
             certificates += [load_certificate(directory / each / CERTIFICATE) for each in leaving]
         found += certificates
+    if file == _FINGERPRINTS:
+        return "\n".join(each.fingerprint(hashes.SHA256()).hex(":").upper() for each in found).encode()
     return pem(*found)
 
 

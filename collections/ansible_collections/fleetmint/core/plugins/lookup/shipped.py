@@ -7,13 +7,14 @@ DOCUMENTATION = r"""
 name: shipped
 short_description: Certificates and CRLs that a gateway is given of the site's CAs
 description:
-  - Returns PEM text that follows from the directory of the CAs. While one CA takes the place of another, it holds both.
+  - Returns text that follows from the directory of the CAs, PEM with one exception. While one CA takes the place of
+    another, it holds both.
 options:
   _terms:
     description:
       - C(devices.ca) or C(operators.ca) for what a door trusts; C(root), C(server), C(operator), C(factory) or
         C(device) for the certificates of one kind of CA; with C(.crl) behind it, for root, operator and factory, for
-        their CRLs.
+        their CRLs; C(root.sha256) for the fingerprints of the roots, one to a line.
     required: true
   directory:
     description: Directory of the CAs on the controller.
