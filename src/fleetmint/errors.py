@@ -12,6 +12,10 @@ class NameRefusedError(FleetmintError):
     """A name lies outside the grammar of its kind."""
 
 
+class TextRefusedError(FleetmintError):
+    """What has to be text is none, or has characters that were hardly meant. The message never repeats the text."""
+
+
 class SecretError(FleetmintError):
     """A passphrase could not be read, or does not open what it should."""
 

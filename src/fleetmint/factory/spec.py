@@ -33,15 +33,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from fleetmint.errors import ImageError, NameRefusedError, NvsError
+from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
 from fleetmint.factory.batchfile import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.factory.encryption import NONE, checked_scheme
 from fleetmint.flash.esp8266 import layouts
 from fleetmint.nvs import keys as nvs_names
-from fleetmint.nvs.values import Value, check_name, parse
+from fleetmint.nvs.values import BLOB, STRING, Value, check_name, parse
 from fleetmint.pki import names
+from fleetmint.text import plain
 
-__all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "read_batch"]
+__all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", "read_batch"]
 
 CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
 ORIGINS = ("device", "factory")
@@ -56,6 +57,8 @@ _HEAD = (
 _ENTRY = (*_COUNTS, "key_origin", "wifi", "values")
 # What a row of CSV says of its own devices; the rest is about the batch.
 _ROW = ("count", "serial", "id", "key_origin", "wifi")
+# What blanks belong to where nothing says that they do not.
+_WITH_BLANKS = (STRING, BLOB)
 _VALUE = re.compile(r"value:([^:]*):([^:]*):([^:]*)")
 
 
@@ -117,7 +120,7 @@ def read_batch(path: Path, site: Site | None = None) -> Batch:
     Raises BatchRefusedError with a line for each problem: the file, the line and the reason.
     """
     problems = Problems(path)
-    if path.suffix.lower() == ".csv":
+    if _is_csv(path):
         head, entries = _from_csv(*read_csv(path, problems), problems)
     else:
         head, entries = _from_yaml(read_yaml(path, problems), problems)
@@ -125,6 +128,19 @@ def read_batch(path: Path, site: Site | None = None) -> Batch:
     batch = reader.batch(path.stem, head, entries)
     problems.end()
     return batch
+
+
+def batch_name(path: Path) -> str:
+    """Return what the batch of the file at `path` is called, and read nothing else of it; raise BatchRefusedError."""
+    problems = Problems(path)
+    head = Fields(1, {}) if _is_csv(path) else read_yaml(path, problems)
+    name = _Reader(problems, None).name(head, path.stem)
+    problems.end()
+    return name
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Fields]]:
@@ -161,15 +177,18 @@ def _from_csv(columns: list[str], rows: list[Fields], problems: Problems) -> tup
         for name, cell in row.values.items():
             if not isinstance(cell, Text):
                 continue
+            bare = cell if cell.quoted else Text(cell.text.strip(), cell.line)
             if name in values:
+                if bare.text != cell.text and values[name][2] in _WITH_BLANKS:
+                    problems.add(cell.line, f"{name} has blanks around it: put it in quotes to keep them")
                 parts = dict(zip(("namespace", "key", "type"), values[name], strict=True))
-                extra.append(Fields(row.line, {**{k: Text(v, row.line) for k, v in parts.items()}, "value": cell}))
+                extra.append(Fields(row.line, {**{k: Text(v, row.line) for k, v in parts.items()}, "value": bare}))
             elif name in ("serial", "id"):
-                own[f"{name}s"] = [cell]
+                own[f"{name}s"] = [bare]
             elif name in _ROW:
-                own[name] = cell
-            elif (before := head.setdefault(name, cell)) and isinstance(before, Text) and before.text != cell.text:
-                problems.add(row.line, f"{name} is {cell.text!r} here and {before.text!r} in line {before.line}")
+                own[name] = bare
+            elif (before := head.setdefault(name, bare)) and isinstance(before, Text) and before.text != bare.text:
+                problems.add(row.line, f"{name} is {bare.text!r} here and {before.text!r} in line {before.line}")
         entries.append(Fields(row.line, {**own, "values": extra} if extra else own))
     return Fields(1, head), entries
 
@@ -195,7 +214,7 @@ class _Reader:
         self._lines: dict[str, int] = {}
 
     def batch(self, stem: str, head: Fields, entries: list[Fields]) -> Batch:
-        name = self._name(head, stem)
+        name = self.name(head, stem)
         prefix = self._text(head, "prefix")
         if prefix is None and not all("ids" in entry.values for entry in entries):
             self._problems.add(head.line, "the batch lacks a prefix, which ids begin with")
@@ -259,8 +278,10 @@ class _Reader:
         self._lines[device] = line
         yield Unit(device, origin, serial, wifi, values)
 
-    def _name(self, head: Fields, stem: str) -> str:
-        text = self._text(head, "batch") or stem
+    def name(self, head: Fields, stem: str) -> str:
+        """Return what the batch is called: what `head` says as it is written, or the `stem` of its file."""
+        text = self._text(head, "batch")
+        text = stem if text is None else text
         try:
             return names.device_id(text)
         except NameRefusedError:
@@ -343,7 +364,9 @@ class _Reader:
         text = self._text(fields, name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
+        # 010 is ten to some and eight to YAML
+        whole = re.fullmatch("0|[1-9][0-9]{0,8}", text)
+        if not whole or not least <= int(text) <= most:
             line = self._where(fields, name)
             self._problems.add(line, f"{name} has to be a whole number from {least} to {most}, not {text!r}")
             return default
@@ -353,13 +376,15 @@ class _Reader:
         value = fields.values.get(name)
         if value is None:
             return None
-        if not isinstance(value, Text) or (
-            most is not None and (len(value.text) > most or not value.text.isprintable())
-        ):
-            limit = f" of at most {most} characters on one line" if most else ""
+        limit = f" of at most {most} characters on one line" if most else ""
+        if not isinstance(value, Text) or (most is not None and len(value.text) > most):
             self._problems.add(self._where(fields, name), f"{name} is text{limit}")
             return None
-        return value.text
+        try:
+            return value.text if most is None else plain(value.text, name)
+        except TextRefusedError as error:
+            self._problems.add(value.line, str(error))
+            return None
 
     @staticmethod
     def _where(fields: Fields, name: str) -> int:

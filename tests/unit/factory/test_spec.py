@@ -120,6 +120,7 @@ def test_a_csv_file_has_a_device_in_each_row_and_is_the_batch_of_its_name(read, 
         ("batch: ../up\nprefix: lamp\n" + ONE, 1, "is no name of a batch"),
         (HEAD + "devices:\n  - count: -1\n", 4, "count has to be a whole number"),
         (HEAD + "devices:\n  - count: yes\n", 4, "count has to be a whole number"),
+        (HEAD + "devices:\n  - count: 010\n", 4, "count has to be a whole number"),
         (HEAD + "devices:\n  - count: 1\n    serials: [1]\n", 4, "one of count, serials and ids"),
         (HEAD + "devices:\n  - serials: []\n", 4, "serials is a list of at least one"),
         (HEAD + "devices:\n  - {count: 1, key_origin: moon}\n", 4, "'moon' is no key_origin: choose one of device"),
@@ -193,5 +194,5 @@ def test_several_mistakes_are_told_together_up_to_a_handful(read):
 def test_what_is_no_text_is_refused(tmp_path):
     path = tmp_path / "spring.yml"
     path.write_bytes(b"batch: first\nprefix: l\xe4mp\n")
-    with pytest.raises(BatchRefusedError, match="line 2: a batch file is text in UTF-8"):
+    with pytest.raises(BatchRefusedError, match="line 2: it has to be text in UTF-8: save it as UTF-8"):
         read_batch(path)

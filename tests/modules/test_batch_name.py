@@ -1,0 +1,50 @@
+"""The name of a batch is the same to the role, its modules and the library, whatever YAML would make of it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  vars_files: ["{roles}/factory/vars/main.yml"]
+  tasks:
+    - ansible.builtin.debug:
+        msg: "{{{{ __factory_batch_dir }}}}"
+"""
+
+
+@pytest.fixture
+def directory(tmp_path):
+    """Return where the role looks for the batch of a file, given with `-e batch=` as the role's default takes it."""
+    (tmp_path / "play.yml").write_text(PLAY.format(roles=ROOT / "roles"))
+    (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"localhost": {"ansible_connection": "local"}}}}))
+
+    def run(file):
+        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-i", "hosts.yml"]
+        command += ["-e", f"factory_batch={file}", "-e", "fleet_state_dir=/state"]
+        environment = {
+            **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1",
+        }  # fmt: skip
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_the_role_looks_where_the_library_has_made_the_batch(directory, tmp_path):
+    for name, file in (("0144", "o.yml"), ("0x1f", "o.yml"), ("yes", "o.yml"), (None, "0144.CSV"), (None, "0x1f")):
+        batch = f"batch: {name}\n" if name else ""
+        (tmp_path / file).write_text(batch + "prefix: lamp\ndevices: [{count: 1}]\n")
+        assert f'"msg": "/state/batches/{name or Path(file).stem}"' in directory(file)
+
+
+def test_a_batch_without_a_usable_name_is_refused_with_its_line(directory, tmp_path):
+    (tmp_path / "o.yml").write_text("prefix: lamp\nbatch:\ndevices: [{count: 1}]\n")
+    assert "o.yml, line 2: batch is empty" in directory("o.yml")
