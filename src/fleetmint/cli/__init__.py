@@ -8,9 +8,10 @@ import sys
 
 import click
 
+from fleetmint.cli import lazily
 from fleetmint.errors import FleetmintError
 
-# Loaded when asked for: the gateway has the libraries of its own commands only.
+# Imported when asked for, and what they need when one runs: the gateway has the libraries of its own commands only.
 COMMANDS = {
     "audit": "fleetmint.cli.audit",
     "batch": "fleetmint.cli.batch",
@@ -38,21 +39,26 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        try:
-            module = importlib.import_module(COMMANDS[cmd_name])
-        except ImportError as error:
-            missing = error.name
-            if missing is None or missing.startswith("fleetmint"):
-                raise
-            return click.Command(cmd_name, help=f"Not available on this machine: {missing} is not installed.")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        lazily.prepare(args, completing=ctx.resilient_parsing)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except FleetmintError as error:
             click.echo(f"fleetmint: {error}", err=True)
+            ctx.exit(1)
+        except ImportError as error:
+            if error.name is None or error.name.startswith("fleetmint"):
+                raise
+            click.echo(
+                f"fleetmint: this cannot be done on this machine: {error.name.partition('.')[0]} is not installed",
+                err=True,
+            )
             ctx.exit(1)
 
 

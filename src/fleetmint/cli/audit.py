@@ -1,19 +1,24 @@
 """`fleetmint audit`: whether the factory's ledger and the controller's state keep their promises."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
 from fleetmint.cli.findings import report
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option
 from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option, ledger_url, open_gateway, state_option
-from fleetmint.factory import audit as of_state
-from fleetmint.factory.batch import REGISTRATION
-from fleetmint.factory.handover import read_registration
-from fleetmint.ledger import factory_audit, open_ledger, reading
-from fleetmint.ledger.audit import Finding
-from fleetmint.ledger.factory import Unit, list_units
-from fleetmint.ledger.schema import batches
+
+with for_work():
+    from fleetmint.factory import audit as of_state
+    from fleetmint.factory.batch import REGISTRATION
+    from fleetmint.factory.handover import read_registration
+    from fleetmint.ledger import factory_audit, open_ledger, reading
+    from fleetmint.ledger.audit import Finding
+    from fleetmint.ledger.factory import Unit, list_units
+    from fleetmint.ledger.schema import batches
 
 
 @click.command(epilog=examples("fleetmint audit", "fleetmint audit --ask-gateway --json"))

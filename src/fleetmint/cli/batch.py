@@ -1,5 +1,7 @@
 """`fleetmint batch`: identities for many devices, before and after they are burnt. Runs on the station."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json
@@ -15,20 +17,24 @@ from typing import Any
 import click
 
 from fleetmint import files
+from fleetmint.choices import UNIT_STATES
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say, table
 from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
 from fleetmint.cli.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
-from fleetmint.factory import overview, sealed, secrets
-from fleetmint.factory.batch import plan_batch_file
-from fleetmint.factory.common import SiteValues, Wifi
-from fleetmint.factory.settings import profiles
-from fleetmint.factory.shred import plan_shred
-from fleetmint.factory.spec import Batch, Site, read_batch
-from fleetmint.ledger.schema import UNIT_STATES
-from fleetmint.pki.names import device_id
-from fleetmint.pki.passphrases import Source, open_source
 from fleetmint.plan import Plan
+
+with for_work():
+    from fleetmint.factory import overview, sealed, secrets
+    from fleetmint.factory.batch import plan_batch_file
+    from fleetmint.factory.common import SiteValues, Wifi
+    from fleetmint.factory.settings import profiles
+    from fleetmint.factory.shred import plan_shred
+    from fleetmint.factory.spec import Batch, Site, read_batch
+    from fleetmint.pki.names import device_id
+    from fleetmint.pki.passphrases import Source, open_source
+
 
 # A progress bar for what takes longer than a breath.
 BAR_FROM = 2000
@@ -245,7 +251,7 @@ class _Progress:
         self._bar: Any = None
         self._done = 0
 
-    def __enter__(self) -> "_Progress":
+    def __enter__(self) -> _Progress:
         return self
 
     def __exit__(self, *error: object) -> None:

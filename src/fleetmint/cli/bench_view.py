@@ -1,5 +1,7 @@
 """What `fleetmint burn` shows while it runs: a live table in a terminal, lines elsewhere, or events as JSON."""
 
+from __future__ import annotations
+
 import json
 import threading
 import time
@@ -8,13 +10,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import click
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.factory.outcome import BURNED, BURNING, ENDS, FAILED, KEPT, WAITING, Outcome
+
+with for_work():
+    from rich.console import Console, Group
+    from rich.live import Live
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
 
 _COLOURS = {BURNED: "green", FAILED: "red", KEPT: "green", BURNING: "cyan"}
 

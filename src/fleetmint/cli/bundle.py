@@ -1,5 +1,7 @@
 """`fleetmint bundle`: the trust bundle for devices, made, looked at and judged on the controller."""
 
+from __future__ import annotations
+
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,13 +10,18 @@ from typing import Any
 import click
 
 from fleetmint import files
+from fleetmint.choices import MAX_BUNDLE_VERSION
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import FILE as SITE_FILE
 from fleetmint.cli.site import open_hierarchy, state_option
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import bundle as bundles
-from fleetmint.pki import passphrases, release
-from fleetmint.pki.authority import CERTIFICATE, load_certificate, organization
 from fleetmint.plan import Plan
+
+with for_work():
+    from fleetmint.pki import bundle as bundles
+    from fleetmint.pki import passphrases, release
+    from fleetmint.pki.authority import CERTIFICATE, load_certificate, organization
+
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
@@ -37,7 +44,7 @@ def bundle() -> None:
 @state_option
 @_passphrases
 @click.option("--force", is_flag=True, help="Sign a new version even when nothing has changed.")
-@click.option("--above", type=click.IntRange(0, bundles.MAX_VERSION - 1), default=0, help="Exceed this version.")
+@click.option("--above", type=click.IntRange(0, MAX_BUNDLE_VERSION - 1), default=0, help="Exceed this version.")
 @_check
 @_as_json
 def sign(state: Path, source: str | None, force: bool, above: int, check: bool, as_json: bool) -> None:

@@ -1,5 +1,7 @@
 """`fleetmint burn`: identities of a batch into the boards on the ports."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import threading
@@ -10,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import Engine
 
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
 from fleetmint.cli.handover import tell_handover
 from fleetmint.cli.hello import Hello
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 from fleetmint.cli.site import (
     as_option,
@@ -27,13 +29,18 @@ from fleetmint.cli.site import (
     state_option,
 )
 from fleetmint.errors import FleetmintError
-from fleetmint.factory.bench import Bench, burn_ports, left, open_station
-from fleetmint.factory.outcome import ENDS, WAITING, Outcome
-from fleetmint.factory.slots import Slots
 from fleetmint.flash.job import DEFAULT_BAUD
-from fleetmint.flash.ports import boards, find_ports, without_driver
-from fleetmint.ledger import open_ledger, writing
-from fleetmint.ledger.factory import take_back
+
+with for_work():
+    from sqlalchemy.engine import Engine
+
+    from fleetmint.factory.bench import Bench, burn_ports, left, open_station
+    from fleetmint.factory.outcome import ENDS, WAITING, Outcome
+    from fleetmint.factory.slots import Slots
+    from fleetmint.flash.ports import boards, find_ports, without_driver
+    from fleetmint.ledger import open_ledger, writing
+    from fleetmint.ledger.factory import take_back
+
 
 # The program of the devices, beside this package in a checkout.
 APP = Path(__file__).resolve().parents[3] / "firmware"

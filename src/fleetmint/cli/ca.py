@@ -1,24 +1,22 @@
 """`fleetmint ca`: what the CAs of a site are, when what ends, and a CRL that was lost."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, state_option
-from fleetmint.factory import issued
-from fleetmint.pki.generations import INCOMING, LEAVING, OUTGOING, base
-from fleetmint.pki.restore import plan_restored
-from fleetmint.pki.rollover import left_to_do
 
-_PHASES = {
-    "": "",
-    INCOMING: " (trusted, not in use yet)",
-    OUTGOING: " (old, still trusted)",
-    LEAVING: " (old, leaving)",
-}
+with for_work():
+    from fleetmint.factory import issued
+    from fleetmint.pki.generations import INCOMING, LEAVING, OUTGOING, base
+    from fleetmint.pki.restore import plan_restored
+    from fleetmint.pki.rollover import left_to_do
 
 
 @click.group()
@@ -80,9 +78,10 @@ def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool
 
 
 def _row(ca: dict[str, Any]) -> list[str]:
+    phases = {INCOMING: " (trusted, not in use yet)", OUTGOING: " (old, still trusted)", LEAVING: " (old, leaving)"}
     crl = ca["crl"]
     key = f"{ca['key']}{'' if ca['key_here'] else ', not here'}"
-    name = f"{'  ' * ca['depth']}{ca['title']}{_PHASES[ca['phase']]}"
+    name = f"{'  ' * ca['depth']}{ca['title']}{phases.get(ca['phase'], '')}"
     if crl is None:
         return [
             name,

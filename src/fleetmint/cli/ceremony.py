@@ -1,17 +1,23 @@
 """`fleetmint ceremony`: what happens on the machine of the root, for people who have no Ansible there."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.errors import SecretError
-from fleetmint.pki import revocation, shares
-from fleetmint.pki.ceremony import Custody, check_shares, plan_answers, plan_root
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
 from fleetmint.plan import Plan
+
+with for_work():
+    from fleetmint.pki import revocation, shares
+    from fleetmint.pki.ceremony import Custody, check_shares, plan_answers, plan_root
+    from fleetmint.pki.hierarchy import Hierarchy
+    from fleetmint.pki.passphrases import open_source
+
 
 _directory = click.Path(file_okay=False, path_type=Path)
 directory_option = click.option(

@@ -1,11 +1,14 @@
 """`fleetmint device`: what happens to one device after the bench: out of quarantine, back, or to another owner."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from fleetmint.cli.handover import tell_handover, to_option
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.site import (
     as_option,
@@ -18,10 +21,13 @@ from fleetmint.cli.site import (
 )
 from fleetmint.cli.token import days_option, give, port_option, told
 from fleetmint.cli.token import to_option as token_to_option
-from fleetmint.ledger import open_ledger, writing
-from fleetmint.ledger.factory import release as release_unit
-from fleetmint.ledger.factory import take_back
-from fleetmint.pki import names
+
+with for_work():
+    from fleetmint.ledger import open_ledger, writing
+    from fleetmint.ledger.factory import release as release_unit
+    from fleetmint.ledger.factory import take_back
+    from fleetmint.pki import names
+
 
 _IN_FORCE = "`ansible-playbook playbooks/revoke.yml -e device={}` ends its sessions at once; the daily CRL does it too"
 

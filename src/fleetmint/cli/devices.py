@@ -1,16 +1,21 @@
 """`fleetmint devices`: the fleet as the gateway and the bench know it."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import json_option, table
 from fleetmint.cli.readings import readings
 from fleetmint.cli.site import LEDGER, Gateway, as_option, gateway_option, open_gateway, state_option
-from fleetmint.ledger import open_ledger, reading
-from fleetmint.ledger.factory import list_boards
+
+with for_work():
+    from fleetmint.ledger import open_ledger, reading
+    from fleetmint.ledger.factory import list_boards
 
 
 @click.command()

@@ -1,12 +1,17 @@
 """Telling a gateway something at its operators' door, as the station."""
 
+from __future__ import annotations
+
 import json
-import urllib.error
-import urllib.request
 from typing import Any
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import SECONDS, Gateway
 from fleetmint.errors import FleetmintError
+
+with for_work():
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
 
 # What the door takes at once, with room for what a client adds.
 LARGEST = 60_000
@@ -16,11 +21,11 @@ def post(gateway: Gateway, path: str, document: bytes) -> Any:
     """Return the JSON that the gateway answers to a POST; raise FleetmintError with its sentence when it refuses."""
     url = f"https://{gateway.host}:{gateway.https_port}{path}"
     headers = {"Content-Type": "application/json"}
-    request = urllib.request.Request(url, document, headers, method="POST")
+    request = Request(url, document, headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS, context=gateway.tls()) as answer:  # noqa: S310
+        with urlopen(request, timeout=SECONDS, context=gateway.tls()) as answer:  # noqa: S310
             return json.load(answer)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         raise FleetmintError(f"{gateway.name} answered {error.code} to {gateway.operator}: {_reason(error)}") from error
     except (OSError, ValueError) as error:
         raise FleetmintError(
@@ -28,7 +33,7 @@ def post(gateway: Gateway, path: str, document: bytes) -> Any:
         ) from error
 
 
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(error: HTTPError) -> str:
     try:
         return str(json.load(error)["message"])
     except (ValueError, KeyError, TypeError, OSError):

@@ -1,22 +1,28 @@
 """`fleetmint efuse`: the key of an encrypted NVS into an eFuse of its board, for ever."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import Engine
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
-from fleetmint.factory import secrets
-from fleetmint.factory.efuse import Target, bound_device, device_of, plan_hmac_key
-from fleetmint.factory.encryption import HMAC
-from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.flash.efuse import KEY_BLOCKS, read_efuses
-from fleetmint.ledger import open_ledger
 from fleetmint.plan import Plan
+
+with for_work():
+    from sqlalchemy.engine import Engine
+
+    from fleetmint.factory import secrets
+    from fleetmint.factory.efuse import Target, bound_device, device_of, plan_hmac_key
+    from fleetmint.factory.encryption import HMAC
+    from fleetmint.factory.secrets import BatchSecrets
+    from fleetmint.ledger import open_ledger
 
 
 @click.command(

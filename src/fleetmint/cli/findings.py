@@ -1,12 +1,17 @@
 """How an audit tells what it found, on the controller and on a gateway."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Sequence
 
 import click
 
-from fleetmint.ledger.audit import Finding
+from fleetmint.cli.lazily import for_work
+
+with for_work():
+    from fleetmint.ledger.audit import Finding
 
 
 def report(as_json: bool, found: Sequence[Finding], checked: str) -> None:

@@ -1,5 +1,7 @@
 """The commands that run on a gateway: thin over the functions of the service and the ledger."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,26 +11,31 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from sqlalchemy.engine import Engine
 
 from fleetmint import commands, files
+from fleetmint.choices import KEY_KINDS, P256, REASONS
 from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
+from fleetmint.cli.lazily import for_work
 from fleetmint.errors import PublishError
-from fleetmint.ledger import create_schema, open_ledger, reading, revocation, writing
-from fleetmint.ledger.audit import Finding
-from fleetmint.ledger.devices import list_devices, serial_text
-from fleetmint.pki import keys, names
-from fleetmint.pki.revocation import REASONS
-from fleetmint.service import device_ca
-from fleetmint.service.audit import findings as audit_findings
-from fleetmint.service.clock import utc_now
-from fleetmint.service.config import Config, config_path, load_config
-from fleetmint.service.device_crl import plan_device_crl
-from fleetmint.service.host_request import make_request
-from fleetmint.service.intake import open_signed, take
-from fleetmint.service.publish import publish as publish_lists
-from fleetmint.service.views import device_view
+
+with for_work():
+    from sqlalchemy.engine import Engine
+
+    from fleetmint.ledger import create_schema, open_ledger, reading, revocation, writing
+    from fleetmint.ledger.audit import Finding
+    from fleetmint.ledger.devices import list_devices, serial_text
+    from fleetmint.pki import keys, names
+    from fleetmint.service import device_ca
+    from fleetmint.service.audit import findings as audit_findings
+    from fleetmint.service.clock import utc_now
+    from fleetmint.service.config import Config, config_path, load_config
+    from fleetmint.service.device_crl import plan_device_crl
+    from fleetmint.service.host_request import make_request
+    from fleetmint.service.intake import open_signed, take
+    from fleetmint.service.publish import publish as publish_lists
+    from fleetmint.service.views import device_view
+
 
 # Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
 _ACTOR = "command line"
@@ -258,8 +265,8 @@ def audit(ctx: click.Context, as_json: bool) -> None:
 )
 @click.option(
     "--kind",
-    type=click.Choice(["P-256", keys.RSA]),
-    default="P-256",
+    type=click.Choice(KEY_KINDS),
+    default=P256,
     show_default=True,
     help="What key to make when it is missing; RSA is for servers of legacy clients.",
 )

@@ -1,15 +1,21 @@
 """`fleetmint gateway backup` and `restore`: for a Pi that is replaced, and a card that has died."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 import click
 
 from fleetmint import files
-from fleetmint.service import device_ca
-from fleetmint.service.backup import make_backup, plan_restore
-from fleetmint.service.clock import utc_now
-from fleetmint.service.config import config_path, load_config
+from fleetmint.cli.lazily import for_work
+
+with for_work():
+    from fleetmint.service import device_ca
+    from fleetmint.service.backup import make_backup, plan_restore
+    from fleetmint.service.clock import utc_now
+    from fleetmint.service.config import config_path, load_config
+
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _file = click.Path(dir_okay=False, path_type=Path)

@@ -1,5 +1,7 @@
 """`fleetmint batch register` and `fleetmint batch handover`: telling the gateway, at its door or with a signed file."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +11,7 @@ import click
 
 from fleetmint import files
 from fleetmint.cli.door import LARGEST, post
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.site import (
     as_option,
@@ -20,9 +23,12 @@ from fleetmint.cli.site import (
     state_option,
 )
 from fleetmint.errors import StateError
-from fleetmint.factory import handover as papers
-from fleetmint.pki import keys, signed
-from fleetmint.pki.authority import load_certificate
+
+with for_work():
+    from fleetmint.factory import handover as papers
+    from fleetmint.pki import keys, signed
+    from fleetmint.pki.authority import load_certificate
+
 
 to_option = click.option(
     "--to",

@@ -1,5 +1,7 @@
 """`fleetmint inspect`: what is in a file, in plain words."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,11 +10,15 @@ from typing import Any
 import click
 
 from fleetmint import files
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.errors import StateError
-from fleetmint.factory.inspect import inspect_flash
-from fleetmint.pki.inspect import Finding
-from fleetmint.pki.inspect import inspect as inspect_pki
+
+with for_work():
+    from fleetmint.factory.inspect import inspect_flash
+    from fleetmint.pki.inspect import Finding
+    from fleetmint.pki.inspect import inspect as inspect_pki
+
 
 _MANY_ROWS = 20
 

@@ -1,17 +1,22 @@
 """`fleetmint batch labels`: labels to print."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import click
 
 from fleetmint import files
+from fleetmint.choices import LABEL_FORMATS, UNIT_STATES
 from fleetmint.cli.handover import directory_of
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 from fleetmint.cli.site import ledger_option, ledger_url, state_option
 from fleetmint.errors import StateError
-from fleetmint.factory import labels as sheets
-from fleetmint.factory import overview
-from fleetmint.ledger.schema import UNIT_STATES
+
+with for_work():
+    from fleetmint.factory import labels as sheets
+    from fleetmint.factory import overview
 
 
 @click.command(
@@ -24,7 +29,7 @@ from fleetmint.ledger.schema import UNIT_STATES
 @state_option
 @ledger_option
 @click.option(
-    "--format", "form", type=click.Choice(sheets.FORMATS), default="pdf", show_default=True, help="Of the file."
+    "--format", "form", type=click.Choice(LABEL_FORMATS), default="pdf", show_default=True, help="Of the file."
 )
 @click.option("--size", default="50x25", show_default=True, metavar="WxH", help="Of a label, in millimetres.")
 @click.option("--only", type=click.Choice(UNIT_STATES), help="Labels of devices in this state only.")

@@ -1,5 +1,7 @@
 """`fleetmint operator`: the people, stations and dashboards of a site. Runs on the controller."""
 
+from __future__ import annotations
+
 import os
 import sys
 from datetime import UTC, datetime
@@ -9,16 +11,20 @@ from typing import Any
 import click
 
 from fleetmint import files
+from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, operators_directory, read_site, state_option
 from fleetmint.errors import SecretError, StateError
-from fleetmint.pki import compat, keys, names, pkcs12
-from fleetmint.pki.authority import CERTIFICATE, load_certificate
-from fleetmint.pki.clients import find_client, list_clients, plan_replacement, plan_revoked_client
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.inspect import days_left, time_text
-from fleetmint.pki.leaf import OPERATOR, OPERATOR_PROFILES, plan_client
-from fleetmint.pki.revocation import REASONS
+
+with for_work():
+    from fleetmint.pki import compat, keys, names, pkcs12
+    from fleetmint.pki.authority import CERTIFICATE, load_certificate
+    from fleetmint.pki.clients import find_client, list_clients, plan_replacement, plan_revoked_client
+    from fleetmint.pki.hierarchy import Hierarchy
+    from fleetmint.pki.inspect import days_left, time_text
+    from fleetmint.pki.leaf import OPERATOR, plan_client
+
 
 _SHIP = "ansible-playbook playbooks/gateway.yml --tags service,certificates"
 _MAX_PASSWORD = 4096
@@ -30,8 +36,8 @@ _p12 = click.option("--p12", is_flag=True, help="Also write a PKCS #12 file, for
 _encryption = click.option(
     "--p12-encryption",
     "encryption",
-    type=click.Choice(pkcs12.ENCRYPTIONS),
-    default=pkcs12.MODERN,
+    type=click.Choice(ENCRYPTIONS),
+    default=MODERN,
     show_default=True,
     help="legacy: for older systems that call the right password wrong, as macOS 13 and Android 12 are said to.",
 )
@@ -196,7 +202,7 @@ def _password(
         if password_file is not None or password_fd is not None:
             raise click.UsageError("a password is for the PKCS #12 file: add --p12")
         return None
-    if encryption == pkcs12.LEGACY and (password_file is not None or password_fd is not None):
+    if encryption == LEGACY and (password_file is not None or password_fd is not None):
         raise click.UsageError("legacy encryption is as good as its password: leave that to this command")
     if password_file is not None and password_fd is not None:
         raise click.UsageError("give --password-file or --password-fd, not both")

@@ -1,5 +1,7 @@
 """Readings as they arrive at the gateway's operator door."""
 
+from __future__ import annotations
+
 import json
 import queue
 import threading
@@ -8,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import Gateway
 from fleetmint.errors import FleetmintError
+
+with for_work():
+    from paho.mqtt import client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
+
 
 TOPIC = "devices/+/out/readings"
 CONNECT_SECONDS = 15
@@ -57,7 +62,7 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
         client.loop_stop()
 
 
-def _client(gateway: Gateway, arrived: "queue.Queue[Reading | FleetmintError]") -> mqtt.Client:
+def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) -> mqtt.Client:
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect_timeout = CONNECT_SECONDS
     client.tls_set_context(gateway.tls())

@@ -1,14 +1,19 @@
 """`fleetmint revoke`: whatever a CA on this controller has issued."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
+from fleetmint.choices import REASONS
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.site import open_hierarchy, state_option
-from fleetmint.factory import withdraw
-from fleetmint.pki.revocation import REASONS
+
+with for_work():
+    from fleetmint.factory import withdraw
 
 
 @click.command(

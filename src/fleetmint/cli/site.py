@@ -9,6 +9,8 @@ gateways    by name: host, https_port and mqtt_port of its operators' doors, dev
 wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
 """
 
+from __future__ import annotations
+
 import json
 import ssl
 from collections.abc import Mapping
@@ -19,14 +21,18 @@ from typing import Any
 import click
 
 from fleetmint import commands, files
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.place import FILE as FILE
 from fleetmint.cli.place import state_option as state_option
 from fleetmint.errors import FleetmintError, StateError
-from fleetmint.factory import common as factory
-from fleetmint.pki import bundle
-from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import Source, open_source
+
+with for_work():
+    from fleetmint.factory import common as factory
+    from fleetmint.pki import bundle
+    from fleetmint.pki.authority import pem
+    from fleetmint.pki.hierarchy import Hierarchy
+    from fleetmint.pki.passphrases import Source, open_source
+
 
 # The factory's ledger, in the state directory.
 LEDGER = "ledger.sqlite"

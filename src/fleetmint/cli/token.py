@@ -1,5 +1,7 @@
 """`fleetmint token`: another one-time token for a device that is known, and how it gets into the board."""
 
+from __future__ import annotations
+
 import json
 import sys
 from collections.abc import Callable
@@ -10,13 +12,17 @@ from typing import Any
 import click
 
 from fleetmint.cli.door import post
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.errors import FleetmintError
-from fleetmint.factory import tokens
-from fleetmint.factory.tokens import Token
-from fleetmint.flash.burn import Board, Region, Worker
+
+with for_work():
+    from fleetmint.factory import tokens
+    from fleetmint.factory.tokens import Token
+    from fleetmint.flash.burn import Board, Region, Worker
+
 
 _DAYS = click.IntRange(1, 3650)
 days_option = click.option("--days", type=_DAYS, default=30, show_default=True, help="How long it can be used.")

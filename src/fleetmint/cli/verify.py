@@ -1,18 +1,23 @@
 """`fleetmint verify`: would a door let this certificate in, and if not, why."""
 
+from __future__ import annotations
+
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from fleetmint import files
+from fleetmint import choices, files
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.site import open_hierarchy, state_option
-from fleetmint.pki import doors, revocation
-from fleetmint.pki.inspect import read_certificates
-from fleetmint.pki.verify import Verdict
-from fleetmint.pki.verify import verify as decide
+
+with for_work():
+    from fleetmint.pki import doors, revocation
+    from fleetmint.pki.inspect import read_certificates
+    from fleetmint.pki.verify import Verdict
+    from fleetmint.pki.verify import verify as decide
 
 
 @click.command(
@@ -23,7 +28,7 @@ from fleetmint.pki.verify import verify as decide
     )
 )
 @click.argument("path", metavar="CERT", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--as", "kind", type=click.Choice(doors.KINDS), required=True, help="What it is shown as.")
+@click.option("--as", "kind", type=click.Choice(choices.DOORS), required=True, help="What it is shown as.")
 @click.option("--host", metavar="NAME", help="Name or address by which a device reaches the server.")
 @click.option(
     "--crl",
@@ -40,7 +45,7 @@ def verify(path: Path, kind: str, host: str | None, crls: tuple[Path, ...], stat
     The first certificate in CERT is judged, the others count as sent along. What is decided behind the door is not
     part of it: the signing service also wants to know a device's certificate from its ledger.
     """
-    if host is not None and kind != doors.SERVER_KIND:
+    if host is not None and kind != choices.SERVER:
         raise click.UsageError("--host is for --as server")
     leaf, *sent = read_certificates(files.read(path, "certificate"), str(path))
     lists = [revocation.read_crl(files.read(crl, "CRL"), str(crl)) for crl in crls]
@@ -55,6 +60,6 @@ def _text(path: Path, kind: str, verdict: Verdict) -> str:
     lines = [f"{path} is {'accepted' if verdict.accepted else 'refused'} as {kind}."]
     lines += [f"  {reason}" for reason in verdict.reasons]
     lines.append(f"  chain: {' ← '.join(verdict.chain)}")
-    if kind == doors.SERVER_KIND and verdict.accepted:
+    if kind == choices.SERVER and verdict.accepted:
         lines.append("  Devices look at no CRL, so a revoked one would be accepted too.")
     return "\n".join(lines)

@@ -5,13 +5,19 @@ fd:N         read from the open file descriptor N: lines `PROFILE PASSPHRASE`
 file:PATH    the same lines in a file
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from fleetmint import files
+from fleetmint.cli.lazily import for_work
 from fleetmint.errors import SecretError
-from fleetmint.pki import passphrases
+
+with for_work():
+    from fleetmint.pki import passphrases
+
 
 _MAX_BYTES = 1 << 16
 

@@ -14,9 +14,10 @@ from xml.sax.saxutils import escape
 
 import segno
 
+from fleetmint import choices
 from fleetmint.errors import FleetmintError
 
-FORMATS = ("pdf", "svg", "csv")
+FORMATS = choices.LABEL_FORMATS
 COLUMNS = ("device", "serial", "product", "hardware", "mac", "qr")
 PAGE_WIDTH, PAGE_HEIGHT, MARGIN = 210.0, 297.0, 8.0
 # Blank around the content of a label; the code's own quiet zone (ISO/IEC 18004: four modules) comes on top.

@@ -26,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
 
 SCHEMA_VERSION = "1"
@@ -61,7 +62,7 @@ settings = Table(
 REGISTERED, ACTIVE, REVOKED = "registered", "active", "revoked"
 
 # What became of a board at the bench, as far as the gateway is told.
-BURNED, QUARANTINED, RETURNED = "burned", "quarantined", "returned"
+UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = choices.UNIT_STATES
 
 # registered: has an unused token; active: has a certificate; revoked: for ever.
 # The board (mac, result and when) is what the factory hands over after burning: attributes, never the identity.
@@ -174,9 +175,6 @@ batches = Table(
     Column("batch", String(63), primary_key=True),
     Column("created_at", UtcTime, nullable=False),
 )
-
-PLANNED, CLAIMED = "planned", "claimed"
-UNIT_STATES = (PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED)
 
 # returned: the board came back and its identity has ended; the board is free for another one.
 # registered_at: since when the gateway knows this identity; before that nothing may be burned with it.

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from fleetmint import files
+from fleetmint import choices, files
 from fleetmint.errors import NameRefusedError, StateError
 from fleetmint.pki import names, passphrases, release
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
@@ -30,7 +30,7 @@ MAGIC = b"FMTB\x01"
 # What a device takes: three server CAs of a site with the longest name. Its NVS holds two bundles while one is written.
 MAX_BYTES = 3072
 MAX_ANCHORS = 4
-MAX_VERSION = 0xFFFFFFFF
+MAX_VERSION = choices.MAX_BUNDLE_VERSION
 
 # Devices trust the server CA in use and the sealed one that would replace it; never the root, under which any client
 # CA could mint a "server": mbedTLS does not look at the key usage of CAs.

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import choices, files
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import bundle, generations, names, revocation
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.profiles import CLIENT, SERVER
 from fleetmint.pki.verify import Door
 
-DEVICE, OPERATOR, SERVER_KIND = "device", "operator", "server"
-KINDS = (DEVICE, OPERATOR, SERVER_KIND)
+DEVICE, OPERATOR, SERVER_KIND = KINDS = choices.DOORS
 
 
 def open_door(hierarchy: Hierarchy, kind: str, crls: Sequence[x509.CertificateRevocationList] = ()) -> Door:

@@ -9,11 +9,12 @@ import hashlib
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from fleetmint import choices
 from fleetmint.errors import SecretError, StateError
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1}
 _KINDS = {curve().name: kind for kind, curve in CURVES.items()}
-RSA = "RSA-3072"
+RSA = choices.RSA
 _RSA_BITS, _RSA_EXPONENT = 3072, 65537
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey

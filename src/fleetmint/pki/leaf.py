@@ -6,13 +6,13 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import choices, files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.pki.crls import WITH_CRL
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
-from fleetmint.pki.profiles import PROFILES, profile
+from fleetmint.pki.profiles import profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
 
@@ -20,7 +20,7 @@ OPERATOR = "operator"
 # Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
 EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' doors.
-OPERATOR_PROFILES = tuple(name for name, wanted in PROFILES.items() if wanted.issuer == "operator-ca")
+OPERATOR_PROFILES = choices.OPERATOR_PROFILES
 CA_OF = {"server": "server", "server-rsa": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
 
 

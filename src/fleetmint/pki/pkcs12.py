@@ -16,11 +16,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import PrivateFormat, pkcs12
 
+from fleetmint import choices
 from fleetmint.errors import SecretError
 from fleetmint.pki import keys
 
-MODERN, LEGACY = "modern", "legacy"
-ENCRYPTIONS = (MODERN, LEGACY)
+ENCRYPTIONS = MODERN, LEGACY = choices.ENCRYPTIONS
 # OpenSSL's own number is 2,048; a tenth of a second is nothing for a person and something for who guesses.
 ROUNDS = 100_000
 MIN_PASSWORD = 12

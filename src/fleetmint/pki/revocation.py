@@ -17,8 +17,6 @@ from fleetmint.pki.profiles import BACKDATE
 from fleetmint.plan import Plan
 
 CRL = "crl.pem"
-# Why a certificate is revoked: RFC 5280, 5.3.1, as the library names them.
-REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
 
 
 @dataclass(frozen=True)

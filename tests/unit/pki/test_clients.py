@@ -9,6 +9,7 @@ from fleetmint.pki import keys
 from fleetmint.pki.authority import load_certificate
 from fleetmint.pki.clients import find_client, list_clients, plan_replacement, plan_revoked_client
 from fleetmint.pki.leaf import OPERATOR_PROFILES, plan_client, revoked
+from fleetmint.pki.profiles import PROFILES
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def revoke(hierarchy, directory, now, name="alice@test"):
 
 
 def test_every_profile_of_the_operator_ca_makes_a_client(hierarchy, tmp_path, now):
-    assert OPERATOR_PROFILES == ("operator", "station", "dashboard", "operator-rsa")
+    assert tuple(name for name, each in PROFILES.items() if each.issuer == "operator-ca") == OPERATOR_PROFILES
     for profile in OPERATOR_PROFILES:
         plan_client(hierarchy, profile, f"{profile}@test", tmp_path, now).apply()
     assert [client.status for client in list_clients(hierarchy, tmp_path, now)] == ["valid"] * 4

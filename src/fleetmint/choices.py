@@ -1,0 +1,34 @@
+"""Words between which people choose on the command line, where the library has them from, too. Imports nothing.
+
+They stand apart from what is done with them, so that help and completion need not wait for a ledger and a CA.
+"""
+
+# Why a certificate is revoked: RFC 5280, 5.3.1, as pyca/cryptography names them.
+REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
+
+# What the operator CA issues: whoever comes in at the operators' doors.
+OPERATOR_PROFILES = ("operator", "station", "dashboard", "operator-rsa")
+
+# What a certificate may be shown as, at a door of a gateway or by one.
+DOORS = DEVICE, OPERATOR, SERVER = ("device", "operator", "server")
+
+# The kinds of keys of leaves.
+KEY_KINDS = P256, RSA = ("P-256", "RSA-3072")
+
+# How a PKCS #12 file is encrypted.
+ENCRYPTIONS = MODERN, LEGACY = ("modern", "legacy")
+
+# How a unit of a batch stands in the factory's ledger.
+UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = (
+    "planned",
+    "claimed",
+    "burned",
+    "quarantined",
+    "returned",
+)
+
+# What labels are printed from.
+LABEL_FORMATS = ("pdf", "svg", "csv")
+
+# A version of a trust bundle is four bytes.
+MAX_BUNDLE_VERSION = 0xFFFFFFFF
