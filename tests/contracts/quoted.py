@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 MARKDOWN = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = ("fleetmint", "ansible-playbook", "make")
 VALUE = "VALUE"
+_MAKERS = {"fleetmint": "fleetmint", "gateway": "fleetmint gateway", "playbook": "ansible-playbook"}
 
 _FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = ("console", "sh")
@@ -111,7 +112,10 @@ def _of_help() -> Iterator[Quoted]:
 
 def _of_the_library() -> Iterator[Quoted]:
     for path in sorted((ROOT / "src").rglob("*.py")):
-        for line, text in _strings(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        for line, text in _made(tree):
+            yield Quoted(f"{path.relative_to(ROOT)}:{line}", text, typed=True)
+        for line, text in _strings(tree):
             where = f"{path.relative_to(ROOT)}:{line}"
             for span in spans(text):
                 yield Quoted(where, span, typed=False)
@@ -137,6 +141,24 @@ def _of_units() -> Iterator[Quoted]:
     for path in sorted((ROOT / "roles").rglob("*.service.j2")):
         for line in re.findall(r"^Exec\w+=[+!-]*(.*)$", path.read_text(), re.MULTILINE):
             yield Quoted(str(path.relative_to(ROOT)), _filled_in(line), typed=True)
+
+
+def _made(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Return the commands that a module has made by fleetmint.commands."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name("commands"), attr=maker)) if maker in _MAKERS:
+                words = [_MAKERS[maker]]
+                for each in node.args:
+                    words.append("…" if isinstance(each, ast.Starred) else _literal(each))
+                if maker == "playbook":
+                    words[1] = f"playbooks/{words[1]}"
+                    words += [f"-e {each.arg}={VALUE}" for each in node.keywords if each.arg]
+                yield node.lineno, " ".join(words)
+
+
+def _literal(node: ast.AST) -> str:
+    return shlex.quote(str(node.value)) if isinstance(node, ast.Constant) else VALUE
 
 
 class _Loader(yaml.SafeLoader):
