@@ -218,3 +218,40 @@ def test_the_import_does_not_revive_a_used_token(site, used):
     done = site.playbook("factory.yml")
     assert done.returncode == 0
     assert enrol(site, "lamp-000001", used[0], keys.new_key())[0] == 403
+
+
+LONG = "a" * 7000
+# as many bytes together as a mistaken client, or a careless proxy, sends
+HEADERS = {
+    "one line of 9,000": ["a" * 9000],
+    "one line of 28,000": ["a" * 28_000],
+    "three lines": [LONG] * 3,
+    "16 KiB in small lines": ["a" * 1000] * 17,
+    "28 KiB in small lines": ["a" * 1000] * 28,
+}
+
+
+@pytest.mark.parametrize("lines", HEADERS.values(), ids=HEADERS)
+@pytest.mark.parametrize(("door", "path"), [("https", "/v1/enrol"), ("operators", "/v1/devices")])
+def test_headers_that_are_too_large_are_told_so(site, door, path, lines):
+    arguments = [word for n, line in enumerate(lines) for word in ("--header", f"X-{n}: {line}")]
+    status, body = site.curl(door, path, site.operator() if door == "operators" else None, *arguments)
+    assert (status, json.loads(body)["error"]) == (431, "headers_too_large")
+
+
+@pytest.mark.parametrize("size", [9_000, 33_000, 100_000])
+@pytest.mark.parametrize("path", ["/?", "/v1/trust-bundle?", "/"])
+@pytest.mark.parametrize("door", ["https", "operators"])
+def test_an_address_that_is_too_long_is_told_so(site, door, path, size):
+    assert site.curl(door, path + "a" * size)[0] == 414
+
+
+def test_what_is_long_and_allowed_reaches_the_service(site):
+    # the longest address there may be, beside a header as long: the service answers, and not "later"
+    assert site.curl("operators", f"/?{'a' * 8000}", site.operator(), "--header", f"X: {LONG}")[0] == 200
+    assert site.curl("operators", f"/{'a' * 8000}", site.operator(), "--header", f"X: {LONG}")[0] == 404
+
+
+@pytest.mark.parametrize(("door", "path"), [("https", "/v1/enrol"), ("https", "/"), ("operators", "/v1/devices")])
+def test_options_are_refused(site, door, path):
+    assert site.curl(door, path, None, "--request", "OPTIONS")[0] == 405

@@ -1,6 +1,7 @@
 """What the signing service is told, and what it may do."""
 
 import configparser
+import re
 import tomllib
 
 import pytest
@@ -26,9 +27,17 @@ def test_the_configuration_is_what_the_service_reads(signing_service, tmp_path):
     assert load_config(tmp_path / "gateway.toml").station_names == set(stations)
 
 
-def test_a_client_certificate_fits_into_the_buffer_and_sigterm_ends_the_service(signing_service):
+def test_whatever_nginx_lets_through_fits_into_the_buffer(signing_service, nginx):
     options = unit(signing_service.render("etc/fleetmint/uwsgi.ini.j2"))["uwsgi"]
-    assert int(options["buffer-size"]) >= 16384
+    found = re.search(r"large_client_header_buffers (\d+) (\d+)k;", nginx.render("etc/nginx/nginx.conf.j2"))
+    number, kilobytes = int(found[1]), int(found[2])
+    certificate = 16384  # escaped PEM
+    # all headers, and one line again as path and as query beside the whole address
+    assert int(options["buffer-size"]) >= (number + 2) * kilobytes * 1024 + certificate
+
+
+def test_sigterm_ends_the_service_and_only_nginx_reaches_it(signing_service):
+    options = unit(signing_service.render("etc/fleetmint/uwsgi.ini.j2"))["uwsgi"]
     assert options["die-on-term"] == "true"
     assert options["chmod-socket"] == "660"
     assert options["module"] == "fleetmint.service.wsgi:application"

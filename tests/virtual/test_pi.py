@@ -91,6 +91,10 @@ def test_limits_are_named_only_where_this_root_may_not_raise_them(monkeypatch):
     assert "--ulimit=nofile=2000:2000" in host.run_flags()
 
 
+def test_root_in_the_container_may_set_up_its_firewall_as_on_a_pi():
+    assert "--cap-add=NET_ADMIN" in host.run_flags()
+
+
 def test_the_last_line_of_a_failed_command_is_what_the_user_reads():
     with pytest.raises(PiError, match="failed: the reason"):
         run("/bin/sh", "-c", "echo first >&2; echo the reason >&2; exit 3")

@@ -50,7 +50,8 @@ def _has_range(file: Path, user: str) -> bool:
 
 def run_flags() -> list[str]:
     """Return the flags that `podman run` needs on this host beyond the usual."""
-    flags: list[str] = []
+    # root on a Pi may set up its firewall
+    flags = ["--cap-add=NET_ADMIN"]
     if os.geteuid() != 0:
         return flags
     if Path("/sys/fs/cgroup/unified/cgroup.controllers").exists():

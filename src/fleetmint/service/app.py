@@ -11,6 +11,7 @@ import base64
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from flask import Flask, Response, abort, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -48,9 +49,16 @@ _HEADERS = {
 }
 
 
+class _Service(Flask):
+    """Flask without its answers to OPTIONS: a 200 with nothing behind it, where no page may ask from elsewhere."""
+
+    def add_url_rule(self, rule: str, *arguments: Any, **options: Any) -> None:
+        super().add_url_rule(rule, *arguments, **{**options, "provide_automatic_options": False})
+
+
 def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Flask:
     """Make the application. Nothing is opened before it is needed: see `resources`."""
-    app = Flask(__name__, static_folder=None)
+    app = _Service(__name__, static_folder=None)
     resources = Resources(config)
     app.extensions["fleetmint"] = resources
     _add_devices(app, resources, FailureLimiter(), clock)
@@ -83,12 +91,13 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
         only_at(DEVICES)
         enrolment = read_enrolment(read_body(MAX_BYTES))
         source = request.remote_addr or ""
-        wait = limiter.wait(source, enrolment.device)
-        if wait:
-            return _retry(429, "too_many_failures", "too many refused attempts", wait)
         try:
             issued = enrol(resources.engine, resources.authority, enrolment, clock=clock)
         except TokenRefusedError as error:
+            # Only now: behind one address a neighbour's guesses must not keep out who has the right token.
+            wait = limiter.wait(source, enrolment.device)
+            if wait:
+                return _retry(429, "too_many_failures", "too many refused attempts", wait)
             limiter.failed(source, enrolment.device)
             _log.warning("enrolment of %s from %s refused: %s", enrolment.device, source, error)
             return json_answer(403, error="refused")

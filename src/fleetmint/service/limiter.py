@@ -1,7 +1,9 @@
-"""How often one source may be wrong.
+"""How often one source may be wrong before it is told to wait.
 
-A token has 128 bits, so this is not what keeps guessers out: it keeps their work and their lines in the journal small.
-In the memory of one worker process, of bounded size, forgotten at a restart.
+A token has 128 bits, so this is not what keeps guessers out: it keeps their lines in the journal few and sends them
+away. It is asked about a token that was refused and never about a right one: a whole household or a bench stands behind
+one address, and a wrong neighbour is no reason to keep a device out. Looking a token up costs one query, less than the
+handshake before it. In the memory of one worker process, of bounded size, forgotten at a restart.
 """
 
 import ipaddress
@@ -19,9 +21,8 @@ MAX_KEYS = 10_000
 class FailureLimiter:
     """Counts failures by source, and by source and device.
 
-    The narrow count stops one device (or a guesser of its token) early, while others behind the same address go on; the
-    wide one stops a source that tries many names. Nothing is counted by device alone: that would let a stranger lock
-    a device out.
+    The narrow count stops one device (or a guesser of its token) early; the wide one stops a source that tries many
+    names. Nothing is counted by device alone.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +31,7 @@ class FailureLimiter:
         self._failures: OrderedDict[tuple[str, str], list[float]] = OrderedDict()
 
     def wait(self, source: str, device: str) -> int:
-        """Return how many seconds this source has to wait before it may try again for this device; 0 when it may."""
+        """Return how many seconds this source has to wait after a failure for this device; 0 when there were few."""
         network = _network(source)
         with self._lock:
             waits = (self._wait((network, device), PER_DEVICE), self._wait((network, ""), PER_SOURCE))

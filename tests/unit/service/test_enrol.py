@@ -12,7 +12,7 @@ from gateway_site import environ, make_csr, new_key
 from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import compat, keys
 from fleetmint.service.app import create_app
-from fleetmint.service.limiter import PER_DEVICE
+from fleetmint.service.limiter import PER_DEVICE, PER_SOURCE
 
 
 def post(client, device, token, csr: bytes | str, **overrides):
@@ -185,16 +185,40 @@ def test_a_large_body_is_a_413(client, size):
     assert (answer.status_code, answer.json["error"]) == (413, "request_entity_too_large")
 
 
-def test_a_source_that_fails_too_often_for_one_device_has_to_wait_and_the_others_do_not(client, site, now, lamp):
-    other = site.register(now, "lamp-000002")["lamp-000002"]
+# who shares what with the one that has the right token
+NEIGHBOURS = {
+    "one address behind a router": ("192.0.2.1", "192.0.2.1"),
+    "one household's IPv6": ("2001:db8::a", "2001:db8::b"),
+}
+
+
+@pytest.mark.parametrize(("neighbour", "rightful"), NEIGHBOURS.values(), ids=NEIGHBOURS)
+@pytest.mark.parametrize("names", [["lamp-000001"], [f"lamp-{n:06}" for n in range(2, 40)]], ids=["its name", "many"])
+def test_who_guesses_has_to_wait_and_a_right_token_never(client, lamp, neighbour, rightful, names):
     csr = make_csr(new_key())
-    for _ in range(PER_DEVICE):
-        assert post(client, "lamp-000001", "0" * 32, csr).status_code == 403
-    limited = post(client, "lamp-000001", lamp, csr)
-    assert limited.status_code == 429
-    assert 0 < int(limited.headers["Retry-After"]) <= 61
-    assert post(client, "lamp-000002", other, csr).status_code == 200
-    assert post(client, "lamp-000001", lamp, make_csr(new_key()), REMOTE_ADDR="192.0.2.2").status_code == 200
+    tries = [names[n % len(names)] for n in range(PER_SOURCE + 5)]
+    answers = [post(client, name, "0" * 32, csr, REMOTE_ADDR=neighbour) for name in tries]
+    assert answers[0].status_code == 403
+    assert answers[-1].status_code == 429
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 61
+    key = new_key()
+    first = certificate_of(post(client, "lamp-000001", lamp, make_csr(key), REMOTE_ADDR=rightful))
+    # and when its answer got lost
+    assert certificate_of(post(client, "lamp-000001", lamp, make_csr(key), REMOTE_ADDR=rightful)) == first
+
+
+def test_a_token_that_gives_no_right_any_more_is_limited_like_one_that_never_was(client, lamp):
+    assert post(client, "lamp-000001", lamp, make_csr(new_key())).status_code == 200
+    for token in (lamp, "0" * 32) * (PER_DEVICE // 2):
+        assert post(client, "lamp-000001", token, make_csr(new_key())).status_code == 403
+    for token in (lamp, "0" * 32):
+        assert post(client, "lamp-000001", token, make_csr(new_key())).status_code == 429
+
+
+def test_a_guesser_leaves_few_lines_in_the_journal(client, lamp, caplog):
+    for _ in range(5 * PER_DEVICE):
+        post(client, "lamp-000001", "0" * 32, make_csr(new_key()))
+    assert len([record for record in caplog.records if "refused" in record.message]) == PER_DEVICE
 
 
 def test_enrolment_is_not_there_on_the_operators_door_nor_without_a_door(client, lamp):

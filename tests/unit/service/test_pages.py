@@ -167,6 +167,16 @@ def test_what_a_page_shows_is_escaped(app):
     assert "<i>" not in text
 
 
+@pytest.mark.parametrize("door", ["devices", "operators"])
+def test_options_are_refused_with_what_is_allowed(app, door):
+    for rule in app.url_map.iter_rules():
+        path = rule.build(dict.fromkeys(rule.arguments, "x"))[1]
+        answer = app.test_client().options(path, environ_overrides=environ(door))
+        assert answer.status_code == 405, path
+        assert set(answer.headers["Allow"].split(", ")) == rule.methods
+    assert app.test_client().options("/nothing", environ_overrides=environ(door)).status_code == 404
+
+
 def test_what_is_not_there_is_a_404_and_what_is_not_allowed_a_405(client):
     assert get(client, "devices", path="/nothing").status_code == 404
     wrong = get(client, "devices", path="/v1/enrol")
