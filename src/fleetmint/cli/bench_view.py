@@ -18,10 +18,12 @@ with for_work():
     from rich.console import Console, Group
     from rich.live import Live
     from rich.progress_bar import ProgressBar
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
 
+# A terminal of so many columns has room for a long bar.
+_WIDE = 110
 _COLOURS = {BURNED: "green", FAILED: "red", KEPT: "green", BURNING: "cyan"}
 
 
@@ -127,9 +129,12 @@ class LiveTable:
         self._live.stop()
 
     def _render(self) -> Group:
-        table = Table("slot", "state", "MAC", "id", "", "rate", box=None, pad_edge=False)
+        # half a MAC or id is of no use: rather two lines than a cut one
+        columns = (Column(name, overflow="fold") for name in ("slot", "state", "MAC", "id", "", "rate"))
+        table = Table(*columns, box=None, pad_edge=False)
+        bar = 24 if self._console.width >= _WIDE else 8
         for port, slot in sorted(self._slots.items()):
-            table.add_row(port, *_cells(slot))
+            table.add_row(port, *_cells(slot, bar))
         return Group(table, Text(self._tally.text()))
 
 
@@ -154,13 +159,13 @@ class Watcher:
                 click.echo("\a", nl=False, err=True)
 
 
-def _cells(slot: _Slot) -> tuple[Any, ...]:
+def _cells(slot: _Slot, width: int) -> tuple[Any, ...]:
     now = slot.outcome
     state = Text(now.state, style=_COLOURS.get(now.state, ""))
     bar: ProgressBar | Text = Text(now.code)
     rate = f"{now.seconds:.1f} s" if now.seconds else ""
     if now.state == BURNING and now.total:
-        bar = ProgressBar(total=now.total, completed=now.done, width=24)
+        bar = ProgressBar(total=now.total, completed=now.done, width=width)
         seconds = time.monotonic() - slot.began
         rate = f"{now.done / seconds / 1000:.0f} kB/s {now.region}" if seconds > 0.2 else now.region
     return state, now.mac or "-", now.device or "-", bar, rate

@@ -50,7 +50,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         row["status"],
         row["serial"] or "-",
         (row["not_after"] or "-")[:10],
-        "  ".join(f"{key} {value}" for key, value in said.items()) if said else "-",
+        ", ".join(f"{key} {value}" for key, value in said.items()) if said else "-",
     ]
 
 

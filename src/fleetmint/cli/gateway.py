@@ -17,6 +17,7 @@ from fleetmint.choices import KEY_KINDS, P256, REASONS
 from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
 from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import table
 from fleetmint.errors import PublishError
 
 with for_work():
@@ -165,7 +166,10 @@ def devices(ctx: click.Context, as_json: bool) -> None:
             return [device_view(device) for device in list_devices(connection)]
 
     rows = _with_ledger(_config(ctx), run)
-    _say(as_json, {"devices": rows}, _table(rows))
+    if as_json or not rows:
+        _say(as_json, {"devices": rows}, "no device is registered yet")
+    else:
+        table(list(rows[0]), [[value or "" for value in row.values()] for row in rows])
 
 
 @gateway.command("revoke")
@@ -296,13 +300,3 @@ def _stdin() -> bytes:
 
 def _say(as_json: bool, values: Mapping[str, Any], text: str) -> None:
     click.echo(json.dumps(values) if as_json else text)
-
-
-def _table(rows: list[dict[str, str | None]]) -> str:
-    if not rows:
-        return "no device is registered yet"
-    columns = list(rows[0])
-    lines = [columns, *([row[column] or "-" for column in columns] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
-    return "\n".join("  ".join(line).rstrip() for line in padded)

@@ -1,6 +1,8 @@
 import io
 import json
+import re
 
+import pytest
 from rich.console import Console
 
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, Watcher
@@ -70,3 +72,17 @@ def test_the_table_shows_each_slot_with_its_board(capsys):
     assert "lamp-000001" in last
     assert MAC in last
     assert "1 done, 1 failed, 4 left" in shown
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_the_table_fits_the_terminal_and_cuts_no_id(width):
+    count, text = tally(), io.StringIO()
+    view = LiveTable(count, Console(file=text, width=width, force_terminal=True, color_system=None))
+    slots = ("/dev/ttyUSB0", "/dev/ttyACM12")
+    for port in slots:
+        view.show(Outcome(port, "burning", "lamp-000001", MAC, region="application", done=400_000, total=1_700_000))
+    view.end()
+    lines = [re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", line).rstrip() for line in text.getvalue().splitlines()]
+    assert max(map(len, lines)) <= width
+    for word in ("lamp-000001", MAC, *slots):
+        assert any(word in line for line in lines)
