@@ -32,6 +32,10 @@ class ImageError(FleetmintError):
     """A partition table, firmware or file system image is no such thing, or does not fit."""
 
 
+class FlashTooSmallError(ImageError):
+    """The flash of a board has no room for what it is to hold."""
+
+
 class LedgerError(StateError):
     """The ledger cannot be used now: missing, locked, full, read-only or damaged. Nothing was recorded."""
 
@@ -51,7 +55,7 @@ class PublishError(FleetmintError):
 class BurnError(FleetmintError):
     """A board was not burned; `code` is the reason for a program, the message the one for a person.
 
-    Codes: port-missing, port-permission, port-busy, boot-mode, no-answer, lost, wrong-chip, too-small, secured,
+    Codes: port-missing, port-permission, port-busy, boot-mode, no-answer, lost, wrong-chip, too-small, layout, secured,
     identity, no-key, duplicate, md5, unseen, no-esptool, internal. With all but `lost`, `md5`, `unseen` and `internal`
     the flash is as it was. `mac` is the board's, where it is known.
     """

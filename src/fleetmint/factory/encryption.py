@@ -74,5 +74,5 @@ def encryption(scheme: str, key: bytes | None, table: PartitionTable) -> Encrypt
             f"the partition {places[0].name!r} is not marked `encrypted`: the keys would stay readable beside what they"
             " encrypt. Mark it in the firmware's partition table, and build the firmware with flash encryption"
         )
-    keys = NvsKeys(key)
-    return Encryption(keys, (Region(places[0].offset, keys.to_partition(places[0].size), KEYS_REGION),))
+    keys, place = NvsKeys(key), table.writable(places[0].name)
+    return Encryption(keys, (Region(place.offset, keys.to_partition(place.size), KEYS_REGION),))

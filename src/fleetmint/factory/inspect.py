@@ -10,7 +10,7 @@ from littlefs import LittleFS, LittleFSError
 
 from fleetmint.errors import FleetmintError, ImageError, NvsError
 from fleetmint.flash.app import BLOCK_SIZE
-from fleetmint.flash.table import DATA, NVS, TABLE_OFFSET, TABLE_SIZE, PartitionTable
+from fleetmint.flash.table import DATA, NVS, TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
 from fleetmint.nvs import keys as entries
 from fleetmint.nvs.decode import decode
 from fleetmint.nvs.layout import PAGE_SIZE
@@ -30,7 +30,7 @@ def inspect_flash(data: bytes, now: datetime) -> list[Finding]:
     Raises ImageError or NvsError when it clearly is one of them and damaged.
     """
     if data[:2] == _TABLE_MAGIC:
-        return [_table(PartitionTable.from_bytes(data[:TABLE_SIZE]))]
+        return [_table(PartitionTable.from_bytes(data[:TABLE_SIZE]), None)]
     if data[_LITTLEFS_MAGIC] == b"littlefs":
         return [_littlefs(data)]
     if data[TABLE_OFFSET : TABLE_OFFSET + 2] == _TABLE_MAGIC:
@@ -42,24 +42,39 @@ def inspect_flash(data: bytes, now: datetime) -> list[Finding]:
 
 def _whole_flash(data: bytes, now: datetime) -> list[Finding]:
     table = PartitionTable.from_bytes(data[TABLE_OFFSET : TABLE_OFFSET + TABLE_SIZE])
-    found = [_table(table)]
+    found = [_table(table, len(data))]
     for partition in table.partitions:
         part = data[partition.offset : partition.end]
         if (partition.type, partition.subtype) == (DATA, NVS):
             found += _nvs(part, now)
-    place = table.with_vfs(len(data)).find("vfs") if len(data) > table.end or _has(table, "vfs") else None
-    if place is not None and data[place.offset : place.end][_LITTLEFS_MAGIC] == b"littlefs":
-        found.append(_littlefs(data[place.offset : place.end]))
+    place = _file_system(table, len(data))
+    if data[place : place + BLOCK_SIZE][_LITTLEFS_MAGIC] == b"littlefs":
+        found.append(_littlefs(data[place:]))
     return found
 
 
-def _has(table: PartitionTable, name: str) -> bool:
-    return any(partition.name == name for partition in table.partitions)
+def _file_system(table: PartitionTable, flash_size: int) -> int:
+    """Return where MicroPython has its file system; where it has none, a place behind the flash."""
+    try:
+        return table.with_vfs(flash_size).find("vfs").offset
+    except ImageError:
+        return flash_size
 
 
-def _table(table: PartitionTable) -> Finding:
+def _table(table: PartitionTable, flash_size: int | None) -> Finding:
+    remarks: dict[Partition, list[str]] = {}
+    for partition, remark in table.remarks(flash_size):
+        remarks.setdefault(partition, []).append(remark)
     rows = [
-        {"name": p.name, "type": p.type, "subtype": p.subtype, "offset": f"{p.offset:#x}", "size": f"{p.size:#x}"}
+        {
+            "name": p.name if p.name.isprintable() else ascii(p.name)[1:-1],
+            "kind": p.kind,
+            "type": p.type,
+            "subtype": p.subtype,
+            "offset": f"{p.offset:#x}",
+            "size": f"{p.size:#x}",
+            **({"remark": ", and ".join(remarks[p])} if p in remarks else {}),
+        }
         for p in table.partitions
     ]
     return Finding("partition table", f"a partition table with {len(rows)} partitions", {"partitions": rows})

@@ -5,13 +5,13 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetmint import files
-from fleetmint.errors import BurnError, ImageError
+from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.factory.encryption import encryption, new_key
 from fleetmint.factory.file_system import device_files
 from fleetmint.factory.image import nvs_entries
 from fleetmint.factory.secrets import BatchSecrets
 from fleetmint.flash import esp8266
-from fleetmint.flash.app import build_app_image, program_files
+from fleetmint.flash.app import BLOCK_SIZE, build_app_image, program_files
 from fleetmint.flash.firmware import Firmware, read_firmware
 from fleetmint.flash.job import ESP8266, NVS_REGION, Board, Job, Region, check_fit
 from fleetmint.flash.layout import Layout, board_layout
@@ -32,18 +32,20 @@ class Regions:
         """Raise BurnError when what the batch puts into the board's flash does not fit, or its layout does not."""
         try:
             layout = self._layout(board)
-            nvs = layout.table.find("nvs")
+            nvs = layout.table.writable("nvs")
             # before a board gets an identity: its table may have no place for the keys
             encryption(self.known.nvs_encryption, new_key(self.known.nvs_encryption), layout.table)
             wanted = (*self._alike(layout), Region(nvs.offset, bytes(nvs.size), NVS_REGION))
             check_fit(Job(port, board.chip, wanted), board.flash_size)
-        except ImageError as error:
+        except FlashTooSmallError as error:
             raise BurnError(f"{port}: {error}: take another board", "too-small", board.mac) from error
+        except ImageError as error:
+            raise BurnError(f"{port}: {error}", "layout", board.mac) from error
 
     def of(self, device: str, board: Board, now: datetime) -> tuple[Region, ...]:
         """Return the regions for the board that becomes `device`; `now` is the floor of its clock."""
         layout = self._layout(board)
-        nvs = layout.table.find("nvs")
+        nvs = layout.table.writable("nvs")
         secret = encryption(self.known.nvs_encryption, self.known.of(device).nvs_key, layout.table)
         image = encode(nvs_entries(device, self.known, now), nvs.size, secret.keys)
         # NVS last: a board that loses its power before has no identity, rather than half of one.
@@ -53,10 +55,12 @@ class Regions:
         return board_layout(self.known.layout, board, self.firmware)
 
     def _alike(self, layout: Layout) -> tuple[Region, ...]:
-        vfs = layout.table.find("vfs")
-        if vfs.size not in self._programs:
-            self._programs[vfs.size] = build_app_image(self.app, vfs.size)
-        return (*layout.regions, Region(vfs.offset, self._programs[vfs.size], "program"))
+        vfs = layout.table.writable("vfs")
+        # like MicroPython, which counts whole blocks
+        size = vfs.size - vfs.size % BLOCK_SIZE
+        if size not in self._programs:
+            self._programs[size] = build_app_image(self.app, size)
+        return (*layout.regions, Region(vfs.offset, self._programs[size], "program"))
 
 
 @dataclass(frozen=True)

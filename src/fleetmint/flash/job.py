@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from fleetmint.errors import ImageError
+from fleetmint.errors import FlashTooSmallError, ImageError
 from fleetmint.flash.table import SECTOR_SIZE
 
 DEFAULT_BAUD = 460800
@@ -116,10 +116,10 @@ def check_job(job: Job) -> None:
 
 
 def check_fit(job: Job, flash_size: int) -> None:
-    """Raise ImageError if a region ends behind a flash of `flash_size` bytes."""
+    """Raise FlashTooSmallError if a region ends behind a flash of `flash_size` bytes."""
     for region in job.regions:
         if region.end > flash_size:
-            raise ImageError(
+            raise FlashTooSmallError(
                 f"region {region.name!r} ends at {region.end:#x}, but the flash has {flash_size:#x} bytes only"
             )
 

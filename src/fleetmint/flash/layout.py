@@ -52,6 +52,6 @@ def _on(board: Board) -> PartitionTable:
         return PartitionTable.from_bytes(bytes.fromhex(board.table))
     except ImageError as error:
         raise ImageError(
-            f"the layout `board` is what the board has, and {board.mac} has none ({error}): flash MicroPython first,"
-            " or name a layout"
+            f"the layout `board` is the table that the board has, and {board.mac} has none ({error}): flash MicroPython"
+            " first, or name a layout"
         ) from error

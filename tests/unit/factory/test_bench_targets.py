@@ -13,13 +13,14 @@ from fleetmint.factory.efuse import DONE, INTENDED, Target, bound_device, finger
 from fleetmint.factory.handover import plan_registered
 from fleetmint.flash.efuse import Efuses
 from fleetmint.flash.esp8266 import file_system
-from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, stock
+from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable, stock
 from fleetmint.ledger import events, open_ledger, writing
 from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.decode import decode
 from virtual.esp32 import fleet
 
 APP = Path(__file__).parents[3] / "firmware"
+NVS = Partition("nvs", 1, 2, 0x9000, 0x5000)
 
 
 @pytest.fixture
@@ -64,6 +65,31 @@ def test_a_board_keeps_its_own_table_where_the_batch_says_so(make, board):
     content, nvs = flash.read_bytes(), table.find("nvs")
     assert content[TABLE_OFFSET : TABLE_OFFSET + TABLE_SIZE] == rows
     assert decode(content[nvs.offset : nvs.end])["fleetmint"]["device_id"] == b"lamp-000001"
+
+
+def test_a_table_with_the_rows_of_newer_bootloaders_is_a_layout(make, board):
+    bench = make(layout="board")
+    rows = (Partition("PrimaryBTLDR", 2, 0, 0x1000, 0x7000), Partition("PrimaryPrtTable", 3, 0, 0x8000, 0x1000))
+    table = PartitionTable((*rows, NVS, Partition("app", 0, 0, 0x20000, 0x1B0000)))
+    outcome = burn(bench, board(flash=b"\xff" * TABLE_OFFSET + table.to_bytes())[0])
+    assert outcome.state == "burned", outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ((NVS, Partition("ffat", 1, 0x81, 0x310000, 0xF0000)), "a FAT called ffat, which this station does not write"),
+        ((NVS, Partition("short", 1, 6, 0xF5000, 0x400)), "no aligned place for a file system"),
+        ((Partition("storage", 1, 6, 0x9000, 0x6000),), "no partition 'nvs'"),
+        ((NVS, Partition("app", 0, 0, 0xD000, 0x20000)), "'nvs' overlaps 'app'"),
+    ],
+)
+def test_a_table_that_is_no_layout_is_refused_by_what_is_wrong_with_it(make, board, rows, message):
+    bench = make(layout="board")
+    outcome = burn(bench, board(flash=b"\xff" * TABLE_OFFSET + PartitionTable(rows).to_bytes())[0])
+    assert (outcome.state, outcome.code) == ("failed", "layout")
+    assert message in outcome.reason
+    assert left(bench) == 3
 
 
 def test_a_board_without_a_table_gets_no_identity_where_it_should_have_one(make, board):

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import serialization
 from fleetmint.errors import ImageError, NvsError
 from fleetmint.factory.inspect import inspect_flash
 from fleetmint.flash.app import make_image
-from fleetmint.flash.table import TABLE_OFFSET, stock
+from fleetmint.flash.table import TABLE_OFFSET, Partition, PartitionTable, stock
 from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
 from fleetmint.pki.inspect import bundle_findings
@@ -79,6 +79,28 @@ def test_a_whole_flash_shows_table_nvs_and_program(nvs, now):
     ]
     assert {row["name"] for row in found[-1].facts["files"]} == {"/main.py", "/agent/x.py"}
     assert [row["name"] for row in found[0].facts["partitions"]] == [p.name for p in table.partitions]
+
+
+def test_a_table_as_boards_in_the_field_have_it_is_listed_with_remarks(now):
+    rows = (
+        Partition("PrimaryBTLDR", 2, 0, 0x1000, 0x7000),
+        Partition("nvs", 1, 2, 0x9000, 0x5000),
+        Partition("ota_1", 0, 0x11, 0x3D000, 0x3000),
+        Partition("\x1b[2J", 1, 0x82, 0x5C6C0, 0x982680),
+        Partition("ffat", 1, 0x81, 0x310000, 0xF0000),
+    )
+    table = PartitionTable(rows).to_bytes()
+    flash = bytearray(b"\xff" * 0x800000)
+    flash[TABLE_OFFSET : TABLE_OFFSET + len(table)] = table
+    alone, whole = inspect_flash(table, now), inspect_flash(bytes(flash), now)
+    assert [finding.kind for finding in whole] == ["partition table"]
+    found = whole[0].facts["partitions"]
+    assert [row["kind"] for row in found[:3]] == ["bootloader primary", "data nvs", "app ota_1"]
+    assert ["remark" in row for row in found] == [False, False, True, True, True]
+    assert found[2]["remark"] == "at 0x3d000 does not start at a multiple of 0x10000"
+    assert found[3]["name"] == r"\x1b[2J"
+    assert "behind a flash of 0x800000 bytes" in found[3]["remark"]
+    assert "behind a flash" not in alone[0].facts["partitions"][3]["remark"]
 
 
 def test_a_program_image_and_a_table_alone(now):

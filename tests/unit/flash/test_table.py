@@ -1,5 +1,6 @@
 import hashlib
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -124,21 +125,97 @@ NVS = Partition("nvs", 1, 2, 0x9000, 0x6000)
 
 
 @pytest.mark.parametrize(
-    ("partitions", "message"),
+    ("partitions", "remark"),
     [
-        ((NVS, Partition("more", 1, 6, 0xE000, 0x1000)), "'more' at 0xe000 overlaps what ends at 0xf000"),
-        ((Partition("early", 1, 6, 0x8000, 0x1000),), "'early' at 0x8000 overlaps what ends at 0x9000"),
-        ((NVS, Partition("nvs", 1, 2, 0x10000, 0x1000)), "the same name"),
-        ((Partition("app", 0, 0, 0x11000, 0x1000),), "does not start at a multiple of 0x10000"),
-        ((Partition("data", 1, 6, 0x9100, 0x1000),), "does not start at a multiple of 0x1000"),
-        ((Partition("none", 1, 6, 0x9000, 0),), "'none' has no size"),
-        ((Partition("seventeen-letters", 1, 6, 0x9000, 0x1000),), "no name of a partition"),
-        (tuple(Partition(f"p{i}", 1, 6, 0x9000 + i * 0x1000, 0x1000) for i in range(95)), "at most 94 partitions"),
+        ((NVS, Partition("more", 1, 6, 0xE000, 0x1000)), "at 0xe000 overlaps 'nvs'"),
+        ((Partition("early", 1, 6, 0x8000, 0x1000),), "at 0x8000 lies before 0x9000, where the partition table ends"),
+        ((NVS, Partition("nvs", 1, 2, 0x10000, 0x1000)), "has the same name as another one"),
+        ((Partition("app", 0, 0, 0x11000, 0x1000),), "at 0x11000 does not start at a multiple of 0x10000"),
+        ((Partition("data", 1, 6, 0x9100, 0x1000),), "at 0x9100 does not start at a multiple of 0x1000"),
+        ((Partition("none", 1, 6, 0x9000, 0),), "has no size"),
+        ((Partition("short", 1, 6, 0x9000, 0x400),), "has 0x400 bytes, which are no multiple of 0x1000"),
+        ((Partition("", 1, 6, 0x9000, 0x1000),), "has a name that is no name"),
+        ((Partition("new\x1b[2J", 1, 6, 0x9000, 0x1000),), "has a name that is no name"),
+        ((Partition("later", 0x20, 6, 0x9000, 0x1000),), "has the type 0x20, which ESP-IDF has not given a meaning"),
+        ((Partition("far", 1, 6, 0x9000, 0x400000),), "ends at 0x409000, behind a flash of 0x400000 bytes"),
     ],
 )
-def test_a_table_that_a_bootloader_would_refuse_is_refused(partitions, message):
+def test_what_is_unusual_about_a_partition_is_a_remark_and_the_table_is_read(partitions, remark):
+    table = PartitionTable.from_bytes(rows(*partitions).to_bytes())
+    assert table.partitions == partitions
+    assert [(row, text.startswith(remark)) for row, text in table.remarks(0x400000)] == [(partitions[-1], True)]
+
+
+def test_stock_layouts_and_the_rows_of_newer_bootloaders_have_nothing_unusual():
+    own = (
+        Partition("PrimaryBTLDR", 2, 0, 0x1000, 0x7000),
+        Partition("recovery", 2, 2, 0x200000, 0x8000),
+        Partition("PrimaryPrtTable", 3, 0, 0x8000, 0x1000),
+        Partition("own", 0x40, 0, 0x9000, 0x1000),
+        Partition("größe", 1, 6, 0xA000, 0x1000),
+    )
+    for table in (rows(*own), *map(stock, STOCK_LAYOUTS)):
+        assert table.remarks(table.end) == ()
+        assert PartitionTable.from_bytes(table.to_bytes()) == table
+    assert [row.kind for row in own[:4]] == [
+        "bootloader primary",
+        "bootloader recovery",
+        "partition_table primary",
+        "0x40 0x00",
+    ]
+
+
+def test_a_name_that_is_no_utf_8_is_read():
+    spoiled = ROWS[:12] + b"nv\xff" + ROWS[15:]
+    assert PartitionTable.from_bytes(spoiled).partitions[0].name == "nv\\xff"
+
+
+def test_a_table_of_ours_has_nothing_unusual_about_it():
+    with pytest.raises(ImageError, match="'nvs' at 0x9010 does not start at a multiple of 0x1000"):
+        PartitionTable.from_csv("nvs, data, nvs, 0x9010, 0x6000")
+
+
+VFS = Partition("vfs", 1, 0x81, 0x10000, 0x10000)
+
+
+@pytest.mark.parametrize(
+    ("partitions", "message"),
+    [
+        ((Partition("vfs", 0, 0, 0x10000, 0x10000),), "'vfs' is app factory, and has to be data"),
+        ((Partition("vfs", 1, 0x81, 0x10800, 0x10000),), "does not start with a sector"),
+        ((Partition("vfs", 1, 0x81, 0x10000, 0x800),), "has none of its own"),
+        ((VFS, Partition("other", 1, 6, 0x1F000, 0x2000)), "'vfs' overlaps 'other'"),
+        ((VFS, replace(VFS, subtype=6)), "'vfs' overlaps 'vfs'"),
+        ((replace(VFS, offset=0x8000, size=0x1000),), "lies in the partition table"),
+        ((NVS,), "no partition 'vfs'"),
+    ],
+)
+def test_a_station_does_not_write_where_that_spoils_something_else(partitions, message):
     with pytest.raises(ImageError, match=message):
-        rows(*partitions)
+        rows(*partitions).writable("vfs")
+
+
+def test_a_station_writes_beside_partitions_that_are_unusual():
+    unaligned = Partition("app1", 0, 0x11, 0x2F0000, 0x2DC6C0)
+    assert rows(NVS, VFS, unaligned).writable("vfs") == VFS
+
+
+def test_the_file_system_behind_a_table_needs_an_aligned_place():
+    table = rows(NVS, Partition("short", 1, 6, 0xF5000, 0x400))
+    with pytest.raises(ImageError, match="no aligned place for a file system: 'short' ends at 0xf5400"):
+        table.with_vfs(0x400000)
+
+
+def test_a_fat_is_not_taken_for_a_file_system_of_ours():
+    with pytest.raises(ImageError, match="a FAT called ffat, which this station does not write"):
+        rows(NVS, Partition("ffat", 1, 0x81, 0x310000, 0xF0000)).with_vfs(0x800000)
+    both = rows(NVS, VFS, Partition("ffat", 1, 0x81, 0x310000, 0xF0000))
+    assert both.with_vfs(0x800000) == both  # MicroPython looks for vfs first
+
+
+def test_a_table_with_more_rows_than_its_place_has_is_not_written():
+    with pytest.raises(ImageError, match="at most 94 partitions"):
+        rows(*(Partition(f"p{i}", 1, 6, 0x9000 + i * 0x1000, 0x1000) for i in range(95))).to_bytes()
 
 
 def test_the_largest_table_fits():
