@@ -23,7 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, Wifi, site_common
+from fleetmint.factory.common import Gateway, site_common
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import read_batch
 from fleetmint.flash.table import stock
 from fleetmint.ledger import create_schema, open_ledger, reading

@@ -129,9 +129,20 @@ def test_a_dry_run_of_a_new_batch_ends_well_makes_nothing_and_shows_no_secret(si
 
 
 def test_a_batch_that_is_refused_shows_no_secret_either(site, watched):
-    set_network(site, SHORT)
-    said, seen = watched(*factory(site, "--tags=batch", "-vvv", "--diff"), code=2)
-    assert "8 to 63 characters" in said
+    said, seen = "", set()
+    for psk, reason in (
+        (SHORT, "8 to 63 characters"),
+        (SHORT + "{{ canary", "holds {{, {% or {#"),
+        ("{{ canary }}" + PSK, "holds {{, {% or {#"),
+        (None, 'write its passphrase, or psk: "" for an open network'),
+    ):
+        set_network(site, psk)
+        for tags in ("batch", "batch,register"):
+            printed, more = watched(*factory(site, f"--tags={tags}", "-vvv", "--diff"), code=2)
+            assert "group_vars/all/site.yml: psk of" in printed
+            assert reason in printed
+            said, seen = said + printed, seen | more
+    assert not (site / "state/batches").exists()
     set_network(site, PSK)
     (site / "spring.csv").write_text((SPRING % VALUE).replace("apikey:string", "apikey:u8"))
     printed, more = watched(*factory(site, "--tags=batch", "-vvv", "--diff"), code=2)

@@ -28,7 +28,8 @@ from fleetmint.plan import Plan
 with for_work():
     from fleetmint.factory import overview, sealed, secrets
     from fleetmint.factory.batch import plan_batch_file
-    from fleetmint.factory.common import SiteValues, Wifi
+    from fleetmint.factory.common import SiteValues
+    from fleetmint.factory.networks import Wifi
     from fleetmint.factory.settings import profiles
     from fleetmint.factory.shred import plan_shred
     from fleetmint.factory.spec import Batch, Site, read_batch

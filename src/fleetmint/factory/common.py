@@ -6,17 +6,10 @@ from pathlib import Path
 
 from fleetmint import files
 from fleetmint.errors import FleetmintError
+from fleetmint.factory.networks import Wifi, checked_wifi
 from fleetmint.pki import bundle
 
 DEFAULT_WIFI = "default"
-
-
-@dataclass(frozen=True)
-class Wifi:
-    """A network that devices join: its name, and its passphrase, empty for an open one."""
-
-    ssid: str
-    psk: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -63,15 +56,7 @@ class Common:
 def checked(common: Common) -> Common:
     """Return `common` if a device can use it; raise FleetmintError, which never repeats a passphrase, otherwise."""
     for name, wifi in common.wifi.items():
-        if not 1 <= len(wifi.ssid.encode()) <= 32:
-            raise FleetmintError(
-                f"the Wi-Fi name {wifi.ssid!r} of the profile {name!r} has to have 1 to 32 bytes (IEEE 802.11)"
-            )
-        if wifi.psk and not 8 <= len(wifi.psk.encode()) <= 63:
-            raise FleetmintError(
-                f"the passphrase of the Wi-Fi {wifi.ssid!r} has to have 8 to 63 characters (WPA), or none for an open"
-                " network: correct it in fleet_wifi of the site's variables"
-            )
+        checked_wifi(name, wifi)
     if not common.gateway or not common.gateway.isascii() or len(common.gateway) > 253:
         raise FleetmintError(f"the gateway's name {common.gateway!r} has to be a host name or an address")
     for port in (common.https_port, common.mqtt_port):

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from fleetmint.factory.common import DEFAULT_WIFI, Common, Wifi
+from fleetmint.factory.common import DEFAULT_WIFI, Common
 from fleetmint.factory.encryption import NONE
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import Batch, Extra
 from fleetmint.nvs.values import Value
 

@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from fleetmint.cli import root
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, Wifi, site_common
+from fleetmint.factory.common import Gateway, site_common
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import read_batch
 from fleetmint.pki import keys
 from fleetmint.pki.authority import pem

@@ -3,8 +3,9 @@
 import pytest
 
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, Wifi, site_common
+from fleetmint.factory.common import Gateway, site_common
 from fleetmint.factory.efuse import device_of
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import read_batch
 from fleetmint.flash.efuse import read_efuses
 from fleetmint.ledger import factory, open_ledger, writing

@@ -19,7 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, Wifi, site_common
+from fleetmint.factory.common import Gateway, site_common
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.sealed import BatchKey
 from fleetmint.factory.spec import read_batch
 from fleetmint.pki.hierarchy import Hierarchy

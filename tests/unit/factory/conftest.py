@@ -4,7 +4,8 @@ import pytest
 
 from fleetmint.factory.batch import Place, plan_batch
 from fleetmint.factory.bench import Bench
-from fleetmint.factory.common import Gateway, Wifi, site_common
+from fleetmint.factory.common import Gateway, site_common
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import read_batch
 
 APP = Path(__file__).parents[3] / "firmware"

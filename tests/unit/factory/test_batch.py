@@ -9,8 +9,8 @@ import pytest
 from fleetmint.errors import FleetmintError, SecretError, StateError
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
-from fleetmint.factory.common import Wifi
 from fleetmint.factory.image import nvs_entries
+from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import Extra, Unit
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.factory import list_units

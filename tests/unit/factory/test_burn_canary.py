@@ -11,7 +11,7 @@ from canaries import watched
 
 from fleetmint.factory import secrets
 from fleetmint.factory.batch import plan_batch
-from fleetmint.factory.common import Wifi
+from fleetmint.factory.networks import Wifi
 from virtual.esp32.faults import Faults
 from virtual.esp32.rack import Blank, Slot
 

@@ -35,7 +35,7 @@ options:
         required: true
       host:
         description: Host name or address, as its certificate has it.
-        type: str
+        type: raw
         required: true
       https_port:
         description: Port of its HTTPS door for devices.
@@ -53,15 +53,15 @@ options:
     suboptions:
       name:
         description: Name of the profile; a batch that names none gets V(default).
-        type: str
+        type: raw
         required: true
       ssid:
         description: Name of the network.
-        type: str
+        type: raw
         required: true
       psk:
         description: Its passphrase; empty for an open network.
-        type: str
+        type: raw
         required: true
 attributes:
   check_mode:
@@ -128,14 +128,15 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
 
 GATEWAY = {
     "name": {"type": "str", "required": True},
-    "host": {"type": "str", "required": True},
+    "host": {"type": "raw", "required": True},
     "https_port": {"type": "int", "required": True},
     "mqtt_port": {"type": "int", "required": True},
 }
+# Text, which the option type would make of a number too.
 WIFI = {
-    "name": {"type": "str", "required": True},
-    "ssid": {"type": "str", "required": True},
-    "psk": {"type": "str", "required": True, "no_log": True},
+    "name": {"type": "raw", "required": True},
+    "ssid": {"type": "raw", "required": True},
+    "psk": {"type": "raw", "required": True, "no_log": True},
 }
 
 
@@ -155,12 +156,19 @@ def main() -> None:
         from pathlib import Path
 
         from fleetmint.factory.batch import plan_batch_file
-        from fleetmint.factory.common import Gateway, SiteValues, Wifi
+        from fleetmint.factory.common import Gateway, SiteValues
+        from fleetmint.factory.networks import read_networks
+        from fleetmint.text import is_text
 
         params = module.params
         values = SiteValues(
-            {row["name"]: Gateway(row["host"], row["https_port"], row["mqtt_port"]) for row in params["gateways"]},
-            {row["name"]: Wifi(row["ssid"], row["psk"]) for row in params["wifi"]},
+            {
+                row["name"]: Gateway(
+                    is_text(row["host"], f"the name of {row['name']}"), row["https_port"], row["mqtt_port"]
+                )
+                for row in params["gateways"]
+            },
+            read_networks(params["wifi"]),
         )
         return plan_batch_file(
             Path(params["file"]), values, Path(params["into"]), params["ledger"], hierarchy(module), utc_now()

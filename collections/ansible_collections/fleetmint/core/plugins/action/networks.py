@@ -1,0 +1,58 @@
+"""Refuse networks that are not what somebody wrote, before anything is made of them."""
+
+from __future__ import annotations
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.fleetmint.core.plugins.plugin_utils import written
+
+OPTIONS = {"variable": {"type": "str", "default": "fleet_wifi"}}
+
+
+class ActionModule(ActionBase):
+    """The action behind fleetmint.core.networks."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Read the variable as it is written, not as templating would hand it over."""
+        super().run(tmp, task_vars)
+        _, params = self.validate_argument_spec(OPTIONS)
+
+        from fleetmint.errors import FleetmintError
+        from fleetmint.factory.networks import read_networks
+
+        rows = self._written(task_vars.get(params["variable"]), task_vars)
+        rows = [self._written(row, task_vars) for row in rows] if isinstance(rows, list) else rows
+        problems = []
+        texts = [self._texts(row, task_vars, problems) for row in rows] if isinstance(rows, list) else rows
+        if problems:
+            raise AnsibleActionFail("\n".join(problems))
+        try:
+            networks = read_networks(texts, lambda number, key: _place(rows[number - 1], key))
+        except FleetmintError as error:
+            raise AnsibleActionFail(str(error)) from error
+        return {"changed": False, "networks": list(networks)}
+
+    def _written(self, value, variables):
+        """Return a list or mapping as it is written; one that an expression makes, as it makes it."""
+        value = written.followed(value, variables)
+        return self._templar.template(value) if isinstance(value, str) else value
+
+    def _texts(self, row, variables, problems):
+        """Return a network with what is written in its fields; add to `problems` what would be changed."""
+        if not isinstance(row, dict):
+            return row
+        found = {}
+        for key, value in row.items():
+            try:
+                found[key] = written.text(value, variables, self._templar)
+            except written.WrittenError as error:
+                of = f"the network {row['name']!r}" if key != "name" and "name" in row else "a network"
+                problems.append(f"{_place(row, key)}{key} of {of} {error}")
+        return found
+
+
+def _place(row, key):
+    """Return where a field is written: a value that is no text may carry no mark, but then its name does."""
+    return written.place(*(each for each in row if each == key), row.get(key), row)

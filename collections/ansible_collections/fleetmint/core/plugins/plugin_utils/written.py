@@ -1,0 +1,75 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Variables as somebody wrote them: before Ansible has made templates of their text, and with the place they stand at.
+
+By the time a module sees a passphrase, `{#…#}` has been cut out of it in silence. Here it is still there.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import EncryptedString
+from ansible.template import is_trusted_as_template
+
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # no part of Ansible's public interface; without it messages lack the line
+    Origin = None
+
+_MARKS = ("{{", "{%", "{#")
+# One expression and nothing around it is meant as one; a name alone leads to another variable.
+_EXPRESSION = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}|\{%|\{#).)*)\}\}\s*", re.DOTALL)
+_NAME = re.compile(r"-?\s*([A-Za-z_]\w*)\s*-?")
+# So many variables may lead to each other.
+_DEPTH = 10
+
+
+class WrittenError(Exception):
+    """A value is a template that was hardly meant as one, or cannot be worked out. The message never repeats it."""
+
+
+def place(*values: object) -> str:
+    """Return `FILE, line N: ` of the first of the values of which Ansible knows it, or nothing."""
+    for value in values:
+        origin = Origin.get_tag(value) if Origin else None
+        if origin is not None and origin.path:
+            return f"{origin.path}, line {origin.line_num}: " if origin.line_num else f"{origin.path}: "
+    return ""
+
+
+def followed(value: object, variables: dict) -> object:
+    """Return a value as it is written; where it only names another variable, that one's."""
+    for _ in range(_DEPTH):
+        expression = _EXPRESSION.fullmatch(value) if _is_template(value) else None
+        name = _NAME.fullmatch(expression[1]) if expression else None
+        if name is None or name[1] not in variables:
+            break
+        value = variables[name[1]]
+    return value
+
+
+def text(value: object, variables: dict, templar) -> object:
+    """Return a single value as a module would get it; raise WrittenError for a template that was hardly meant."""
+    value = followed(value, variables)
+    if _is_template(value) and not _EXPRESSION.fullmatch(value):
+        raise WrittenError(
+            "holds {{, {% or {#, which Ansible would take for a template and change: write !unsafe before the quoted"
+            " text, or encrypt it with ansible-vault"
+        )
+    if not _is_template(value) and not isinstance(value, EncryptedString):
+        return value
+    try:
+        return templar.template(value)
+    except AnsibleError as error:
+        # Ansible's own message would show the line, and with it the passphrase
+        what = (
+            "cannot be decrypted" if isinstance(value, EncryptedString) else "is a template that cannot be worked out"
+        )
+        raise WrittenError(
+            f"{what}: check the vault password and the variables it names; text with braces needs !unsafe before it"
+        ) from error
+
+
+def _is_template(value: object) -> bool:
+    return isinstance(value, str) and is_trusted_as_template(value) and any(mark in value for mark in _MARKS)

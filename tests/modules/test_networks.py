@@ -1,0 +1,141 @@
+"""Wi-Fi networks in an inventory: what is written reaches the boards, or is refused with file and line, unseen."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+SECRETS = ("0612345670", "geheim", "Geheim12", "103402424", "kurz")
+HEAD = """
+refused_{number}:
+  - name: default
+    ssid: net
+    psk: {psk}
+"""
+PSKS = {
+    "0612345670": "is a number to YAML, and has to be text: put it in quotes",
+    "0x12345678": "is a number to YAML",
+    "1_000_000_000": "is a number to YAML",
+    "20182018.": "is a number to YAML",
+    "12:30:45:30": "is a number to YAML",
+    "2018-01-01": "is a date to YAML",
+    "2018-01-01 12:30:00": "is a date to YAML",
+    "yes": "is yes or no to YAML",
+    "": 'is empty: write its passphrase, or psk: "" for an open network',
+    "~": 'is empty: write its passphrase, or psk: "" for an open network',
+    "!!binary Z2VoZWltMTIz": "is binary data to YAML",
+    "[geheim12]": "is a list or mapping to YAML",
+    '"geheim{#12#}geheim"': "holds {{, {% or {#",
+    '"geheim{{Geheim12}}geheim"': "holds {{, {% or {#",
+    '"geheim{%Geheim12%}"': "holds {{, {% or {#",
+    '"{{Geheim12}}"': "is a template that cannot be worked out",
+    '"{{ geheim | }}"': "is a template that cannot be worked out",
+    '"{{ another }}"': "is a number to YAML",
+    '"{{ third }}"': "holds {{, {% or {#",
+    '"{{ 12345678 }}"': "is a number to YAML",
+    "|\n      geheim12": "holds a line feed",
+    '"geheim\\t12"': "holds a tab",
+    '"geheim12\\x7f"': "holds the character U+007F",
+    "kurz": "8 to 63 characters",
+    '"' + "geheim" * 11 + '"': "8 to 63 characters",
+    "ä" * 32: "8 to 63 characters",
+}
+WHOLE = """
+fleet_wifi:
+  - {name: default, ssid: "{{ net }}", psk: !unsafe 'geheim{#1#}{{2}}{%3%}'}
+  - {name: vault, ssid: "  my net  ", psk: VAULT}
+  - {name: open, ssid: "{{ prefix ~ '-guests' }}", psk: ""}
+  - {name: "0144", ssid: "0123", psk: "0612345670"}
+  - {name: key, ssid: "\\U0001F4A1", psk: "HEX"}
+  - {name: variable, ssid: net, psk: "{{ third }}"}
+net: workshop
+prefix: "{{ net }}"
+third: !unsafe 'ge{{heim'
+"""
+
+
+@pytest.fixture
+def ansible(tmp_path):
+    """Run a program of Ansible in a directory with `vars.yml`, `play.yml`; return what it printed."""
+
+    def run(program, *arguments, code=0, text=None):
+        environment = {
+            **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
+            "ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "vault-password"),
+        }  # fmt: skip
+        (tmp_path / "vault-password").write_text("x\n")
+        done = subprocess.run(
+            [BIN / program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, input=text,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    (tmp_path / "hosts.yml").write_text(
+        json.dumps(
+            {
+                "all": {
+                    "hosts": {
+                        "localhost": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+                    }
+                }
+            }
+        )
+    )
+    return run
+
+
+def play(tmp_path, *tasks):
+    (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    return ("ansible-playbook", "-i", "hosts.yml", "play.yml", "-e", "@vars.yml", "-vvv", "--diff")
+
+
+def test_what_is_no_text_or_would_be_changed_is_refused_with_file_and_line_and_not_shown(ansible, tmp_path):
+    names = [f"refused_{number}" for number in range(len(PSKS))]
+    (tmp_path / "vars.yml").write_text(
+        "another: 0612345670\nthird: 'geheim{#3#}'\n"
+        + "".join(HEAD.format(number=number, psk=psk) for number, psk in enumerate(PSKS))
+    )
+    read = {
+        "fleetmint.core.networks": {"variable": "{{ item }}"},
+        "loop": names,
+        "ignore_errors": True,
+        "register": "tried",
+    }
+    told = {
+        "ansible.builtin.copy": {"content": "{{ tried.results | map(attribute='msg') }}", "dest": f"{tmp_path}/told"}
+    }
+    printed = ansible(*play(tmp_path, read, told))
+    messages = json.loads((tmp_path / "told").read_text())
+    lines = (tmp_path / "vars.yml").read_text().splitlines()
+    for number, reason in enumerate(PSKS.values()):
+        line = lines.index(f"refused_{number}:") + 4
+        assert f"{tmp_path}/vars.yml, line {line}: psk of " in messages[number], (number, messages[number])
+        assert reason in messages[number], (number, messages[number])
+    assert [secret for secret in SECRETS if secret in printed] == []
+
+
+def test_what_is_text_reaches_the_boards_as_it_is_written(ansible, tmp_path):
+    sealed = ansible("ansible-vault", "encrypt_string", "--stdin-name", "x", text="geheim{#12#}").removeprefix("x: ")
+    hexadecimal = "0123456789abcdefABCDEF" + "0" * 42
+    text = WHOLE.replace("HEX", hexadecimal)
+    before, after = text.split("VAULT}")
+    vault = before[: before.rindex("  - {name: vault")] + "  - name: vault\n    ssid: '  my net  '\n    psk: " + sealed
+    (tmp_path / "vars.yml").write_text(vault + after)
+    read = {"fleetmint.core.networks": {}, "register": "known"}
+    seen = {"ansible.builtin.copy": {"content": "{{ fleet_wifi }}", "dest": f"{tmp_path}/seen"}, "no_log": True}
+    ansible(*play(tmp_path, read, seen, {"ansible.builtin.assert": {"that": "known.networks | length == 6"}}))
+    assert {row["name"]: (row["ssid"], row["psk"]) for row in json.loads((tmp_path / "seen").read_text())} == {
+        "default": ("workshop", "geheim{#1#}{{2}}{%3%}"),
+        "vault": ("  my net  ", "geheim{#12#}"),
+        "open": ("workshop-guests", ""),
+        "0144": ("0123", "0612345670"),
+        "key": ("\U0001f4a1", hexadecimal),
+        "variable": ("net", "ge{{heim"),
+    }
