@@ -125,7 +125,7 @@ def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]
         listed = revocation.load_crl(files.read(path, "CRL"), str(path))
         ends = compat.next_update(listed)
         crl = {
-            "number": revocation.crl_number(listed),
+            "number": revocation.usable_number(listed),
             "next_update": time_text(ends),
             "days_left": days_left(ends, now),
             "revoked": len(revocation.entries(listed)),

@@ -15,6 +15,7 @@ from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, REVOKED, UNUSED, USED, certificates, devices, tokens
 from fleetmint.pki import keys, names
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 
 RESTORE = "restore the latest backup of the ledger, and find out who or what wrote to it"
 _REVOKE = (
@@ -90,13 +91,14 @@ def _of_certificates(connection: Connection) -> list[Finding]:
 
 def _is_described(row: Any) -> bool:
     try:
-        certificate = x509.load_der_x509_certificate(bytes(row.der))
-        says = (
-            serial_text(certificate.serial_number),
-            names.common_name(certificate.subject),
-            keys.spki_sha256(certificate.public_key()).hex(),  # type: ignore[arg-type]
-        )
-    except Exception:  # a broken field raises whatever the parser likes
+        with parsing():
+            certificate = touch(x509.load_der_x509_certificate(bytes(row.der)))
+            says = (
+                serial_text(certificate.serial_number),
+                names.common_name(certificate.subject),
+                keys.spki_sha256(certificate.public_key()).hex(),  # type: ignore[arg-type]
+            )
+    except UnreadableError:
         return False
     return says == (row.serial, row.device, row.spki_sha256)
 

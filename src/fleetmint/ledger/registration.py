@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.pki import compat, keys, names
 from fleetmint.pki.chain import issued_by
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 
 FORMAT = "fleetmint-registration-1"
 _BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -137,12 +138,12 @@ def _certificate_entry(device: str, text: Any, site: str, factory_ca: x509.Certi
     if factory_ca is None:
         raise RegistrationRefusedError(f"{device} has a certificate, but this gateway knows no factory CA")
     try:
-        der = base64.b64decode(str(text), validate=True)
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key()
-        subject = certificate.subject
-        whole = certificate.public_bytes(serialization.Encoding.DER) == der
-    except Exception as error:  # a broken field raises whatever the parser likes
+        with parsing():
+            der = base64.b64decode(str(text), validate=True)
+            certificate = touch(x509.load_der_x509_certificate(der))
+            key, subject = certificate.public_key(), certificate.subject
+            whole = certificate.public_bytes(serialization.Encoding.DER) == der
+    except UnreadableError as error:
         raise RegistrationRefusedError(f"{device}: the certificate cannot be read") from error
     if not whole or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != ec.SECP256R1.name:
         raise RegistrationRefusedError(f"{device}: the certificate has to be one DER certificate of a P-256 key")

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 from fleetmint import files
 from fleetmint.errors import ClockError, FleetmintError, StateError
 from fleetmint.pki import compat, keys, names
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 from fleetmint.pki.profiles import BACKDATE, Profile, profile
 
 CERTIFICATE = "ca.crt"
@@ -110,13 +111,11 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
 
 
 def _certificate(data: bytes, path: Path) -> x509.Certificate:
-    # Fields are parsed when they are touched, and a damaged one raises whatever it likes: touch them all in here.
     try:
-        found = x509.load_pem_x509_certificate(data)
-        _ = found.subject, found.issuer, found.public_key(), list(found.extensions), found.signature_hash_algorithm
-    except Exception as error:
+        with parsing():
+            return touch(x509.load_pem_x509_certificate(data))
+    except UnreadableError as error:
         raise StateError(f"{path} is no certificate, or damaged: restore it from the backup of the CA") from error
-    return found
 
 
 def organization(certificate: x509.Certificate) -> str:

@@ -17,6 +17,7 @@ from fleetmint.errors import NameRefusedError, StateError
 from fleetmint.pki import chain, compat, keys, names
 from fleetmint.pki.authority import Authority, load_certificate
 from fleetmint.pki.hierarchy import PROFILE_OF, title
+from fleetmint.pki.parsing import parsing
 from fleetmint.pki.profiles import BACKDATE, PROFILES
 
 REQUEST = ".csr"
@@ -59,10 +60,11 @@ def read_request(path: Path, site: str) -> ec.EllipticCurvePublicKey:
     try:
         if len(data) > MAX_BYTES or data.count(b"-----BEGIN") != 1:
             raise ValueError("not one request")
-        csr = x509.load_pem_x509_csr(data)
-        found, key, valid = csr.subject, csr.public_key(), csr.is_signature_valid
-        extensions = list(csr.extensions)
-    except Exception as error:  # a broken field raises whatever it likes
+        with parsing():
+            csr = x509.load_pem_x509_csr(data)
+            found, key, valid = csr.subject, csr.public_key(), csr.is_signature_valid
+            extensions = list(csr.extensions)
+    except ValueError as error:
         raise _refused(path, "it cannot be read as a certificate request") from error
     if not valid:
         raise _refused(path, "it is not signed by its own key")

@@ -15,6 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle as bundles
 from fleetmint.pki import compat, names, revocation
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 from fleetmint.pki.pkcs12 import is_pkcs12, open_pkcs12
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
@@ -38,10 +39,11 @@ class Finding:
 def read_certificates(data: bytes, what: str) -> list[x509.Certificate]:
     """Return the certificates in `data`, PEM or DER, one after the other; raise StateError when it holds none."""
     try:
-        if b"-----BEGIN CERTIFICATE-----" in data:
-            return x509.load_pem_x509_certificates(data)
-        found = [x509.load_der_x509_certificate(part) for part in der_parts(data)]
-    except BROKEN as error:
+        with parsing():
+            if b"-----BEGIN CERTIFICATE-----" in data:
+                return [touch(found) for found in x509.load_pem_x509_certificates(data)]
+            found = [touch(x509.load_der_x509_certificate(part)) for part in der_parts(data)]
+    except UnreadableError as error:
         raise StateError(f"{what} is no certificate: give a PEM or DER file of one") from error
     if not found:
         raise StateError(f"{what} is no certificate: give a PEM or DER file of one")
@@ -95,8 +97,9 @@ def bundle_findings(data: bytes, now: datetime, what: str) -> list[Finding]:
 def certificate_finding(certificate: x509.Certificate, now: datetime) -> Finding:
     """Describe one certificate."""
     try:
-        return _certificate(certificate, now)
-    except BROKEN as error:
+        with parsing():
+            return _certificate(touch(certificate), now)
+    except UnreadableError as error:
         return Finding("certificate", "a certificate with damaged fields", {"problem": str(error)})
 
 
@@ -224,10 +227,7 @@ def _request(csr: x509.CertificateSigningRequest) -> Finding:
 
 def _crl(crl: x509.CertificateRevocationList, now: datetime) -> Finding:
     end = compat.next_update(crl)
-    try:
-        number: int | None = revocation.crl_number(crl)
-    except x509.ExtensionNotFound:
-        number = None
+    number = revocation.usable_number(crl)
     rows = [
         {"serial": f"{entry.serial:x}", "since": time_text(entry.at), "reason": entry.reason}
         for entry in revocation.entries(crl)

@@ -20,6 +20,8 @@ SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 
 # Clocks of small machines run ahead and behind each other.
 BACKDATE = timedelta(hours=1)
+# What was signed later than this from now was signed by a clock that ran ahead, or this clock is behind.
+SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)

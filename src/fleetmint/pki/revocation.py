@@ -13,10 +13,12 @@ from fleetmint import files
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import compat, names
 from fleetmint.pki.authority import Authority, digest_for
-from fleetmint.pki.profiles import BACKDATE
+from fleetmint.pki.parsing import UnreadableError, parsing, touch_name
+from fleetmint.pki.profiles import BACKDATE, SKEW
 from fleetmint.plan import Plan
 
 CRL = "crl.pem"
+MAX_NUMBER_OCTETS = 20
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def build_crl(
 def load_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
     """Read a PEM CRL; raise StateError naming `what` when it is not one."""
     try:
-        return x509.load_pem_x509_crl(data)
-    except ValueError as error:
+        with parsing():
+            return _touch(x509.load_pem_x509_crl(data))
+    except UnreadableError as error:
         raise StateError(f"{what} is no CRL: sign it again, or restore it from a backup") from error
 
 
@@ -73,8 +76,11 @@ def read_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
     if b"-----BEGIN" in data:
         return load_crl(data, what)
     try:
-        return x509.load_der_x509_crl(data)
-    except ValueError as error:
+        with parsing():
+            found = _touch(x509.load_der_x509_crl(data))
+            entries(found)
+            return found
+    except UnreadableError as error:
         raise StateError(f"{what} is no CRL: fetch it again") from error
 
 
@@ -84,8 +90,29 @@ def crl_pem(crl: x509.CertificateRevocationList) -> bytes:
 
 
 def crl_number(crl: x509.CertificateRevocationList) -> int:
-    """Return the CRL number, by which an older list is told from a newer one."""
-    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    """Return the CRL number, by which an older list is told from a newer one; raise StateError without a good one."""
+    number = usable_number(crl)
+    if number is None:
+        raise StateError(
+            f"a CRL of {crl.issuer.rfc4514_string()!r} has no CRL number, or one of more than {MAX_NUMBER_OCTETS}"
+            " octets, and cannot be told from an older one: have it signed again"
+        )
+    return number
+
+
+def usable_number(crl: x509.CertificateRevocationList) -> int | None:
+    """Return the CRL number; None when there is none, or it is longer than RFC 5280 (5.2.3) allows."""
+    try:
+        number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+    except x509.ExtensionNotFound:
+        return None
+    # the first bit of an INTEGER is its sign
+    return number if number >= 0 and number.bit_length() < MAX_NUMBER_OCTETS * 8 else None
+
+
+def signed_at(crl: x509.CertificateRevocationList) -> datetime:
+    """Return what the clock said when the CRL was signed."""
+    return compat.last_update(crl) + BACKDATE
 
 
 def serial_number(text: str) -> int:
@@ -97,8 +124,11 @@ def serial_number(text: str) -> int:
 
 
 def issuer_key_id(crl: x509.CertificateRevocationList) -> bytes | None:
-    """Return the key identifier of the CA that signed `crl`: tells two CAs of one name apart."""
-    return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    """Return the key identifier of the CA that signed `crl`, if it names one: tells two CAs of one name apart."""
+    try:
+        return crl.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        return None
 
 
 def signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
@@ -147,9 +177,15 @@ def plan_crl(
     """
     old = read_record(path, issuer)
     known = {entry.serial: entry for entry in entries(old)}
-    number = crl_number(old) + 1
-    before = _summary(crl_number(old), compat.next_update(old), known)
+    last = usable_number(old)
+    # seconds since 1970 are more than anybody has counted to, and whatever a gateway holds has to be lower
+    number = int(now.timestamp()) if last is None else last + 1
+    before = _summary(last, compat.next_update(old), known)
     reasons = []
+    if last is None:
+        reasons.append(f"{path} has no CRL number of at most {MAX_NUMBER_OCTETS} octets")
+    if signed_at(old) > now + SKEW:
+        reasons.append(f"{path} was signed on {signed_at(old):%Y-%m-%d %H:%M}Z, which is still to come")
     if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
         reasons.append(f"a quarter of the life of {path} has passed")
     added = {entry.serial: entry for entry in revoke if entry.serial not in known}
@@ -169,8 +205,8 @@ def _end(issuer: x509.Certificate, now: datetime, lifetime: timedelta) -> dateti
     return min(now + lifetime, compat.not_after(issuer))
 
 
-def _summary(number: int, end: datetime, revoked: Iterable[int]) -> str:
-    lines = [f"number {number}", f"next update {end:%Y-%m-%d %H:%M}Z"]
+def _summary(number: int | None, end: datetime, revoked: Iterable[int]) -> str:
+    lines = [f"number {'-' if number is None else number}", f"next update {end:%Y-%m-%d %H:%M}Z"]
     return "\n".join(lines + [f"revoked {serial:x}" for serial in sorted(revoked)]) + "\n"
 
 
@@ -179,6 +215,12 @@ def _row(entry: Revoked) -> x509.RevokedCertificate:
     if entry.reason != "unspecified":  # RFC 5280, 5.3.1: leave it out rather than say nothing
         builder = builder.add_extension(x509.CRLReason(x509.ReasonFlags[entry.reason]), critical=False)
     return builder.build()
+
+
+def _touch(crl: x509.CertificateRevocationList) -> x509.CertificateRevocationList:
+    touch_name(crl.issuer)
+    _ = list(crl.extensions), compat.last_update(crl), compat.next_update(crl), crl.signature
+    return crl
 
 
 def _reason(row: x509.RevokedCertificate) -> str:

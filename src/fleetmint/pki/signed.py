@@ -21,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.pki import compat, names
 from fleetmint.pki.chain import issued_by
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 
 FORMAT = "fleetmint-signed-1"
 _FIELDS = ("payload", "certificate", "signature")
@@ -53,14 +54,14 @@ def is_signed(data: bytes) -> bool:
 def read(data: bytes) -> Signed:
     """Take a file apart and check its signature; raise RegistrationRefusedError saying what is wrong with it."""
     try:
-        document = json.loads(data)
-        if document["format"] != FORMAT or set(document) != {"format", *_FIELDS}:
-            raise ValueError("another format")
-        payload, der, signature = (base64.b64decode(document[name], validate=True) for name in _FIELDS)
-        certificate = x509.load_der_x509_certificate(der)
-        key = certificate.public_key()
-        _ = certificate.subject, certificate.extensions  # parsed when touched
-    except Exception as error:  # a broken field raises whatever the parser likes
+        with parsing():
+            document = json.loads(data)
+            if document["format"] != FORMAT or set(document) != {"format", *_FIELDS}:
+                raise UnreadableError("another format")
+            payload, der, signature = (base64.b64decode(document[name], validate=True) for name in _FIELDS)
+            certificate = touch(x509.load_der_x509_certificate(der))
+            key = certificate.public_key()
+    except UnreadableError as error:
         raise RegistrationRefusedError(
             f"this is no whole signed file ({FORMAT}): it was damaged or cut short, so bring it again from the bench"
         ) from error

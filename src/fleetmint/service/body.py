@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,10 @@ from fleetmint.pki.request import RequestRefusedError
 
 # A P-256 request has 300 bytes; this leaves room and keeps floods small.
 MAX_BYTES = 8192
-_PEM_BEGIN, _PEM_END = "-----BEGIN CERTIFICATE REQUEST-----", "-----END CERTIFICATE REQUEST-----"
+# One PEM block and nothing around it; NEW is what keytool and old OpenSSL write (RFC 7468, section 7).
+_PEM = re.compile(r"-----BEGIN ((?:NEW )?)CERTIFICATE REQUEST-----[^-]*-----END \1CERTIFICATE REQUEST-----")
+# What `base64` and mail programs break lines with.
+_WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ def _csr(text: str) -> bytes:
         stripped = text.strip()
         if stripped.startswith("-----"):
             # The PEM reader skips what stands around the block; a request has nothing around it.
-            if not (stripped.startswith(_PEM_BEGIN) and stripped.endswith(_PEM_END)):
+            if not _PEM.fullmatch(stripped):
                 raise RequestRefusedError("bad_encoding", "the PEM has to be one CERTIFICATE REQUEST and nothing else")
             return stripped.encode("ascii")
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text.translate(_WHITESPACE), validate=True)
     except (ValueError, binascii.Error) as error:
         raise RequestRefusedError("bad_encoding", "csr is neither base64 nor PEM") from error

@@ -5,6 +5,7 @@ a list of each in its file of CRLs. nginx refuses everybody when one CRL of a ch
 lets revoked clients in when the file is garbage. So nothing gets into a bundle that was not checked.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,12 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     DEVICES: ("root", "device", "factory"),
     OPERATORS: ("root", "operator"),
 }
+# How a list gets signed anew: on the controller, and on this gateway.
+REMEDIES = (
+    "run `ansible-playbook playbooks/ca.yml` and then playbooks/gateway.yml on the controller, which sign it anew and"
+    " bring it here",
+    "`systemctl start fleetmint-crl` signs it anew",
+)
 _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 
 
@@ -80,10 +87,19 @@ def _check(
 ) -> None:
     if not any(revocation.signed_by(crl, issuer) for issuer in issuers):
         raise PublishError(f"{path} is not signed by the {name} CA of this site: take the one that is")
+    if revocation.usable_number(crl) is None or revocation.issuer_key_id(crl) is None:
+        raise PublishError(
+            f"{path} has no CRL number of at most {revocation.MAX_NUMBER_OCTETS} octets, or does not name the key of"
+            f" its CA, and cannot be told from an older one: {REMEDIES[name == 'device']}"
+        )
     if compat.next_update(crl) <= now:
-        raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: sign a new one")
+        raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: {REMEDIES[name == 'device']}")
     if compat.last_update(crl) > now:
-        raise PublishError(f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now: set the clock")
+        raise PublishError(
+            f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z: the"
+            " clock that signed it ran ahead, or this one is behind (`fleetmint gateway clock` says what it knows); if"
+            f" this one is right, {REMEDIES[name == 'device']}"
+        )
 
 
 def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:
@@ -97,8 +113,8 @@ def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:
         old = before.get(revocation.issuer_key_id(crl))
         if old is None:
             continue
-        number, old_number = revocation.crl_number(crl), revocation.crl_number(old)
-        if number < old_number:
+        number, old_number = revocation.crl_number(crl), revocation.usable_number(old)
+        if old_number is not None and number < old_number:
             raise PublishError(
                 f"the {name} CRL has the number {number}, and {where} holds number {old_number}: an older list would"
                 " forget revocations; go on from the list that is there (docs/recovery.md), then sign a new one"
@@ -115,11 +131,6 @@ def installed_lists(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:
     """Return the CRLs of a bundle file, and leave out what is none: the file may be damaged or not there yet."""
     found = []
     for block in _PEM_BLOCK.findall(data):
-        try:
-            crl = x509.load_pem_x509_crl(block)
-            revocation.crl_number(crl)
-            revocation.issuer_key_id(crl)
-        except (ValueError, x509.ExtensionNotFound):
-            continue
-        found.append(crl)
+        with contextlib.suppress(StateError):
+            found.append(revocation.load_crl(block, "a list"))
     return tuple(found)

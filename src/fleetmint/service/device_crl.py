@@ -20,12 +20,14 @@ from fleetmint.ledger import reading, writing
 from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
 from fleetmint.pki import compat, keys, names, revocation
 from fleetmint.pki.authority import Authority
-from fleetmint.pki.profiles import BACKDATE, PROFILES
+from fleetmint.pki.profiles import PROFILES, SKEW
 from fleetmint.pki.revocation import Revoked
 from fleetmint.plan import Plan
 from fleetmint.service.bundles import read_lists
 
 RENEW_AFTER = timedelta(days=2)
+# What an integer of a database holds, and room to count on.
+MAX_LEDGER_NUMBER = 2**62
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,20 @@ def _wanted(
         name = names.common_name(authority.certificate.subject)
         reasons.append(f"there is no CRL of {name} in {path} yet" if lists else f"there is no {path} yet")
     else:
-        old_number = revocation.crl_number(old)
+        found = revocation.usable_number(old)
+        if found is None or found > MAX_LEDGER_NUMBER:
+            reasons.append(f"{path} has no CRL number that the ledger can count on from")
+        else:
+            old_number = found
         known = {entry.serial: entry for entry in revocation.entries(old)}
         reasons += [f"revoke {serial:x}" for serial in revoked if serial not in known]
         revoked = {**known, **revoked}
-        signed_at = compat.last_update(old) + BACKDATE
+        signed_at = revocation.signed_at(old)
         if now - signed_at >= RENEW_AFTER:
             reasons.append(f"{path} was signed {signed_at:%Y-%m-%d %H:%M}Z")
-        if old_number < last:
+        if signed_at > now + SKEW:
+            reasons.append(f"{path} was signed on {signed_at:%Y-%m-%d %H:%M}Z, which is still to come")
+        if 0 < old_number < last:
             reasons.append(f"{path} has the number {old_number}, and {last} was given out")
     number = max(last, old_number) + 1 if reasons else old_number
     return _Wanted(authority, old, tuple(revoked.values()), number, tuple(reasons))

@@ -18,6 +18,7 @@ from fleetmint.ledger.devices import find_certificate
 from fleetmint.ledger.schema import ACTIVE
 from fleetmint.pki import names
 from fleetmint.pki.chain import issued_by
+from fleetmint.pki.parsing import UnreadableError, parsing, touch
 
 DOOR, VERIFY, CERTIFICATE = "FLEETMINT_DOOR", "FLEETMINT_VERIFY", "FLEETMINT_CERT"
 DEVICES, OPERATORS = "devices", "operators"
@@ -56,15 +57,15 @@ def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certif
             "the certificate was refused" if verify.startswith("FAILED") else "a client certificate is needed here"
         )
     try:
-        certificate = x509.load_pem_x509_certificate(unquote_to_bytes(str(environ.get(CERTIFICATE, ""))))
-        name = names.common_name(certificate.subject)
-        units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-        is_ca = _is_ca(certificate)
-    except Exception as error:  # parsed when touched, and a broken field raises whatever it likes
+        with parsing():
+            certificate = touch(x509.load_pem_x509_certificate(unquote_to_bytes(str(environ.get(CERTIFICATE, "")))))
+    except UnreadableError as error:
         raise IdentityRefusedError("the certificate cannot be read") from error
+    name = names.common_name(certificate.subject)
+    units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     if not any(issued_by(certificate, issuer) for issuer in issuers):
         raise IdentityRefusedError("the certificate was issued for another door")
-    if name is None or [attribute.value for attribute in units] != [unit] or is_ca:
+    if name is None or [attribute.value for attribute in units] != [unit] or _is_ca(certificate):
         raise IdentityRefusedError("the certificate is of another kind")
     return Peer(name, certificate)
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import handmade
 import pytest
 from cryptography import x509
 
@@ -90,6 +91,30 @@ def test_a_crl_that_is_no_record_is_not_built_upon(hierarchy, now, broken, reaso
     with pytest.raises(StateError, match=reason):
         plan_authority_crl(hierarchy, "operator", [1], now)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "numbers", [[], [x509.CRLNumber(1 << 159)], [x509.CRLNumber(1 << 2000)]], ids=["none", "21 octets", "251 octets"]
+)
+def test_a_crl_without_a_number_of_twenty_octets_is_signed_again(hierarchy, now, numbers):
+    authority = hierarchy.authority("operator")
+    path = hierarchy.directory / "operator/crl.pem"
+    path.write_bytes(handmade.crl(authority, now, handmade.key_id(authority), *numbers))
+    with pytest.raises(StateError, match="20 octets"):
+        revocation.crl_number(crl_of(hierarchy, "operator"))
+    plan = plan_authority_crl(hierarchy, "operator", [], now)
+    assert plan.reasons == (f"{path} has no CRL number of at most 20 octets",)
+    plan.apply()
+    assert revocation.crl_number(crl_of(hierarchy, "operator")) == int(now.timestamp())
+    assert not plan_authority_crl(hierarchy, "operator", [], now).changed
+
+
+def test_a_number_of_twenty_octets_is_one(hierarchy, now):
+    authority = hierarchy.authority("operator")
+    path = hierarchy.directory / "operator/crl.pem"
+    path.write_bytes(handmade.crl(authority, now, handmade.key_id(authority), x509.CRLNumber((1 << 158) + 7)))
+    plan_authority_crl(hierarchy, "operator", [1], now).apply()
+    assert revocation.crl_number(crl_of(hierarchy, "operator")) == (1 << 158) + 8
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "0x"])

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import timedelta
 
+import handmade
 import pytest
 from cryptography import x509
 from gateway_site import make_csr, new_key
@@ -144,3 +145,28 @@ def test_a_damaged_crl_is_replaced_only_by_force(site, engine, now):
 def test_the_crl_lives_a_week(site, engine, now):
     sign(site, engine, now)
     assert compat.next_update(crl_of(site)) == now + timedelta(days=7)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=30), timedelta(hours=2), timedelta(days=90)])
+def test_a_crl_that_an_early_clock_has_signed_is_signed_again(site, engine, now, ahead):
+    serial = revoked_device(site, engine, now, "lamp-000001")
+    sign(site, engine, now + ahead)
+    plan = sign(site, engine, now)
+    assert "which is still to come" in plan.reasons[0]
+    assert compat.last_update(crl_of(site)) <= now
+    assert serials(crl_of(site)) == {serial}
+    assert revocation.crl_number(crl_of(site)) == 2
+    assert not sign(site, engine, now).changed
+
+
+@pytest.mark.parametrize(
+    "numbers", [[], [x509.CRLNumber(1 << 159)], [x509.CRLNumber(1 << 64)]], ids=["none", "21 octets", "9 octets"]
+)
+def test_a_crl_with_a_number_that_cannot_be_counted_on_from_is_signed_again(site, engine, now, numbers):
+    sign(site, engine, now)
+    ca = site.device_ca
+    site.config.device_crl.write_bytes(handmade.crl(ca, now, handmade.key_id(ca), *numbers))
+    plan = sign(site, engine, now)
+    assert "has no CRL number" in plan.reasons[0]
+    assert revocation.crl_number(crl_of(site)) == 2
+    assert not sign(site, engine, now).changed

@@ -5,7 +5,9 @@ import socket
 import threading
 from datetime import timedelta
 
+import handmade
 import pytest
+from cryptography import x509
 from gateway_site import certificate_entry, new_key, registration
 
 from fleetmint.errors import PublishError
@@ -194,8 +196,20 @@ def test_the_public_directory_gets_every_list_as_der(site, now, published, opens
         ("device", lambda site, now: crl(site, now - timedelta(days=30), 5), "ended"),
         ("device", lambda site, now: crl(site, now + timedelta(days=2), 5), "later than now"),
         ("device", lambda site, now: crl(site, now, 1), "holds number 2"),
+        ("device", lambda site, now: handmade.crl(site.device_ca, now, handmade.key_id(site.device_ca)), "CRL number"),
+        ("device", lambda site, now: long_number(site.device_ca, now), "CRL number of at most 20 octets"),
+        ("device", lambda site, now: handmade.crl(site.device_ca, now, x509.CRLNumber(9)), "not name the key"),
     ],
-    ids=["garbage", "another CA's", "expired", "from the future", "older"],
+    ids=[
+        "garbage",
+        "another CA's",
+        "expired",
+        "from the future",
+        "older",
+        "without a number",
+        "with a number of 21 octets",
+        "without the key's name",
+    ],
 )
 def test_a_list_that_is_no_good_leaves_its_door_as_it_was(site, now, published, calls, name, broken, reason):
     sign(site, now, force=True)
@@ -207,6 +221,20 @@ def test_a_list_that_is_no_good_leaves_its_door_as_it_was(site, now, published, 
     assert reason in " ".join(done.problems)
     assert (done.changed, done.reloaded, calls()) == (False, (), [])
     assert {door: bundle(site, "nginx", door) for door in before} == before
+
+
+def long_number(authority, now) -> bytes:
+    return handmade.crl(authority, now, handmade.key_id(authority), x509.CRLNumber(1 << 160))
+
+
+@pytest.mark.parametrize("numbers", [[], [x509.CRLNumber(1 << 160)]], ids=["none", "21 octets"])
+def test_an_installed_list_without_a_good_number_gives_way_and_keeps_its_revocations(site, now, published, numbers):
+    ca = site.device_ca
+    odd = handmade.crl(ca, now, handmade.key_id(ca), *numbers)
+    for server in ("nginx", "mosquitto"):
+        publish.bundle_path(site.config, server, "devices").write_bytes(odd)
+    done = publish.publish(site.config, now=now)
+    assert (done.problems, done.reloaded) == ((), ("nginx", "mosquitto"))
 
 
 def crl(site, now, number) -> bytes:
