@@ -3,6 +3,8 @@
 prompt:      typed at the terminal, one for each network
 fd:N         read from the open file descriptor N: lines `PROFILE PASSPHRASE`
 file:PATH    the same lines in a file
+
+One blank stands between the two; whatever follows it, up to the end of the line, is the passphrase.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from fleetmint.errors import SecretError
 
 with for_work():
     from fleetmint.pki import passphrases
-
+    from fleetmint.text import decoded, plain
 
 _MAX_BYTES = 1 << 16
 
@@ -29,34 +31,49 @@ def open_wifi_source(text: str) -> Callable[[str, str], str]:
         return _typed
     if kind == "file" and place:
         return _listed(lambda: files.read(Path(place), "passphrases of the networks"), f"the file {place}")
-    if kind == "fd" and place.isascii() and place.isdigit():
+    if kind == "fd" and place.isascii() and place.isdigit() and len(place) < 10:
         return _listed(lambda: _descriptor(int(place)), f"file descriptor {place}")
     raise SecretError(f"{text!r} is no source of Wi-Fi passphrases: write prompt:, fd:NUMBER or file:PATH")
 
 
 def _typed(profile: str, ssid: str) -> str:
     instead = "give it with --wifi-passphrases fd:NUMBER or file:PATH, or run playbooks/factory.yml"
-    return passphrases.typed(f"passphrase of the Wi-Fi {ssid!r} (profile {profile})", instead)
+    typed = passphrases.typed(f"passphrase of the Wi-Fi {ssid!r} (profile {profile})", instead)
+    if not typed:
+        raise SecretError(f"nothing was typed, and the Wi-Fi {ssid!r} is no open network: type its passphrase")
+    return typed
 
 
 def _listed(read: Callable[[], bytes], what: str) -> Callable[[str, str], str]:
-    known: dict[str, str] = {}
+    lines: list[str] = []
 
     def give(profile: str, _ssid: str) -> str:
-        if not known:
-            for line in read().decode(errors="replace").splitlines():
-                name, _, passphrase = line.strip().partition(" ")
-                known[name] = passphrase.strip()
-        if not known.get(profile):
+        if not lines:
+            lines.extend(_lines(read(), what))
+        found = [line.removeprefix(f"{profile} ") for line in lines if line.startswith(f"{profile} ")]
+        if len(found) > 1:
+            raise SecretError(
+                f"{what} has several lines for the profile {profile}, which is there twice: leave the one that counts"
+            )
+        if not found or not found[0]:
             raise SecretError(f"{what} has no line `{profile} PASSPHRASE`")
-        return known[profile]
+        return found[0]
 
     return give
+
+
+def _lines(data: bytes, what: str) -> list[str]:
+    """Return the lines of a file; a character that nobody sees in one of them is no part of a passphrase."""
+    lines = decoded(data, what).split("\n")
+    return [plain(line.removesuffix("\r"), f"{what}, line {number},") for number, line in enumerate(lines, 1)]
 
 
 def _descriptor(number: int) -> bytes:
     try:
         with os.fdopen(number, "rb") as file:
-            return file.read(_MAX_BYTES)
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise SecretError(f"cannot read Wi-Fi passphrases from file descriptor {number}: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise SecretError(f"file descriptor {number} gave more than {_MAX_BYTES} bytes: these are no Wi-Fi passphrases")
+    return data

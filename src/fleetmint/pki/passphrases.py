@@ -14,6 +14,7 @@ to nothing. The others only give back what was made before.
 """
 
 import base64
+import codecs
 import getpass
 import os
 import secrets
@@ -124,7 +125,7 @@ def open_source(text: str) -> Source:
         return source_of_files(Path(place))
     if text == "prompt:":
         return Given(_typed, "that was typed")
-    if kind == "fd" and place.isascii() and place.isdigit():
+    if kind == "fd" and place.isascii() and place.isdigit() and len(place) < 10:
         return Given(_descriptor(int(place)), f"from file descriptor {place}")
     raise SecretError(
         f"{text!r} is no source of passphrases: write file:DIRECTORY, vault:DIRECTORY, shares:DIRECTORY, prompt:"
@@ -133,7 +134,8 @@ def open_source(text: str) -> Source:
 
 
 def _long_enough(passphrase: bytes, what: str) -> bytes:
-    passphrase = passphrase.strip()
+    # an editor puts a byte order mark in front, and an end of a line behind
+    passphrase = passphrase.removeprefix(codecs.BOM_UTF8).strip()
     if len(passphrase) < RANDOM_BYTES:
         raise SecretError(f"{what} is too short to be the one that was made")
     return passphrase
@@ -154,7 +156,14 @@ def typed(what: str, instead: str) -> str:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError as error:
         raise SecretError(f"there is no terminal to type the {what} at: {instead}") from error
-    return getpass.getpass(f"{what[0].upper()}{what[1:]}: ")
+    try:
+        return getpass.getpass(f"{what[0].upper()}{what[1:]}: ")
+    except EOFError as error:
+        raise SecretError(f"the {what} was not typed: {instead}") from error
+    except UnicodeError as error:
+        raise SecretError(
+            f"the {what} was typed in letters that are none in this terminal's encoding: set LANG to a locale in UTF-8"
+        ) from error
 
 
 def _descriptor(number: int) -> Callable[[str], bytes]:
@@ -164,7 +173,8 @@ def _descriptor(number: int) -> Callable[[str], bytes]:
         if not lines:
             try:
                 with os.fdopen(number, "rb") as file:
-                    lines.extend(words for line in file if (words := line.split()))
+                    text = file.read().removeprefix(codecs.BOM_UTF8)
+                lines.extend(words for line in text.splitlines() if (words := line.split()))
             except OSError as error:
                 raise SecretError(
                     f"cannot read a passphrase from file descriptor {number}: {error.strerror}; open it for the command"
@@ -172,10 +182,11 @@ def _descriptor(number: int) -> Callable[[str], bytes]:
                 ) from error
         if len(lines) == 1 and len(lines[0]) == 1:
             return lines[0][0]
-        for words in lines:
-            if len(words) == 2 and words[0].decode(errors="replace") == name:
-                return words[1]
-        raise SecretError(f"file descriptor {number} gave no line `{name} PASSPHRASE`")
+        found = [words[1] for words in lines if len(words) == 2 and words[0] == name.encode()]
+        if len(found) != 1:
+            many = "several lines" if found else "no line"
+            raise SecretError(f"file descriptor {number} gave {many} `{name} PASSPHRASE`")
+        return found[0]
 
     return ask
 

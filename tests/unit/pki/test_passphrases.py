@@ -63,30 +63,57 @@ def test_a_descriptor_without_the_passphrase_is_told_without_showing_another():
     assert "RRRR" not in repr(source)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_passphrase_and_a_second_line_of_its_name_no_choice(tmp_path):
+    (tmp_path / "root").write_bytes(b"\xef\xbb\xbf" + b"R" * 32 + b"\r\n")
+    assert open_source(f"file:{tmp_path}").read("root") == b"R" * 32
+    assert open_source(descriptor(b"\xef\xbb\xbfroot " + b"R" * 32)).read("root") == b"R" * 32
+    with pytest.raises(SecretError, match="gave several lines `root PASSPHRASE`"):
+        open_source(descriptor(b"root " + b"R" * 32 + b"\nroot " + b"S" * 32)).read("root")
+
+
 def test_a_descriptor_that_is_not_open_says_that_ansible_hands_none_on():
     with pytest.raises(SecretError, match="Ansible hands on no descriptors"):
         open_source("fd:987").read("root")
 
 
-def test_a_typed_passphrase_is_asked_once_and_not_shown():
-    # whatever is typed early would be shown, so the test waits for the question
+def at_a_terminal(answer):
+    """Return what a program says that asks for a passphrase twice, and gets this answer."""
     program = (
+        "from fleetmint.errors import SecretError\n"
         "from fleetmint.pki.passphrases import open_source\n"
         "source = open_source('prompt:')\n"
-        "print(source.read('issuing') == source.read('issuing') == b'T' * 32)\n"
+        "try:\n"
+        "    print(source.read('issuing') == source.read('issuing') == b'T' * 32)\n"
+        "except SecretError as error:\n"
+        "    print('refused:', error)\n"
     )
     child, terminal = pty.fork()
     if child == 0:
         os.execv(sys.executable, [sys.executable, "-c", program])  # noqa: S606
     said = b""
+    # whatever is typed early would be shown
     while b"issuing keys: " not in said:
         said += os.read(terminal, 1000)
-    os.write(terminal, b"T" * 32 + b"\n")
+    os.write(terminal, answer)
     with contextlib.suppress(OSError):  # EIO: the other end is closed
         while data := os.read(terminal, 1000):
             said += data
     os.waitpid(child, 0)
     os.close(terminal)
+    return said
+
+
+@pytest.mark.parametrize(("answer", "reason"), [(b"\x04", b"was not typed"), (b"T" * 32 + b"\xe4\n", b"encoding")])
+def test_what_cannot_be_read_from_the_terminal_is_a_sentence(answer, reason, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    said = at_a_terminal(answer)
+    assert b"refused: the passphrase of the issuing keys" in said
+    assert reason in said
+    assert b"TTTT" not in said
+
+
+def test_a_typed_passphrase_is_asked_once_and_not_shown():
+    said = at_a_terminal(b"T" * 32 + b"\n")
     assert said.count(b"Passphrase of") == 1
     assert b"True" in said
     assert b"TTTT" not in said

@@ -1,0 +1,79 @@
+"""Passphrases of networks from a file or a descriptor: every character of them, or a reason."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetmint.cli.wifi import open_wifi_source
+from fleetmint.errors import FleetmintError
+from fleetmint.pki import passphrases
+
+SEEN = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="\ufffd"), min_size=1)
+
+
+@pytest.fixture(scope="module", params=["file", "fd"])
+def give(request, tmp_path_factory):
+    """Return the passphrase of a profile from these bytes."""
+    path = tmp_path_factory.mktemp("networks") / "networks"
+
+    def run(data, profile="default"):
+        path.write_bytes(data)
+        if request.param == "file":
+            return open_wifi_source(f"file:{path}")(profile, "net")
+        descriptor = os.open(path, os.O_RDONLY)
+        return open_wifi_source(f"fd:{descriptor}")(profile, "net")
+
+    return run
+
+
+@given(passphrase=SEEN)
+def test_everything_behind_the_one_blank_is_the_passphrase(give, passphrase):
+    for end in ("", "\n", "\r\n"):
+        for mark in ("", "\ufeff"):
+            text = f"{mark}default {passphrase}{end}"
+            assert give(text.encode()) == passphrase
+
+
+def test_each_profile_has_its_line(give):
+    data = b"\ndefault  blanks around \n\n# guests nobody\nguests hidden place\n"
+    assert (give(data), give(data, "guests")) == (" blanks around ", "hidden place")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("default pässwörd12\n".encode("latin-1"), r"line 1: it has to be text in UTF-8"),
+        ("# networks\ndefault geheim12\n".encode("utf-16"), r"line 1: .* and this is UTF-16"),
+        (b"# networks\ndefault geheim\x0c12\n", r"line 2, holds a form feed"),
+        (b"default\tgeheim12\n", r"line 1, holds a tab"),
+        (b"default geheim12\rguests x\n", r"line 1, holds a carriage return"),
+        (b"default geheim12\0\n", r"line 1, holds a zero byte"),
+        ("default geheim\u0085guests x\n".encode(), r"line 1, holds the character U\+0085"),
+        ("default geheim\u2028guests x\n".encode(), r"line 1, holds the character U\+2028"),
+        ("a b\ndefault \ufeffgeheim\n".encode(), r"line 2, holds the character U\+FEFF"),
+        (b"default geheim12\nguests x\ndefault geheim12\n", "default, which is there twice"),
+        (b"default\n", "has no line `default PASSPHRASE`"),
+        (b"default \n", "has no line `default PASSPHRASE`"),
+        (b" default geheim12\n", "has no line `default PASSPHRASE`"),
+        (b"", "has no line `default PASSPHRASE`"),
+    ],
+)
+def test_what_may_not_be_the_passphrase_is_refused_and_not_shown(give, data, reason):
+    with pytest.raises(FleetmintError, match=reason) as error:
+        give(data)
+    assert "geheim" not in str(error.value)
+
+
+def test_a_descriptor_that_never_ends_is_no_file_of_passphrases():
+    with open("/dev/zero", "rb") as zero, pytest.raises(FleetmintError, match="more than 65536 bytes"):  # noqa: PTH123
+        open_wifi_source(f"fd:{os.dup(zero.fileno())}")("default", "net")
+    with pytest.raises(FleetmintError, match="no source of Wi-Fi"):
+        open_wifi_source("fd:" + "9" * 30)
+
+
+def test_nothing_typed_makes_no_network_an_open_one(monkeypatch):
+    monkeypatch.setattr(passphrases, "typed", lambda what, instead: "")
+    with pytest.raises(FleetmintError, match="'net' is no open network"):
+        open_wifi_source("prompt:")("default", "net")
