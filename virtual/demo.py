@@ -6,6 +6,7 @@ are processes. Everything it makes is below inventory/virtual/state/<purpose>/.
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,22 +14,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from fleetmint import commands
 from fleetmint.errors import FleetmintError
 from virtual.esp32 import fleet
 from virtual.pi import container
-from virtual.purpose import ROOT, Purpose, current
+from virtual.purpose import INVENTORY, ROOT, VARIABLE, Purpose, current
 
 BOARDS = 3
 READINGS = 2 * BOARDS
-NEXT = """\
-  source .venv/bin/activate
-  export FLEETMINT_STATE={state}
-  fleetmint listen                                                   readings as they come
-  tail -f $FLEETMINT_STATE/boards/1/console.log                      what a device says
-  ansible-playbook playbooks/revoke.yml -e device=lamp-000002        one device off the fleet, within seconds
-  ansible-playbook playbooks/gateway.yml --check --diff              what would change on the Pi: nothing
-  make demo-down                                                     end the demo; what it made stays
-"""
 
 
 class FailedError(Exception):
@@ -62,7 +55,7 @@ def _up(purpose: Purpose) -> int:
     say("The fleet (fleetmint devices)")
     run(["fleetmint", "devices", "--state", state, "--readings", "30"], purpose)
     say(f"Up after {time.monotonic() - started:.0f} s. Everything is below {state}/ and goes on running. Try next:")
-    sys.stdout.write(NEXT.format(state=state))
+    sys.stdout.write(next_steps(purpose))
     return 0
 
 
@@ -70,6 +63,25 @@ def _down(purpose: Purpose) -> int:
     take_down(purpose)
     say(f"What it made stays in {purpose.state.relative_to(ROOT)}/; remove that directory for a new start")
     return 0
+
+
+def next_steps(purpose: Purpose) -> str:
+    """Return what a person may type next, each line to be pasted as it is, in the shell that `make demo` came from."""
+    state = purpose.state.relative_to(ROOT)
+    ours, _, path = os.environ["PATH"].partition(os.pathsep)
+    if "MAKELEVEL" in os.environ and Path(ours) == Path(sys.executable).parent:
+        os.environ["PATH"] = path  # make has put it before those of the shell
+    commands.act_on(state=purpose.state, inventory=INVENTORY, cwd=ROOT)
+    purposely = "" if purpose.name == "demo" else f"{VARIABLE}={purpose.name} "
+    steps = {
+        "readings as they come": commands.fleetmint("listen").line,
+        "what a device says": shlex.join(["tail", "-f", f"{state}/boards/1/console.log"]),
+        "one device off the fleet, within seconds": purposely
+        + commands.playbook("revoke.yml", device="lamp-000002").line,
+        "what would change on the Pi: nothing": purposely + commands.playbook("gateway.yml", "--check", "--diff").line,
+        "end the demo; what it made stays": f"{purposely}make demo-down",
+    }
+    return "".join(f"{what}:\n  {line}\n" for what, line in steps.items())
 
 
 def bring_up(purpose: Purpose) -> None:
@@ -114,7 +126,7 @@ def forget_fleet(purpose: Purpose) -> None:
 
 def playbook(name: str, purpose: Purpose, variables: Mapping[str, str] | None = None) -> None:
     """Run one of the project's playbooks on the virtual inventory."""
-    command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}"]
+    command = ["ansible-playbook", "--inventory", str(INVENTORY.relative_to(ROOT)), f"playbooks/{name}"]
     for key, value in (variables or {}).items():
         command += ["--extra-vars", f"{key}={value}"]
     log = purpose.state / "log" / f"{name}.log"

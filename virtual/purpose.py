@@ -8,6 +8,7 @@ from pathlib import Path
 from fleetmint.errors import FleetmintError
 
 ROOT = Path(__file__).resolve().parent.parent
+INVENTORY = ROOT / "inventory" / "virtual"
 VARIABLE = "FLEETMINT_PURPOSE"
 
 
@@ -24,4 +25,4 @@ def current() -> Purpose:
     name = os.environ.get(VARIABLE) or "demo"
     if not re.fullmatch(r"[a-z][a-z0-9]{0,19}", name):
         raise FleetmintError(f"{VARIABLE} is {name!r}: it has to be 1 to 20 of a-z and 0-9, a letter first")
-    return Purpose(name, ROOT / "inventory" / "virtual" / "state" / name)
+    return Purpose(name, INVENTORY / "state" / name)

@@ -10,6 +10,7 @@ from fleetmint.factory.common import Gateway
 
 VALUES = {
     "fleet_site": "workshop",
+    "inventory_dir": "/site",
     "operators_station": "bench@workshop",
     "operators_root_dir": "",
     "fleet_ca_passphrases": "vault:/site/passphrases",

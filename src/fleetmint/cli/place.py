@@ -56,30 +56,30 @@ def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None)
     site: Path | None = ctx.meta[_SITE]
     if site is None and state is None:
         site, state = (commands.from_environment(name) for name in (SITE_VARIABLE, STATE_VARIABLE))
-    if state is not None:
-        inventory = _inventory_of(state)
-        if site is not None and inventory is not None and inventory.resolve() != site.resolve():
-            raise StateError(
-                f"{state} is the state of {inventory}, and the site that is named is {site}: name one of them"
-                f" (--site and --state, {SITE_VARIABLE} and {STATE_VARIABLE})"
+    if state is None:
+        if site is None:
+            raise click.UsageError(
+                f"no site is named: give --site, such as --site inventory/home, or export {SITE_VARIABLE}", ctx
             )
-        site = site or inventory
-    elif site is not None:
         state = _state_of(site)
-    else:
-        raise click.UsageError(
-            f"no site is named: give --site, such as --site inventory/home, or export {SITE_VARIABLE}", ctx
+    inventory = _inventory_of(state)
+    if site is not None and inventory is not None and inventory.resolve() != site.resolve():
+        raise StateError(
+            f"{state} is the state of the site {inventory}, and not of {site}: name one of them (--site or --state,"
+            f" {SITE_VARIABLE} or {STATE_VARIABLE}); if you have moved it, run playbooks/ca.yml at its new place"
         )
-    commands.act_on(state=state, inventory=site)
+    commands.act_on(state=state, inventory=site or inventory)
     return state
 
 
 def _state_of(site: Path) -> Path:
-    if not site.is_dir():
-        raise StateError(f"there is no site {site}: name its inventory directory, such as inventory/home")
-    state = site / "state"
     if (site / FILE).exists():
         raise StateError(f"{site} is the state of a site, not its inventory: name it with --state or {STATE_VARIABLE}")
+    if not any(site.glob("hosts*")):
+        raise StateError(
+            f"there is no site {site}: --site and {SITE_VARIABLE} name an inventory directory, in which hosts.yml is"
+        )
+    state = site / "state"
     below = sorted(str(path.parent) for path in state.glob(f"*/{FILE}"))
     if below and not (state / FILE).exists():
         raise StateError(f"{site} has several states: name one with --state or {STATE_VARIABLE}: {', '.join(below)}")
@@ -89,8 +89,8 @@ def _state_of(site: Path) -> Path:
 def _inventory_of(state: Path) -> Path | None:
     """Return the inventory directory that the role `operators` noted, or where it usually is; None when neither is."""
     try:
-        noted = json.loads((state / FILE).read_bytes())["inventory"]
+        noted = json.loads((state / FILE).read_bytes())["inventory"] or ".."
     except (OSError, ValueError, KeyError, TypeError):
         noted = ".."
-    found = state / str(noted)
-    return found.resolve() if any(found.glob("hosts*")) else None
+    found = (state / str(noted), state.parent)
+    return next((path for path in found if any(path.glob("hosts*"))), None)

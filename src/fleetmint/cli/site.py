@@ -186,6 +186,11 @@ def read_values(state: Path) -> BatchValues:
 def read_site(state: Path) -> dict[str, Any]:
     """Return the content of the site's file; raise StateError when it is missing or damaged."""
     path = state / FILE
+    if not path.exists():
+        raise StateError(
+            f"{state} is not the state of a site, or of none that has CAs yet: name the right one with --site, or make"
+            f" its CAs with {commands.playbook('ca.yml')}"
+        )
     try:
         site = json.loads(files.read(path, "description of the site"))
     except ValueError as error:

@@ -34,6 +34,7 @@ class ActionModule(ActionBase):
 
         from cryptography.hazmat.primitives import hashes
 
+        from fleetmint import commands
         from fleetmint.errors import FleetmintError
         from fleetmint.pki import authority, generations, hierarchy, keys, passphrases
 
@@ -41,6 +42,7 @@ class ActionModule(ActionBase):
             Path(params["directory"]), params["site"], passphrases.open_source(params["passphrases"])
         )
         name = hierarchy.device_ca(params["gateway"])
+        commands.act_on_play()
         try:
             held = self._held(params["status"])
             wanted = {}
@@ -50,7 +52,7 @@ class ActionModule(ActionBase):
                 wanted[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
             if name not in wanted:
                 raise AnsibleActionFail(
-                    f"there is no {cas.directory / name / authority.CERTIFICATE}: run playbooks/ca.yml"
+                    f"there is no {cas.directory / name / authority.CERTIFICATE}: run {commands.playbook('ca.yml')}"
                 )
             reasons = []
             for command, each, reason in self._missing(name, wanted, held, params["install"]):

@@ -49,6 +49,7 @@ def hierarchy(module: AnsibleModule):
 def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
     """Make the plan, apply it unless in check mode, and report it."""
     try:
+        from fleetmint import commands
         from fleetmint.errors import FleetmintError
     except ImportError:
         module.fail_json(
@@ -56,6 +57,7 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
             " .venv/bin/ansible-playbook, and set ansible_python_interpreter to {{ ansible_playbook_python }}.",
             exception=traceback.format_exc(),
         )
+    commands.act_on_play()
     try:
         plan = make_plan()
         if plan.changed and not module.check_mode:

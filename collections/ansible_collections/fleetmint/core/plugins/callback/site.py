@@ -1,0 +1,104 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""At which site a play acts."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: site
+type: notification
+short_description: Say at which site a play acts, and refuse a play for no host
+description:
+  - Prints the name and the inventory directory of the site before the first play.
+  - A play that matches no host, because its group is empty or C(--limit) leaves nothing of it, ends the command with
+    exit code 1. Ansible itself would skip it and report success.
+  - A relative C(fleet_state_dir), C(fleet_ca_dir) or C(fleet_ca_root_dir), and one in C(fleet_ca_passphrases), is meant
+    from the inventory directory, for every host and from whatever directory the play was started.
+  - Tells the modules and lookups of the collection where the site is, so that the commands in their messages name it.
+author: The Fleetmint authors
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from ansible import context
+from ansible.errors import AnsibleError
+from ansible.plugins.callback import CallbackBase
+from ansible.template import Templar
+
+SOURCE = "fleet_ca_passphrases"
+# In this order: the ones behind may be made of the first.
+PATHS = ("fleet_state_dir", "fleet_ca_dir", "fleet_ca_root_dir", SOURCE)
+
+
+class CallbackModule(CallbackBase):
+    """The callback fleetmint.core.site."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "fleetmint.core.site"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self):
+        super().__init__()
+        self._play = None
+        self._sources = []
+        self._said = False
+
+    def v2_playbook_on_play_start(self, play):
+        """Note the site for what this play starts, and say it once."""
+        manager = play.get_variable_manager()
+        self._play, self._sources = play, manager._inventory._sources
+        try:
+            from fleetmint import commands
+        except ImportError:
+            return  # the modules say how to install it
+        directory = _directory(self._sources)
+        if directory is not None:
+            _settle(play, manager, directory)
+        name, state = _values(play, manager, "fleet_site", "fleet_state_dir")
+        os.environ[commands.PLAY_VARIABLE] = commands.told_by_play(inventory=directory, state=state)
+        if directory is not None and not self._said:
+            self._display.banner(f"SITE [{name or 'without a name'}, {directory}]")
+            self._said = True
+
+    def v2_playbook_on_no_hosts_matched(self):
+        """Refuse: a play that was asked for has done nothing."""
+        limit = context.CLIARGS.get("subset")
+        self._display.error(
+            f"Nothing was done by the play {self._play.get_name()!r}: it is for {','.join(self._play.hosts)}, and "
+            + (f"--limit {limit} leaves none of them" if limit else f"{', '.join(self._sources)} has no such host"),
+            wrap_text=False,
+        )
+        sys.exit(1)
+
+
+def _directory(sources):
+    """Return the directory of the site's inventory, None when it is no file."""
+    found = (Path(source) for source in sources if "," not in source)
+    return next((path if path.is_dir() else path.parent for path in found if path.exists()), None)
+
+
+def _settle(play, manager, directory):
+    """Make the site's paths absolute: modules, lookups and templates would each mean a relative one otherwise."""
+    for name in PATHS:
+        (value,) = _values(play, manager, name)
+        if isinstance(value, str) and value:
+            kind, colon, path = value.partition(":") if name == SOURCE else ("", "", value)
+            if path and not (name == SOURCE and kind not in ("file", "vault")):
+                settled = kind + colon + os.path.normpath(directory / Path(path).expanduser())
+                if settled != value:
+                    manager.extra_vars[name] = settled
+
+
+def _values(play, manager, *names):
+    """Return what the inventory says of the controller; None for what it does not say."""
+    variables = manager.get_vars(play=play, host=manager._inventory.get_host("localhost"))
+    templar = Templar(loader=play.get_loader(), variables=variables)
+    found = []
+    for name in names:
+        try:
+            found.append(templar.template(variables.get(name)))
+        except AnsibleError:
+            found.append(None)  # the play says what is wrong with it
+    return found
