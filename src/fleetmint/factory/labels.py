@@ -1,21 +1,28 @@
 """Labels for the boards of a batch, as a sheet to print: a QR code with id and serial, and what a person can read.
 
 No secret is on a label: whoever reads one learns what the device says of itself anyway. A sheet is an A4 page in
-millimetres, from the upper left; SVG and PDF draw the same. The PDF (ISO 32000-1) is our own: rectangles and one of its
-standard fonts need no library.
+millimetres, from the upper left; SVG and PDF draw the same. SVG leaves the fonts to the program that shows it. A PDF
+has the standard ones of PDF for western letters, and for others a part of a font that is installed here.
 """
+
+from __future__ import annotations
 
 import csv
 import io
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 import segno
 
 from fleetmint import choices
 from fleetmint.errors import FleetmintError
+
+if TYPE_CHECKING:
+    from fpdf import FPDF
 
 FORMATS = choices.LABEL_FORMATS
 COLUMNS = ("device", "serial", "product", "hardware", "mac", "qr")
@@ -25,11 +32,17 @@ _PADDING = 1.0
 _QUIET = 4
 # A module smaller than this is lost on an ordinary printer or for an ordinary phone.
 SMALLEST_MODULE = 0.3
-_POINT = 72 / 25.4
+_POINTS = 72 / 25.4
 _TALLEST_TEXT = 3.2
 _LINE = 1.25
-# No glyph of Helvetica that ids are made of is wider than this part of its height, in the bold face.
-_WIDEST = 0.62
+# Where the font is not known: letters are hardly wider than this part of their height, ideographs as wide as high.
+_WIDE_LETTER, _WIDE_IDEOGRAPH = 0.62, 1.0
+# What the standard fonts of a PDF can print; `€` and the quotation marks are beyond Latin-1.
+_WESTERN = "cp1252"
+# Fonts for the rest, by the names of their files. Debian has them in fonts-dejavu-core (Latin, Greek, Cyrillic) and
+# fonts-wqy-microhei (those, and Chinese, Japanese and Korean).
+_FONT_DIRECTORY = Path("/usr/share/fonts")
+_FONTS = ("DejaVuSans.ttf", "wqy-microhei.ttc")
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,7 @@ class Size:
     height: float
 
     @classmethod
-    def parse(cls, text: str) -> "Size":
+    def parse(cls, text: str) -> Size:
         """Return the size written as 50x25; raise FleetmintError for what no page can hold."""
         parts = text.lower().split("x")
         try:
@@ -65,7 +78,8 @@ def label(row: Mapping[str, str]) -> Label:
     name = " ".join(part for part in (row["product"], row["hardware"]) if part)
     serial = f"serial {row['serial']}" if row["serial"] else ""
     lines = (row["device"], name, serial, row["mac"])
-    return Label(code_of(row), tuple(line for line in lines if line))
+    # letters with their accents, as fonts have them
+    return Label(code_of(row), tuple(unicodedata.normalize("NFC", line) for line in lines if line))
 
 
 def code_of(row: Mapping[str, str]) -> str:
@@ -83,26 +97,89 @@ def table(rows: Iterable[Mapping[str, str]]) -> bytes:
 
 
 def pdf(labels: Sequence[Label], size: Size) -> bytes:
-    """Return the sheet as PDF: as many pages as it takes. Text outside of Latin-1 is printed as question marks."""
-    pages = [_pdf_page(page, size) for page in _pages(labels, size)]
-    first = 5
-    kids = " ".join(f"{first + 2 * number} 0 R" for number in range(len(pages)))
-    fonts = "<</F 3 0 R/B 4 0 R>>"
-    box = f"[0 0 {PAGE_WIDTH * _POINT:.2f} {PAGE_HEIGHT * _POINT:.2f}]"
-    objects = [
-        b"<</Type/Catalog/Pages 2 0 R>>",
-        f"<</Type/Pages/Count {len(pages)}/Kids[{kids}]/MediaBox{box}/Resources<</Font{fonts}>>>>".encode(),
-        *(
-            f"<</Type/Font/Subtype/Type1/BaseFont/{name}/Encoding/WinAnsiEncoding>>".encode()
-            for name in ("Helvetica", "Helvetica-Bold")
-        ),
-    ]
-    for number, content in enumerate(pages):
-        packed = zlib.compress(content)
-        objects.append(f"<</Type/Page/Parent 2 0 R/Contents {first + 2 * number + 1} 0 R>>".encode())
-        head = f"<</Length {len(packed)}/Filter/FlateDecode>>stream\n".encode()
-        objects.append(head + packed + b"\nendstream")
-    return _pdf_file(objects)
+    """Return the sheet as PDF: as many pages as it takes; FleetmintError for letters that no font here has."""
+    from fpdf import FPDF  # it takes long to import
+
+    sheet = FPDF(unit="mm", format=(PAGE_WIDTH, PAGE_HEIGHT))
+    sheet.core_fonts_encoding = _WESTERN
+    sheet.set_auto_page_break(False)
+    fonts = _Fonts(sheet)
+    for page in _pages(labels, size):
+        sheet.add_page()
+        for number, each in enumerate(page):
+            _pdf_label(sheet, fonts, each, size, *_corner(number, size))
+    return bytes(sheet.output())
+
+
+def _pdf_label(sheet: FPDF, fonts: _Fonts, each: Label, size: Size, x: float, y: float) -> None:
+    runs, module = _code(each, size)
+    for column, row, length in runs:
+        place = (x + _PADDING + column * module, y + _PADDING + row * module)
+        sheet.rect(*place, length * module, module, style="F")
+
+    def width(number: int, line: str) -> float:
+        fonts.choose(number, line)
+        sheet.set_font_size(_POINTS)  # a letter of a millimetre
+        return float(sheet.get_string_width(line))
+
+    for number, (line, left, top, height) in enumerate(_text(each, size, width)):
+        fonts.choose(number, line)
+        sheet.set_font_size(height * _POINTS)
+        sheet.text(x + left, y + top, line)
+
+
+class _Fonts:
+    """The fonts of a sheet: the standard ones, and those that other letters need, read when the first comes."""
+
+    def __init__(self, sheet: FPDF) -> None:
+        self._sheet = sheet
+        self._families: dict[str, str] = {}
+
+    def choose(self, number: int, line: str) -> None:
+        """Set the font of a line of a label, the first of which is bold."""
+        if _is_western(line):
+            self._sheet.set_font("helvetica", "B" if number == 0 else "")
+            return
+        if line not in self._families:
+            self._families[line] = self._family(line)
+        self._sheet.set_font(self._families[line])
+
+    def _family(self, line: str) -> str:
+        """Return the font that has every letter of a line."""
+        lacking = {each for each in line if _needs_shaping(each)}
+        if not lacking:
+            lacking = set(line)
+            for name in _FONTS:
+                lacking = min(lacking, {each for each in line if ord(each) not in self._letters(name)}, key=len)
+                if not lacking:
+                    return name
+        letters = ", ".join(f"{each} (U+{ord(each):04X})" for each in sorted(lacking)[:5])
+        raise FleetmintError(
+            f"no font here can print {letters} of {line!r} into a PDF: make the sheet with --format svg; for Cyrillic,"
+            " Greek, Chinese, Japanese and Korean the Debian package fonts-wqy-microhei has one"
+        )
+
+    def _letters(self, name: str) -> Container[int]:
+        """Return what a font has, none if it is not installed."""
+        from fpdf.fonts import TTFFont
+
+        if name.lower() not in self._sheet.fonts and (found := sorted(_FONT_DIRECTORY.rglob(name))):
+            self._sheet.add_font(name, fname=found[0])
+        font = self._sheet.fonts.get(name.lower())
+        return font.cmap if isinstance(font, TTFFont) else ()
+
+
+def _is_western(line: str) -> bool:
+    try:
+        line.encode(_WESTERN)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _needs_shaping(letter: str) -> bool:
+    """Whether a letter takes its form or place from its neighbours, which a plain font does not give it."""
+    return unicodedata.bidirectional(letter) in ("R", "AL", "AN") or unicodedata.category(letter)[0] in "MC"
 
 
 def svg(labels: Sequence[Label], size: Size) -> bytes:
@@ -115,8 +192,7 @@ def svg(labels: Sequence[Label], size: Size) -> bytes:
         f' viewBox="0 0 {PAGE_WIDTH:g} {tall:g}" font-family="Helvetica, Arial, sans-serif">'
     ]
     for number, each in enumerate(labels):
-        x, y = MARGIN + number % across * size.width, MARGIN + number // across * size.height
-        parts.append(_svg_label(each, size, x, y))
+        parts.append(_svg_label(each, size, *_corner(number, size)))
     return "\n".join([*parts, "</svg>\n"]).encode()
 
 
@@ -125,47 +201,21 @@ def _svg_label(each: Label, size: Size, x: float, y: float) -> str:
     path = "".join(f"M{left} {top}h{length}v1h-{length}z" for left, top, length in runs)
     moved = f'transform="translate({x + _PADDING:.3f} {y + _PADDING:.3f}) scale({module:.4f})"'
     texts = []
-    for number, (line, left, top, height) in enumerate(_text(each, size)):
+    for number, (line, left, top, height) in enumerate(_text(each, size, _estimated)):
         weight = ' font-weight="bold"' if number == 0 else ""
         place = f'x="{x + left:.3f}" y="{y + top:.3f}" font-size="{height:.3f}"'
         texts.append(f"<text {place}{weight}>{escape(line)}</text>")
     return "\n".join([f'<path {moved} d="{path}"/>', *texts])
 
 
-def _pdf_page(page: Sequence[Label], size: Size) -> bytes:
-    across = _across(size)
-    # millimetres from the upper left, as everything here; text is turned back
-    parts = [f"{_POINT:.6f} 0 0 -{_POINT:.6f} 0 {PAGE_HEIGHT * _POINT:.3f} cm"]
-    for number, each in enumerate(page):
-        x, y = MARGIN + number % across * size.width, MARGIN + number // across * size.height
-        runs, module = _code(each, size)
-        parts.append(f"q {module:.4f} 0 0 {module:.4f} {x + _PADDING:.3f} {y + _PADDING:.3f} cm")
-        parts += [f"{left} {top} {length} 1 re" for left, top, length in runs]
-        parts.append("f Q")
-        for row, (line, left, top, height) in enumerate(_text(each, size)):
-            face = "B" if row == 0 else "F"
-            shown = line.encode("cp1252", "replace").translate(None, b"\r\n")
-            shown = shown.replace(b"\\", rb"\\").replace(b"(", rb"\(").replace(b")", rb"\)")
-            place = f"1 0 0 -1 {x + left:.3f} {y + top:.3f} Tm"
-            parts.append(f"BT /{face} {height:.3f} Tf {place} ({shown.decode('latin-1')}) Tj ET")
-    return "\n".join(parts).encode("latin-1")
-
-
-def _pdf_file(objects: Sequence[bytes]) -> bytes:
-    made = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
-    places = []
-    for number, content in enumerate(objects, 1):
-        places.append(len(made))
-        made += f"{number} 0 obj\n".encode() + content + b"\nendobj\n"
-    start = len(made)
-    made += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode()
-    made += b"".join(f"{place:010} 00000 n \n".encode() for place in places)
-    made += f"trailer\n<</Size {len(objects) + 1}/Root 1 0 R>>\nstartxref\n{start}\n%%EOF\n".encode()
-    return bytes(made)
-
-
 def _across(size: Size) -> int:
     return int((PAGE_WIDTH - 2 * MARGIN) // size.width)
+
+
+def _corner(number: int, size: Size) -> tuple[float, float]:
+    """Return where a label of a page begins."""
+    across = _across(size)
+    return MARGIN + number % across * size.width, MARGIN + number // across * size.height
 
 
 def _pages(labels: Sequence[Label], size: Size) -> Iterator[Sequence[Label]]:
@@ -198,15 +248,23 @@ def _code(each: Label, size: Size) -> tuple[list[tuple[int, int, int]], float]:
     return runs, module
 
 
-def _text(each: Label, size: Size) -> Iterator[tuple[str, float, float, float]]:
-    """Yield each line with the place of its base line and its height, so that it stays within the label."""
+def _text(each: Label, size: Size, width: Callable[[int, str], float]) -> Iterator[tuple[str, float, float, float]]:
+    """Yield each line with the place of its base line and its height, so that it stays within the label.
+
+    `width` gives that of a line, by its number, where letters are 1 high.
+    """
     left = _PADDING + _side(size)
     wide = size.width - left - _PADDING
     tallest = min(_TALLEST_TEXT, (size.height - 2 * _PADDING) / (_LINE * len(each.lines)))
     top = _PADDING + (size.height - 2 * _PADDING - tallest * _LINE * len(each.lines)) / 2
     for number, line in enumerate(each.lines):
-        height = min(tallest, wide / (_WIDEST * len(line)))
+        height = min(tallest, wide / width(number, line))
         yield line, left, top + tallest * (_LINE * number + 1), height
+
+
+def _estimated(_number: int, line: str) -> float:
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in line)
+    return wide * _WIDE_IDEOGRAPH + (len(line) - wide) * _WIDE_LETTER
 
 
 def _side(size: Size) -> float:

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 import subprocess
+import unicodedata
 from xml.etree import ElementTree
 
 import pytest
@@ -68,6 +70,41 @@ def test_small_labels_and_long_names_are_read_too(judge):
     pages, codes = judge(labels.pdf([labels.label(each) for each in rows], size), size, [(1, 0, 0), (1, 1, 0)])
     assert codes == ["x" * 63, "lamp-000002 000002"]
     assert "x" * 63 in pages[0]
+
+
+def test_letters_of_other_scripts_are_printed_with_a_font_that_has_them(judge, tmp_path):
+    products = ["Лампа", "Λάμπα", "灯泡", "電球", "조명", "Лампа 灯泡 für 조명", "La\u0301mpara", "灯" * 60]
+    rows = [row(number, product=product) for number, product in enumerate(products, 1)]
+    pages, codes = judge(labels.pdf([labels.label(each) for each in rows], SIZE), SIZE, [(1, 0, 0), (1, 1, 2)])
+    assert codes == ["lamp-000001 000001", "lamp-000008 000008"]
+    for product in products:
+        assert f"{unicodedata.normalize('NFC', product)} B" in pages[0]
+    fonts = subprocess.run(["pdffonts", tmp_path / "labels.pdf"], capture_output=True, text=True, check=True).stdout
+    assert [line.split()[0].partition("+")[2] for line in fonts.splitlines()[2:] if "+" in line] == [
+        "DejaVuSansBook", "WenQuanYiMicroHei",
+    ]  # fmt: skip
+    boxes = subprocess.run(
+        ["pdftotext", "-bbox", tmp_path / "labels.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
+    ends = [float(end) for end in re.findall(r'xMax="([0-9.]+)"[^>]*>灯{60}<', boxes)]
+    assert len(ends) == 1
+    assert max(ends) <= (MARGIN + 2 * SIZE.width) / 25.4 * 72
+
+
+@pytest.mark.parametrize("product", ["مصباح", "נורה", "दीपक", "x\u0323\u0302", "\U0001f4a1 Lamp", "👩\u200d🔧"])
+def test_letters_that_cannot_be_printed_right_are_refused_for_a_pdf_and_not_for_others(product):
+    found = [labels.label(row(1, product=product))]
+    with pytest.raises(FleetmintError, match=r"no font here can print .*U\+[0-9A-F]{4,5}.* --format svg; .*microhei"):
+        labels.pdf(found, SIZE)
+    assert unicodedata.normalize("NFC", product) in labels.svg(found, SIZE).decode()
+
+
+def test_without_a_font_only_western_letters_are_printed(judge, monkeypatch, tmp_path):
+    monkeypatch.setattr(labels, "_FONT_DIRECTORY", tmp_path)
+    with pytest.raises(FleetmintError, match="fonts-wqy-microhei"):
+        labels.pdf([labels.label(row(1, product="Лампа"))], SIZE)
+    pages, _ = judge(labels.pdf([labels.label(row(1, product="„Lämpchen“ 5 €"))], SIZE), SIZE, [])
+    assert "„Lämpchen“ 5 € B" in pages[0]
 
 
 def test_no_secret_is_on_a_label(rows):
