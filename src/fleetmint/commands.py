@@ -95,6 +95,11 @@ def playbook(name: str, *words: str, **variables: str) -> Command:
     return Command(shlex.join([_program("ansible-playbook"), *site, path, *extra, *words]))
 
 
+def to_gateways() -> Command:
+    """Return the command that brings certificates and revocation lists to the gateways."""
+    return playbook("gateway.yml", "--tags", "service,certificates")
+
+
 def fleetmint(*words: str) -> Command:
     """Return the command `fleetmint` with `words`, and the site where the command wants one."""
     if _place.gateway:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint import commands
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
 from fleetmint.cli.handover import tell_handover
 from fleetmint.cli.hello import Hello
@@ -107,7 +108,9 @@ def burn(
     """
     directory = state / "batches" / batch
     if not directory.is_dir():
-        raise FleetmintError(f"there is no batch {batch} in {state}: make it with playbooks/factory.yml")
+        raise FleetmintError(
+            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'show')} lists those there are"
+        )
     ledger = ledger_url(state, url)
 
     def retire(device: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint import commands
 from fleetmint.cli.lazily import for_work
 from fleetmint.errors import SecretError
 from fleetmint.plan import Plan
@@ -48,7 +49,8 @@ def root(directory: Path, site: str, shares_into: Path, count: int, needed: int,
     plan.apply()
     if plan.changed:
         click.echo(
-            f"The shares are in {plan.facts['shares']}: write them down, try them with `fleetmint ceremony check`"
+            f"The shares are in {plan.facts['shares']}: write them down, try them with"
+            f" {commands.fleetmint('ceremony', 'check', '--directory', str(directory))}"
         )
         click.echo(f"and remove that directory. Sign {directory / 'root' / 'transcript.txt'} on paper.")
     click.echo(f"root SHA-256 {plan.facts['root_fingerprint']}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint import commands
 from fleetmint.cli.handover import tell_handover, to_option
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -29,12 +30,16 @@ with for_work():
     from fleetmint.pki import names
 
 
-_IN_FORCE = "`ansible-playbook playbooks/revoke.yml -e device={}` ends its sessions at once; the daily CRL does it too"
+def _in_force(device_id: str) -> str:
+    now = commands.playbook("revoke.yml", device=device_id)
+    return f"{now} ends its sessions at once; the daily CRL does it too"
 
-_OLD = (
-    "Its old certificate is refused over HTTPS at once, and by the broker with the next CRL:"
-    " `ansible-playbook playbooks/gateway.yml --tags service,certificates`, or the daily one."
-)
+
+def _old() -> str:
+    return (
+        "Its old certificate is refused over HTTPS at once, and by the broker with the next CRL:"
+        f" {commands.to_gateways()}, or the daily one."
+    )
 
 
 @click.group(
@@ -65,7 +70,8 @@ def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None
             unit = release_unit(connection, names.device_id(device_id), untouched=False, now=datetime.now(UTC))
     finally:
         engine.dispose()
-    text = f"{device_id} and its board {unit.mac} can be burned again: fleetmint burn --batch {unit.batch}"
+    burn = commands.fleetmint("burn", "--batch", unit.batch, "--port", "auto")
+    text = f"{device_id} and its board {unit.mac} can be burned again: {burn}"
     say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch}, text)
 
 
@@ -94,7 +100,7 @@ def return_(
         engine.dispose()
     result = tell_handover(state, unit.batch, url, name, file)
     text = f"{device_id} is returned, and its board {unit.mac} may get another identity.\n"
-    text += result if file is not None else f"The gateway has revoked it. {_IN_FORCE.format(device_id)}."
+    text += result if file is not None else f"The gateway has revoked it. {_in_force(device_id)}."
     say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch, "file": str(file) if file else None}, text)
 
 
@@ -127,6 +133,6 @@ def transfer(
     until the token is in it: at once with --port, later with --to and `fleetmint token write`.
     """
     made = give(open_gateway(state, name, gateway), device_id, days, file, port, owner)
-    text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\n{_OLD}"
+    text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\n{_old()}"
     values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
     say(as_json, values, text)

@@ -144,11 +144,13 @@ def init(ctx: click.Context, as_json: bool) -> None:
 def import_(ctx: click.Context, file: Path | None, check: bool, as_json: bool) -> None:
     """Bring a registration or a handover of the factory into the ledger, wholly or not at all.
 
-    FILE has to be signed by a station (`fleetmint batch register --to`, `handover --to`). Without it the document comes
-    on stdin and needs no signature: who may run this command may do anything here.
+    FILE has to be signed by a station (`fleetmint batch register --to`, `handover --to`); `-` takes it on stdin, from
+    a directory where the account of the service may not read. Without FILE the document comes on stdin and needs no
+    signature: who may run this command may do anything here.
     """
     config, now = _config(ctx), utc_now()
-    document, actor = _stdin() if file is None else files.read(file, "signed file"), _ACTOR
+    document = _stdin() if file is None or file == Path("-") else files.read(file, "signed file")
+    actor = _ACTOR
     if file is not None:
         document, actor = open_signed(config, document, now)
     done = _with_ledger(config, lambda engine: take(engine, config, document, actor=actor, now=now, check=check))

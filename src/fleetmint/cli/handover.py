@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.cli.door import LARGEST, post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -108,7 +108,8 @@ def directory_of(state: Path, batch: str) -> Path:
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise StateError(
-            f"there is no batch {batch} in {state}: `fleetmint batch new` or playbooks/factory.yml makes it"
+            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'show')} lists those there are,"
+            f" and {commands.fleetmint('batch', 'new', 'FILE')} makes one"
         )
     return directory
 
@@ -146,7 +147,7 @@ def _text(batch: str, told: Mapping[str, Any], file: Path | None) -> str:
     if file is not None:
         return (
             f"{file}: {told['devices']} devices of {batch}, signed by {told['as']}. Bring it to the gateway and run"
-            f" `fleetmint gateway import {file.name}` there."
+            f" {commands.gateway('import', '-', stdin=file.name)}, where the file is."
         )
     counts = {name: number for name, number in told.items() if name not in ("as", "changed", "kept")}
     lines = [f"{batch}: " + ", ".join(f"{number} {name}" for name, number in counts.items())]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.choices import LABEL_FORMATS, UNIT_STATES
 from fleetmint.cli.handover import directory_of
 from fleetmint.cli.lazily import for_work
@@ -53,7 +53,7 @@ def labels(name: str, state: Path, url: str | None, form: str, size: str, only: 
     ]
     if not rows:
         that = f" that is {only}" if only else ""
-        raise StateError(f"there is no device of {name}{that}: `fleetmint batch show {name}` lists them")
+        raise StateError(f"there is no device of {name}{that}: {commands.fleetmint('batch', 'show', name)} lists them")
     made = sheets.table(rows) if form == "csv" else _sheet(form, [sheets.label(row) for row in rows], wanted)
     if str(out) == "-":
         click.echo(made, nl=False)

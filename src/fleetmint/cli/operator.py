@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import days, examples, json_option, say, table
@@ -26,7 +26,6 @@ with for_work():
     from fleetmint.pki.leaf import OPERATOR, plan_client
 
 
-_SHIP = "ansible-playbook playbooks/gateway.yml --tags service,certificates"
 _MAX_PASSWORD = 4096
 
 _profile = click.option(
@@ -86,7 +85,9 @@ def add(name: str, state: Path, profile: str, as_json: bool, **p12: Any) -> None
     password = _password(**p12)
     plan = plan_client(hierarchy, profile, name, directory, now)
     if "warnings" in plan.facts:
-        raise StateError(f"{name} is revoked: `fleetmint operator replace {name}` makes a new key and certificate")
+        raise StateError(
+            f"{name} is revoked: {commands.fleetmint('operator', 'replace', name)} makes a new key and certificate"
+        )
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
     _report(as_json, directory, name, plan.reasons, written, now)
@@ -115,7 +116,10 @@ def replace(name: str, state: Path, profile: str, reason: str, as_json: bool, **
     written = _write_p12(hierarchy, directory, name, password, **p12)
     _report(as_json, directory, name, plan.reasons, written, now)
     if not as_json:
-        click.echo(f"The gateways refuse the old one after `{_SHIP}`, which restarts the broker to end its sessions.")
+        click.echo(
+            f"The gateways refuse the old one after {commands.to_gateways()}, which restarts the broker to end its"
+            " sessions."
+        )
     _show(password, written)
 
 
@@ -134,12 +138,12 @@ def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
         "changed": plan.changed,
         "name": name,
         "serial": f"{client.certificate.serial_number:x}",
-        "ship": _SHIP,
+        "ship": commands.to_gateways().line,
     }
     done = "is revoked" if plan.changed else "was revoked before"
     text = (
-        f"{name} {done}. The gateways refuse it after `{_SHIP}`, which restarts the broker to end its sessions."
-        " Take the name out of operators_names in the inventory too."
+        f"{name} {done}. The gateways refuse it after {commands.to_gateways()}, which restarts the broker to end its"
+        " sessions. Take the name out of operators_names in the inventory too."
     )
     say(as_json, values, text)
 

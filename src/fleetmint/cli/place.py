@@ -63,12 +63,13 @@ def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None)
             )
         state = _state_of(site)
     inventory = _inventory_of(state)
+    commands.act_on(state=state, inventory=site or inventory)
     if site is not None and inventory is not None and inventory.resolve() != site.resolve():
         raise StateError(
             f"{state} is the state of the site {inventory}, and not of {site}: name one of them (--site or --state,"
-            f" {SITE_VARIABLE} or {STATE_VARIABLE}); if you have moved it, run playbooks/ca.yml at its new place"
+            f" {SITE_VARIABLE} or {STATE_VARIABLE}); if you have moved it, run"
+            f" {commands.playbook('ca.yml')}"
         )
-    commands.act_on(state=state, inventory=site or inventory)
     return state
 
 

@@ -80,7 +80,7 @@ class Gateway:
         except OSError as error:
             raise StateError(
                 f"there is no usable certificate for {self.operator} in {issued} ({error.strerror or error}):"
-                " run playbooks/ca.yml, or choose another name with --as"
+                f" run {commands.playbook('ca.yml')}, or choose another name with --as"
             ) from error
         return context
 
@@ -128,7 +128,9 @@ def open_hierarchy(state: Path) -> Hierarchy:
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(state) from error
     if not directory.is_dir():
-        raise StateError(f"{state / FILE} says that the CAs are in {directory}, and nothing is: run playbooks/ca.yml")
+        raise StateError(
+            f"{state / FILE} says that the CAs are in {directory}, and nothing is: run {commands.playbook('ca.yml')}"
+        )
     return hierarchy
 
 

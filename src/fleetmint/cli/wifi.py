@@ -37,7 +37,7 @@ def open_wifi_source(text: str) -> Callable[[str, str], str]:
 
 
 def _typed(profile: str, ssid: str) -> str:
-    instead = "give it with --wifi-passphrases fd:NUMBER or file:PATH, or run playbooks/factory.yml"
+    instead = "give it with --wifi-passphrases fd:NUMBER or file:PATH, or make the batch with playbooks/factory.yml"
     typed = passphrases.typed(f"passphrase of the Wi-Fi {ssid!r} (profile {profile})", instead)
     if not typed:
         raise SecretError(f"nothing was typed, and the Wi-Fi {ssid!r} is no open network: type its passphrase")

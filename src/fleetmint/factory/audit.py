@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fleetmint import commands
 from fleetmint.factory.batch import REGISTRATION
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
@@ -81,8 +82,8 @@ def gateway_findings(units: Sequence[Unit], rows: Iterable[Mapping[str, Any]]) -
     found = []
     for unit in units:
         row = there.pop(unit.device, None)
-        register = f"`fleetmint batch register {unit.batch}`"
-        handover = f"`fleetmint batch handover {unit.batch}`"
+        register = str(commands.fleetmint("batch", "register", unit.batch))
+        handover = str(commands.fleetmint("batch", "handover", unit.batch))
         if row is None:
             if unit.registered_at is not None:
                 found.append(Finding(f"{unit.device} was registered, and the gateway does not know it", register))

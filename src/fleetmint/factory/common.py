@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import FleetmintError
 from fleetmint.factory.networks import Wifi, checked_wifi
 from fleetmint.pki import bundle
@@ -63,7 +63,9 @@ def checked(common: Common) -> Common:
         if not 1 <= port <= 65535:
             raise FleetmintError(f"{port} is no port number: choose one from 1 to 65535")
     if not bundle.decode(common.bundle, "the trust bundle").is_signed():
-        raise FleetmintError("the trust bundle is not signed by the release key that it names: run playbooks/ca.yml")
+        raise FleetmintError(
+            f"the trust bundle is not signed by the release key that it names: run {commands.playbook('ca.yml')}"
+        )
     return common
 
 

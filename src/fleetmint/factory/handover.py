@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.factory.batch import REGISTRATION
 from fleetmint.ledger import open_ledger, reading, writing
@@ -94,5 +94,7 @@ def _units(ledger: str, batch: str) -> Sequence[Unit]:
 
 def _entry(unit: Unit) -> dict[str, str]:
     if unit.mac is None or unit.finished_at is None:
-        raise StateError(f"{unit.device} is {unit.state} without board or time: `fleetmint audit` says what to do")
+        raise StateError(
+            f"{unit.device} is {unit.state} without board or time: {commands.fleetmint('audit')} says what to do"
+        )
     return {"device": unit.device, "result": unit.state, "mac": unit.mac, "at": time_text(unit.finished_at)}

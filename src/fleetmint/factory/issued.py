@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.factory.batch import REGISTRATION
 from fleetmint.pki import compat, generations, names, revocation
@@ -76,7 +76,9 @@ def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             for row in json.loads(files.read(path, "registration of the batch"))["devices"]:
                 yield path, row
         except (ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{path} is damaged: playbooks/factory.yml writes it again") from error
+            raise StateError(
+                f"{path} is damaged: {commands.playbook('factory.yml', batch='FILE')} writes it again"
+            ) from error
 
 
 def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
@@ -94,7 +96,7 @@ def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     what it is and whether it is on this machine: a CA without its key here can sign nothing here.
     """
     if not (hierarchy.directory / ROOT / CERTIFICATE).exists():
-        raise StateError(f"there is no CA in {hierarchy.directory}: run playbooks/ca.yml")
+        raise StateError(f"there is no CA in {hierarchy.directory}: run {commands.playbook('ca.yml')}")
     return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
 
 
@@ -152,26 +154,27 @@ def _ending(kind: str, name: str, ends: str, days: int, renewed_by: str) -> dict
 def _renews_ca(ca: dict[str, Any]) -> str:
     name = generations.base(ca["name"])
     if ca["phase"]:
-        return "nothing: another one takes its place, `fleetmint ca show` says how far that is"
+        return "nothing: another one takes its place"
     if name == "server-next":
         return "nothing yet: it waits sealed until the server CA is replaced"
     kind = DEVICE if name.startswith("device-") else name
     if kind not in KINDS:
         return "nothing yet: the operator CA and the factory CA have no rollover"
     early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
-    return f"playbooks/ca_rollover.yml -e ca_rollover={kind}, from {early} years before; nothing does it by itself"
+    return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind)}, from {early} years before, by hand"
 
 
 def _renews_crl(ca: dict[str, Any]) -> str:
     if ca["name"] == ROOT:
-        return "playbooks/ca.yml, with the root's key at hand"
-    return "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
+        return f"{commands.playbook('ca.yml')}, with the root's key at hand"
+    return f"{commands.playbook('ca.yml')} after a quarter of its life, then {commands.to_gateways()}"
 
 
 def _renews(issued: Issued) -> str:
     if issued.kind == SERVER:
-        return f"playbooks/gateway.yml, from {PROFILES['server'].renew_before.days} days before"
+        return f"{commands.playbook('gateway.yml')}, from {PROFILES['server'].renew_before.days} days before"
     if issued.kind == OPERATOR:
         early = PROFILES["operator"].renew_before.days
-        return f"playbooks/ca.yml or `fleetmint operator add {issued.name}`, from {early} days before"
+        add = commands.fleetmint("operator", "add", issued.name)
+        return f"{commands.playbook('ca.yml')} or {add}, from {early} days before"
     return "nothing yet: devices do not renew their certificates"

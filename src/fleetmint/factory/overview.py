@@ -9,7 +9,7 @@ from typing import Any
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.factory import sealed
 from fleetmint.factory.batch import DESCRIPTION, REGISTRATION
@@ -60,7 +60,7 @@ def devices(directory: Path, ledger: str) -> Iterator[dict[str, str]]:
     Raises StateError when there is no such batch.
     """
     if not (directory / DESCRIPTION).exists():
-        raise StateError(f"there is no batch in {directory}: `fleetmint batch show` lists them")
+        raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'show')} lists them")
     public = {row["device"]: row for row in _json(directory / REGISTRATION)["devices"]}
     engine = open_ledger(ledger)
     try:
@@ -94,4 +94,4 @@ def _json(path: Path) -> dict[str, Any]:
             return content
     except ValueError:
         pass
-    raise StateError(f"{path} is damaged: playbooks/factory.yml writes it again")
+    raise StateError(f"{path} is damaged: {commands.playbook('factory.yml', batch='FILE')} writes it again")

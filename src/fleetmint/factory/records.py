@@ -12,6 +12,7 @@ from typing import TypeGuard
 
 from sqlalchemy.engine import Engine
 
+from fleetmint import commands
 from fleetmint.errors import BurnError, NameRefusedError, StateError
 from fleetmint.flash.job import Board
 from fleetmint.ledger import factory as ledger
@@ -154,7 +155,7 @@ class Records:
         if bound.state == QUARANTINED:
             raise StateError(
                 f"{self._port}: the board {mac} is in quarantine as {bound.device} ({bound.reason}): once that is"
-                f" mended, `fleetmint device release {bound.device}`"
+                f" mended, {commands.fleetmint('device', 'release', bound.device)}"
             )
         if board.device_id is not None and board.device_id != bound.device and not reprovision:
             raise BurnError(

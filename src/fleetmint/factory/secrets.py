@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.factory import sealed
 from fleetmint.factory.sealed import BatchKey, SealedFile
@@ -153,8 +154,8 @@ def open_store(directory: Path, source: Source) -> Store:
 
 def _damaged(path: Path) -> StateError:
     return StateError(
-        f"{path} is cut short or damaged: run playbooks/factory.yml again, which goes on where a run was cut; if that"
-        " says the same, restore it from a backup"
+        f"{path} is cut short or damaged: run {commands.playbook('factory.yml', batch='FILE')} again, which goes"
+        " on where a run was cut; if that says the same, restore it from a backup"
     )
 
 

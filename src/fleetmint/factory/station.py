@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.engine import Engine
 
+from fleetmint import commands
 from fleetmint.errors import BurnError, FleetmintError, LedgerError
 from fleetmint.factory.efuse import device_of, has_key
 from fleetmint.factory.encryption import HMAC, NONE
@@ -120,7 +121,7 @@ class Station:
         if device is None or key is None or not has_key(self.engine, device, board.mac, key):
             raise BurnError(
                 f"{port}: the board ({board.mac}) has no key for its encrypted NVS yet, and its firmware would burn one"
-                f" of its own: run `fleetmint efuse --batch {self.batch} --port {port}` first",
+                f" of its own: run {commands.fleetmint('efuse', '--batch', self.batch, '--port', port)} first",
                 "no-key",
                 board.mac,
             )

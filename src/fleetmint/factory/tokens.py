@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.factory.batch import TOKEN_BYTES
 from fleetmint.flash.burn import Worker
@@ -57,7 +57,9 @@ def load(path: Path, device: str) -> Token:
             raise ValueError("another format")
         found = Token(str(content["device"]), str(content["token"]), str(content["expires"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise StateError(f"{path} holds no token: `fleetmint token new {device} --to FILE` makes one") from error
+        raise StateError(
+            f"{path} holds no token: {commands.fleetmint('token', 'new', device, '--to', str(path))} makes one"
+        ) from error
     if found.device != device:
         raise StateError(f"{path} holds a token of {found.device}, not of {device}: nothing was written")
     return found

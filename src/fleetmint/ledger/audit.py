@@ -11,6 +11,7 @@ from cryptography import x509
 from sqlalchemy import select, text
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, REVOKED, UNUSED, USED, certificates, devices, tokens
@@ -18,9 +19,10 @@ from fleetmint.pki import keys, names
 from fleetmint.pki.parsing import UnreadableError, parsing, touch
 
 RESTORE = "restore the latest backup of the ledger, and find out who or what wrote to it"
-_REVOKE = (
-    "revoke the device with `ansible-playbook playbooks/revoke.yml -e device={}` and give its board a new identity"
-)
+
+
+def _revoke(device: str) -> str:
+    return f"revoke the device with {commands.playbook('revoke.yml', device=device)} and give its board a new identity"
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,16 @@ def _of_certificates(connection: Connection) -> list[Finding]:
             found.append(
                 Finding(
                     f"the certificate {row.serial} of {row.device} is not the one that its row describes",
-                    _REVOKE.format(row.device),
+                    _revoke(row.device),
                 )
             )
     found += [
-        Finding(f"{device} has {number} certificates at once", _REVOKE.format(device))
+        Finding(f"{device} has {number} certificates at once", _revoke(device))
         for device, number in sorted(live.items())
         if number > 1
     ]
     found += [
-        Finding(f"{' and '.join(sorted(shared))} have the same public key", _REVOKE.format("ID") + " for each of them")
+        Finding(f"{' and '.join(sorted(shared))} have the same public key", "; ".join(map(_revoke, sorted(shared))))
         for shared in owners.values()
         if len(shared) > 1
     ]
@@ -110,9 +112,7 @@ def _of_tokens(connection: Connection) -> list[Finding]:
         number = issued[row.token_sha256]
         if number != (1 if row.state == USED else 0):
             found.append(
-                Finding(
-                    f"a token of {row.device} is {row.state} and has {number} certificates", _REVOKE.format(row.device)
-                )
+                Finding(f"a token of {row.device} is {row.state} and has {number} certificates", _revoke(row.device))
             )
     return found
 
@@ -131,7 +131,7 @@ def _of_devices(connection: Connection) -> list[Finding]:
             found.append(
                 Finding(
                     f"{row.device} is {row.status}, but its certificates and tokens say something else",
-                    _REVOKE.format(row.device),
+                    _revoke(row.device),
                 )
             )
         if row.mac is not None and row.status != REVOKED:
@@ -139,7 +139,8 @@ def _of_devices(connection: Connection) -> list[Finding]:
     found += [
         Finding(
             f"the board {mac} is {' and '.join(sharing)} at once",
-            "ask the board itself (`fleetmint burn` says whose it is), and revoke the other",
+            "ask the board itself: burning says whose it is. Revoke the other with"
+            f" {' or '.join(str(commands.playbook('revoke.yml', device=device)) for device in sharing)}",
         )
         for mac, sharing in boards.items()
         if len(sharing) > 1

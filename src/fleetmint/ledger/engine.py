@@ -17,6 +17,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
+from fleetmint import commands
 from fleetmint.errors import LedgerError, StateError
 from fleetmint.ledger import schema
 
@@ -118,8 +119,8 @@ def _prepare_file(database: str | None, create: bool) -> None:
             path.touch(mode=0o600, exist_ok=True)
         elif not path.exists():
             raise LedgerError(
-                f"there is no ledger {path}: restore a backup, or begin one, on a gateway with `fleetmint gateway"
-                " init`, at the bench with the first batch"
+                f"there is no ledger {path}: restore a backup, or begin one, on a gateway with"
+                f" {commands.gateway('init').line}, at the bench with the first batch"
             )
     except OSError as error:
         raise LedgerError(f"cannot open the ledger {path}: {error.strerror}") from error
@@ -149,8 +150,8 @@ _REMEDIES = (
     ("disk is full", "the disk is full: make room, then try again"),
     ("readonly", "it is read-only: check the owner and mode of the file and of its directory, and the file system"),
     ("unable to open", "it cannot be opened: check the owner and mode of the file and of its directory"),
-    ("no such table", "it has no schema: run `fleetmint gateway init`"),
-    ("does not exist", "it has no schema: run `fleetmint gateway init`"),
+    ("no such table", "it has no schema: run {init}"),
+    ("does not exist", "it has no schema: run {init}"),
     ("malformed", "the file is damaged: restore the latest backup"),
     ("not a database", "the file is damaged: restore the latest backup"),
     ("connection", "the database server does not answer: check that it runs and that the URL is right"),
@@ -174,4 +175,5 @@ def _ledger_error(engine: Engine, error: BaseException | None) -> LedgerError:
     said = (str(error).splitlines() or [type(error).__name__])[0]
     where = engine.url.database
     remedy = next((remedy for sign, remedy in _REMEDIES if sign in said.lower()), "look at the message and the journal")
+    remedy = remedy.format(init=commands.gateway("init"))
     return LedgerError(f"the ledger {where} cannot be used ({said}): {remedy}")

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
 from fleetmint.ledger.attempts import record_attempt
@@ -201,7 +202,7 @@ def claim(
     if bound is not None and bound.state == QUARANTINED:
         raise StateError(
             f"the board {mac} is in quarantine as {bound.device} ({bound.reason}): once that is mended,"
-            f" `fleetmint device release {bound.device}`"
+            f" {commands.fleetmint('device', 'release', bound.device)}"
         )
     if bound is not None and bound.state == BURNED:
         return bound
@@ -294,7 +295,7 @@ def _next_planned(connection: Connection, batch: str, unregistered: bool) -> str
     if connection.execute(free).scalar() is not None:
         raise StateError(
             f"the devices of {batch!r} that are left are not registered with their gateway, which would not let them"
-            f" in: run `fleetmint batch register {batch}` or playbooks/factory.yml first"
+            f" in: first run {commands.fleetmint('batch', 'register', batch)}"
         )
     if connection.execute(select(batches.c.batch).where(batches.c.batch == batch)).scalar() is None:
         raise StateError(f"there is no batch {batch!r} in this ledger: make it first")

@@ -8,13 +8,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.ledger.audit import RESTORE, Finding, of_database
 from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, batches, burns, events, units
 
-_SET_ASIDE = (
-    "set the board aside, find out with `fleetmint burn` whose it is, and return the other one"
-    " (`fleetmint device return ID`)"
-)
+
+def _set_aside() -> str:
+    back = commands.fleetmint("device", "return", "ID", "--reason", "REASON")
+    return f"set the board aside, find out by burning it whose it is, and return the other one: {back}"
 
 
 def findings(connection: Connection) -> tuple[Finding, ...]:
@@ -43,11 +44,11 @@ def _of_unit(row: Any, attempts: Sequence[Any]) -> list[Finding]:
             found.append(
                 Finding(
                     f"{row.device} is burned and was never registered, so its gateway does not let it in",
-                    f"register its batch: `fleetmint batch register {row.batch}`",
+                    f"register its batch: {commands.fleetmint('batch', 'register', row.batch)}",
                 )
             )
     if row.state in (PLANNED, CLAIMED) and done:
-        found.append(Finding(f"{row.device} is {row.state}, but {done[0].mac} was burned with it", _SET_ASIDE))
+        found.append(Finding(f"{row.device} is {row.state}, but {done[0].mac} was burned with it", _set_aside()))
     if row.state in (QUARANTINED, RETURNED) and not row.reason:
         found.append(Finding(f"{row.device} is {row.state} without a reason", RESTORE))
     if row.state == QUARANTINED and (not attempts or attempts[-1].result != QUARANTINED):
@@ -56,7 +57,9 @@ def _of_unit(row: Any, attempts: Sequence[Any]) -> list[Finding]:
         found.append(Finding(f"{row.device} is claimed and nobody knows since when", RESTORE))
     macs = {attempt.mac for attempt in done} | ({row.mac} if row.state == BURNED else set())
     if len(macs) > 1:
-        found.append(Finding(f"{row.device} was burned into {len(macs)} boards, {', '.join(sorted(macs))}", _SET_ASIDE))
+        found.append(
+            Finding(f"{row.device} was burned into {len(macs)} boards, {', '.join(sorted(macs))}", _set_aside())
+        )
     return found
 
 
@@ -72,7 +75,7 @@ def _of_boards(rows: Sequence[Any], attempts: dict[str, list[Any]]) -> list[Find
             if attempt.result == BURNED:
                 holders[attempt.mac].add(row.device)
     return [
-        Finding(f"the board {mac} is {' and '.join(sorted(sharing))} at once", _SET_ASIDE)
+        Finding(f"the board {mac} is {' and '.join(sorted(sharing))} at once", _set_aside())
         for mac, sharing in sorted(holders.items())
         if len(sharing) > 1
     ]

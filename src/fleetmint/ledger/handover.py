@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.ledger import events
 from fleetmint.ledger.columns import text_time
@@ -80,7 +81,7 @@ def read_handover(data: bytes, *, site: str, gateway: str) -> Handover:
     ):
         if len(set(what)) != len(what):
             twice = next(value for value in what if what.count(value) > 1)
-            raise RegistrationRefusedError(f"{twice} is in the document twice: run `fleetmint audit` at the bench")
+            raise RegistrationRefusedError(f"{twice} is in the document twice: run {commands.fleetmint('audit')}")
     return Handover(batch, entries, hashlib.sha256(data).hexdigest())
 
 
@@ -134,7 +135,8 @@ def _known(known: Mapping[str, Any], entry: Entry, batch: str) -> Any:
     row = known.get(entry.device)
     if row is None:
         raise RegistrationRefusedError(
-            f"{entry.device} is not registered here: register the batch first (`fleetmint batch register {batch}`)"
+            f"{entry.device} is not registered here: register the batch first with"
+            f" {commands.fleetmint('batch', 'register', batch)}"
         )
     if row.batch != batch:
         raise RegistrationRefusedError(f"{entry.device} is of the batch {row.batch!r} here, not of {batch!r}")
@@ -150,9 +152,10 @@ def _refuse_shared_boards(connection: Connection, updated: list[Entry]) -> None:
     for row in rows_with(connection, devices, devices.c.mac, list(wanted)):
         if row.device in ending | moving or row.status == REVOKED:
             continue
+        back = commands.fleetmint("device", "return", row.device, "--reason", "REASON")
         raise RegistrationRefusedError(
             f"the board {row.mac} is {row.device} here, and cannot be {wanted[row.mac]} too: hand over the batch"
-            f" {row.batch!r} first if that device was returned (`fleetmint device return {row.device}`)"
+            f" {row.batch!r} first if that device was returned ({back})"
         )
 
 

@@ -8,6 +8,7 @@ from cryptography import x509
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
 from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
@@ -29,7 +30,7 @@ def look_up(connection: Connection, device: str) -> Revocation:
     status = connection.execute(select(devices.c.status).where(devices.c.device == device)).scalar()
     if status is None:
         raise StateError(
-            f"there is no device {device!r} in this ledger: `fleetmint gateway devices` lists the ones that are"
+            f"there is no device {device!r} in this ledger: {commands.gateway('devices')} lists the ones that are"
         )
     rows = connection.execute(
         select(certificates.c.serial, certificates.c.issuer, certificates.c.status)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, names
 from fleetmint.pki.authority import load_certificate
@@ -50,7 +51,8 @@ def find_client(hierarchy: Hierarchy, directory: Path, name: str, now: datetime)
     path = directory / f"{names.operator_name(name)}.crt"
     if not path.exists():
         raise StateError(
-            f"there is no operator {name}: `fleetmint operator add {name}` makes one, `list` shows who there is"
+            f"there is no operator {name}: {commands.fleetmint('operator', 'add', name)} makes one, and"
+            f" {commands.fleetmint('operator', 'list')} shows who there is"
         )
     return _client(hierarchy, path, load_certificate(path), now)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, chain, compat, generations, names, passphrases, release, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
@@ -96,9 +96,10 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
 def refuse_half_moved(directory: Path, name: str) -> None:
     """Raise StateError when the CA called `name` is missing because a rollover was cut in the middle of a move."""
     if generations.generations(directory, name, [OUTGOING]) and not (directory / name / CERTIFICATE).exists():
+        kind = "device" if name.startswith("device-") else name
         raise StateError(
-            f"the {title(name)} is being replaced, and that was interrupted: run playbooks/ca_rollover.yml again, as"
-            " before, which finishes it"
+            f"the {title(name)} is being replaced, and that was interrupted: run again, as before,"
+            f" {commands.playbook('ca_rollover.yml', ca_rollover=kind)}, which finishes it"
         )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import choices, files
+from fleetmint import choices, commands, files
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
@@ -73,8 +73,8 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
     key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
     if certificate.exists() and revoked(hierarchy, OPERATOR, _first_certificate(certificate).serial_number):
         sentence = (
-            f"{name} is revoked and stays so: `fleetmint operator replace {name}` makes a new key and certificate, or"
-            " take the name out of the inventory"
+            f"{name} is revoked and stays so: {commands.fleetmint('operator', 'replace', name)} makes a new key and"
+            " certificate, or take the name out of the inventory"
         )
         return Plan(facts={"warnings": [sentence]})
     if key_path.exists():

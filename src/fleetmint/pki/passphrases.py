@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import SecretError
 
 ROOT = "root"
@@ -72,7 +72,9 @@ class Stored:
     def read(self, name: str) -> bytes:
         """Return the passphrase `name`; raise SecretError when there is none, or one that cannot be ours."""
         if not self.has(name):
-            raise SecretError(f"there is no passphrase {self._path(name)}: restore it, or run playbooks/ca.yml first")
+            raise SecretError(
+                f"there is no passphrase {self._path(name)}: restore it, or run {commands.playbook('ca.yml')} first"
+            )
         return _long_enough(self.decode(self._path(name)), f"the passphrase in {self._path(name)}")
 
     def make(self, name: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import ClockError, StateError
 from fleetmint.pki import compat, generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
@@ -109,11 +109,19 @@ def _refuse_older(
     if lost:
         serials = ", ".join(f"{serial:x}" for serial in sorted(lost))
         name = path.parent.name
-        again = "ca/NAME/ca.crt --whole-ca" if name == ROOT else f"SERIAL --ca {name}"
+        words = _whole_cas(path.parents[1], lost) if name == ROOT else [(f"{one:x}", "--ca", name) for one in lost]
+        again = ", ".join(str(commands.fleetmint("revoke", *each)) for each in sorted(words))
         raise StateError(
             f"{source} does not revoke {serials}, and {path} does: to go on from {source}, move {path} away, run this"
-            f" again, and then revoke each of these again (`fleetmint revoke {again}`)"
+            f" again, and then revoke each of these again: {again}"
         )
+
+
+def _whole_cas(directory: Path, serials: set[int]) -> list[tuple[str, str]]:
+    """Return the arguments that revoke these CAs, by their files where those are here."""
+    paths = {load_certificate(path).serial_number: path for path in directory.glob(f"*/{CERTIFICATE}")}
+    unknown = directory / "NAME" / CERTIFICATE
+    return list({(str(paths.get(serial, unknown)), "--whole-ca") for serial in serials})
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:

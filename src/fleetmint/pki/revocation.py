@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import compat, names
 from fleetmint.pki.authority import Authority, digest_for
@@ -152,7 +152,7 @@ def read_record(path: Path, issuer: x509.Certificate) -> x509.CertificateRevocat
         raise StateError(
             f"{path} is missing, and a new list would forget whom the CA has revoked: restore it from the backup, or"
             f" fetch the one that a gateway holds (`curl -fO http://GATEWAY/{name}.crl`) and take it over with"
-            f" `fleetmint ca restore-crl {name}.crl`"
+            f" {commands.fleetmint('ca', 'restore-crl', f'{name}.crl')}"
         )
     found = load_crl(files.read(path, "CRL"), str(path))
     if not signed_by(found, issuer):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.pki import generations, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem
@@ -46,7 +46,7 @@ def shipped(directory: Path, gateway: str, file: str) -> bytes:
         path = device_ca(gateway) if name == "device" else name
         certificates = generations.trusted(directory, path)
         if not certificates:
-            raise StateError(f"there is no {directory / path / CERTIFICATE}: run playbooks/ca.yml")
+            raise StateError(f"there is no {directory / path / CERTIFICATE}: run {commands.playbook('ca.yml')}")
         if file == _ROOTS:  # the CRL of a root that leaves is shipped until no door trusts it, and has to be checked
             leaving = generations.generations(directory, ROOT, [LEAVING])
             certificates += [load_certificate(directory / each / CERTIFICATE) for each in leaving]
@@ -60,5 +60,5 @@ def _crls(directory: Path, name: str) -> bytes:
     places = ("", INCOMING, OUTGOING, LEAVING)
     paths = [directory / each / revocation.CRL for each in generations.generations(directory, name, places)]
     if not paths:
-        raise StateError(f"there is no {directory / name / CERTIFICATE}: run playbooks/ca.yml")
+        raise StateError(f"there is no {directory / name / CERTIFICATE}: run {commands.playbook('ca.yml')}")
     return b"".join(files.read(path, "CRL") for path in paths)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import audit
 from fleetmint.ledger.audit import Finding
@@ -18,7 +19,7 @@ from fleetmint.service.bundles import read_lists
 from fleetmint.service.config import Config
 from fleetmint.service.device_ca import BESIDE
 
-_PUBLISH = "`systemctl start fleetmint-crl` signs and publishes it"
+_PUBLISH = "`sudo systemctl start fleetmint-crl` signs and publishes it"
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 
 
@@ -33,7 +34,7 @@ def findings(config: Config, connection: Connection, now: datetime) -> tuple[Fin
 def _of_list(config: Config, connection: Connection, name: str, now: datetime) -> list[Finding]:
     """The CRL of the CA `name` is its own, has not ended, and holds every certificate that the ledger revokes."""
     path = config.crl(name)
-    mend = _PUBLISH if name == "device" else "`ansible-playbook playbooks/gateway.yml --tags service,certificates`"
+    mend = _PUBLISH if name == "device" else str(commands.to_gateways())
     try:
         lists = read_lists(path, "CRL")
         issuers = load_certificates(config.trusted(name))
@@ -54,7 +55,7 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
         wanted = revoked_certificates(connection, name, signer)
         missing = [entry.serial for entry in wanted if entry.serial not in listed]
         for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
-            by_hand = f"on the controller `fleetmint revoke {serial:x} --ca factory`, then {mend}"
+            by_hand = f"{commands.fleetmint('revoke', f'{serial:x}', '--ca', 'factory')}, then {mend}"
             finding = f"{path} does not revoke {serial:x} of {device}, which the ledger does"
             found.append(Finding(finding, mend if name == "device" else by_hand))
     return found

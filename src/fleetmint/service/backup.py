@@ -22,7 +22,7 @@ from cryptography import x509
 from sqlalchemy import func, select, update
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import LedgerError, StateError
 from fleetmint.ledger import events, open_ledger, reading, writing
 from fleetmint.ledger.audit import of_database
@@ -307,7 +307,9 @@ def _copied(path: Path) -> bytes:
                 # one file, whatever the journal was: a backup is not written to
                 copy.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.Error as error:
-            raise LedgerError(f"the ledger {path} cannot be copied ({error}): run `fleetmint gateway audit`") from error
+            raise LedgerError(
+                f"the ledger {path} cannot be copied ({error}): run {commands.gateway('audit')}"
+            ) from error
         return target.read_bytes()
 
 
@@ -319,7 +321,7 @@ def _put_aside(path: Path, now: datetime) -> None:
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             raise LedgerError(
-                f"{path} is in use: stop its users first (systemctl stop fleetmint.service fleetmint-crl.timer)"
+                f"{path} is in use: stop its users first (`sudo systemctl stop fleetmint.service fleetmint-crl.timer`)"
             ) from error
     except sqlite3.DatabaseError:
         pass  # damaged, which is why it is replaced

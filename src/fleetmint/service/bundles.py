@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import PublishError, StateError
 from fleetmint.pki import chain, compat, revocation
 from fleetmint.pki.authority import load_certificates
@@ -26,12 +26,6 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     DEVICES: ("root", "device", "factory"),
     OPERATORS: ("root", "operator"),
 }
-# How a list gets signed anew: on the controller, and on this gateway.
-REMEDIES = (
-    "run `ansible-playbook playbooks/ca.yml` and then playbooks/gateway.yml on the controller, which sign it anew and"
-    " bring it here",
-    "`systemctl start fleetmint-crl` signs it anew",
-)
 _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 
 
@@ -48,6 +42,14 @@ class Bundle:
         return b"".join(revocation.crl_pem(crl) for crl in self.lists.values())
 
 
+def remedy(name: str) -> str:
+    """Return how a list gets signed anew: the device CA's on this gateway, the others on the controller."""
+    if name == "device":
+        return "`sudo systemctl start fleetmint-crl` signs it anew"
+    ca, gateway = commands.playbook("ca.yml"), commands.playbook("gateway.yml")
+    return f"run {ca} and then {gateway}, which sign it anew and bring it here"
+
+
 def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
     """Collect and check the CRLs of a door; raise PublishError or StateError naming the first that is no good."""
     lists = {}
@@ -62,7 +64,7 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
             if not any(revocation.signed_by(crl, issuer) for crl in found):
                 raise PublishError(
                     f"{path} holds no CRL of {chain.title(issuer)}, whose clients would all be refused: run"
-                    " playbooks/gateway.yml again, which brings the CAs and their CRLs together"
+                    f" {commands.playbook('gateway.yml')} again, which brings the CAs and their CRLs together"
                 )
     return Bundle(door, lists)
 
@@ -90,15 +92,15 @@ def _check(
     if revocation.usable_number(crl) is None or revocation.issuer_key_id(crl) is None:
         raise PublishError(
             f"{path} has no CRL number of at most {revocation.MAX_NUMBER_OCTETS} octets, or does not name the key of"
-            f" its CA, and cannot be told from an older one: {REMEDIES[name == 'device']}"
+            f" its CA, and cannot be told from an older one: {remedy(name)}"
         )
     if compat.next_update(crl) <= now:
-        raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: {REMEDIES[name == 'device']}")
+        raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: {remedy(name)}")
     if compat.last_update(crl) > now:
         raise PublishError(
             f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z: the"
             " clock that signed it ran ahead, or this one is behind (`fleetmint gateway clock` says what it knows); if"
-            f" this one is right, {REMEDIES[name == 'device']}"
+            f" this one is right, {remedy(name)}"
         )
 
 

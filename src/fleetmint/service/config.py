@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import NameRefusedError, StateError
 from fleetmint.pki import names
 
@@ -85,7 +85,7 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
             raise StateError(f"{path}: {key} has to be text in quotes")
     for key in ("site", "gateway"):
         if key not in values:
-            raise StateError(f"{path} has no {key!r}: run playbooks/gateway.yml, which writes this file")
+            raise StateError(f"{path} has no {key!r}: run {commands.playbook('gateway.yml')}, which writes this file")
     try:
         names.site_name(values["site"])
         names.device_id(values["gateway"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy.engine import Engine
 
+from fleetmint import commands
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import handover, imports, reading, registration, writing
 from fleetmint.ledger.imports import Kept
@@ -87,7 +88,7 @@ def _revoked(config: Config, authority: str) -> frozenset[int]:
         lists = read_lists(path, "CRL")
         for issuer in load_certificates(config.trusted(authority)):
             if not any(revocation.signed_by(crl, issuer) for crl in lists):
-                raise StateError(f"{path} holds no CRL of {title(issuer)}: run playbooks/gateway.yml")
+                raise StateError(f"{path} holds no CRL of {title(issuer)}: run {commands.playbook('gateway.yml')}")
     except StateError as error:
         raise RegistrationRefusedError(f"whether the signer is revoked cannot be told: {error}") from error
     return frozenset(entry.serial_number for crl in lists for entry in crl)

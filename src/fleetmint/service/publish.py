@@ -21,7 +21,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import FleetmintError, PublishError
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import serial_text
@@ -92,7 +92,9 @@ def _alone(directory: Path) -> Iterator[None]:
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise PublishError(f"cannot open {directory}: {error.strerror}; run playbooks/gateway.yml first") from error
+        raise PublishError(
+            f"cannot open {directory}: {error.strerror}; first run {commands.playbook('gateway.yml')}"
+        ) from error
     try:
         deadline = time.monotonic() + _TIMEOUT_SECONDS
         while True:

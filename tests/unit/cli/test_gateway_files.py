@@ -99,6 +99,16 @@ def test_a_file_is_taken_once_in_the_name_of_its_station(bring, signer, document
     assert site.findings() == ()
 
 
+def test_a_signed_file_on_stdin_is_judged_like_one_that_is_named(signer, document, site, monkeypatch):
+    monkeypatch.setenv("FLEETMINT_CONFIG", str(site.config_path))
+
+    def bring(data: bytes):
+        return CliRunner().invoke(root, ["gateway", "import", "-"], input=data)
+
+    refused(bring(document), "this is no whole signed file")
+    assert bring(signer()(document)).stdout.startswith("1 added")
+
+
 def test_an_older_file_revives_neither_a_token_nor_a_device(bring, signer, document, devices, now, site):
     sign = signer()
     first = sign(document)

@@ -9,10 +9,11 @@ rollover is (generations.py), so a run that was cut is simply run again: a move 
 that was half made is finished. A key is moved and never made again; those of retired CAs stay, encrypted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from fleetmint import commands
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.pki import generations
 from fleetmint.pki.generations import INCOMING, LEAVING, OUTGOING, ROOT
@@ -22,7 +23,7 @@ from fleetmint.pki.rollover.steps import DEVICE, INTRODUCE, LEAVE, SERVER, SWITC
 from fleetmint.plan import Plan
 
 _MOVES: Mapping[str, Mapping[str, Move]] = {DEVICE: device.MOVES, SERVER: server.MOVES, ROOT: root.MOVES}
-_LEFT: Mapping[str, Mapping[str, str]] = {DEVICE: device.LEFT, SERVER: server.LEFT, ROOT: root.LEFT}
+_LEFT: Mapping[str, Mapping[str, Callable[[], str]]] = {DEVICE: device.LEFT, SERVER: server.LEFT, ROOT: root.LEFT}
 
 
 def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan:
@@ -35,7 +36,7 @@ def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan:
         raise FleetmintError(f"a {rollover.kind} has no move {move!r}: choose one of {', '.join(moves) or 'none'}")
     roots = generations.roots(rollover.directory)
     if not roots:
-        raise StateError(f"there is no root in {rollover.directory}: run playbooks/ca.yml first")
+        raise StateError(f"there is no root in {rollover.directory}: run {commands.playbook('ca.yml')} first")
     check_clock(roots[0], now)
     steps = moves[move](rollover, now)
 
@@ -56,10 +57,11 @@ def left_to_do(directory: Path) -> list[str]:
         kind = DEVICE if generations.base(name).startswith("device-") else generations.base(name)
         sentence = _LEFT.get(kind, {}).get(generations.phase(name))
         if sentence is not None:
-            found.append(f"{title(name)}: {sentence}")
+            found.append(f"{title(name)}: {sentence()}")
     return found
 
 
 def _left_after(rollover: Rollover, move: str) -> str:
     place = {INTRODUCE: INCOMING, SWITCH: OUTGOING, LEAVE: LEAVING}.get(move, "")
-    return _LEFT[rollover.kind].get(place, "")
+    sentence = _LEFT[rollover.kind].get(place)
+    return "" if sentence is None else sentence()

@@ -1,6 +1,6 @@
 """A new device CA for each gateway, certified by the root in use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -11,9 +11,9 @@ from fleetmint.pki.generations import INCOMING, OUTGOING, ROOT
 from fleetmint.pki.hierarchy import new_common_name, sealed_key, title
 from fleetmint.pki.profiles import PROFILES
 from fleetmint.pki.rollover.steps import (
+    DEVICE,
     INTRODUCE,
     RETIRE,
-    RUN,
     SWITCH,
     Move,
     Rollover,
@@ -24,14 +24,14 @@ from fleetmint.pki.rollover.steps import (
     put_away,
     refuse_before_switch,
     refuse_while_new_root_waits,
+    run,
 )
 
 # What is left to do, by where the CA lies.
-LEFT: Mapping[str, str] = {
-    INCOMING: f"the gateways trust the new one from now on, and `{RUN}device` goes on to issue with it",
-    OUTGOING: (
-        f"the new one issues; `{RUN}device -e ca_rollover_step=retire` ends the old one when none of its certificates"
-        " is valid any more"
+LEFT: Mapping[str, Callable[[], str]] = {
+    INCOMING: lambda: f"the gateways trust the new one from now on, and {run(DEVICE)} goes on to issue with it",
+    OUTGOING: lambda: (
+        f"the new one issues; {run(DEVICE, RETIRE)} ends the old one when none of its certificates is valid any more"
     ),
 }
 

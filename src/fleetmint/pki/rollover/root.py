@@ -1,13 +1,13 @@
 """A new root, which certifies the keys of all CAs once more; with it the medium on which the root's key may lie."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import StateError
 from fleetmint.pki import generations, names, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, load_certificate, pem, self_signed
@@ -24,10 +24,10 @@ from fleetmint.pki.generations import (
 from fleetmint.pki.hierarchy import Hierarchy, new_common_name, sealed_key, title
 from fleetmint.pki.profiles import PROFILES
 from fleetmint.pki.rollover.steps import (
+    DEVICE,
     INTRODUCE,
     LEAVE,
     RETIRE,
-    RUN,
     SWITCH,
     Move,
     Rollover,
@@ -40,20 +40,20 @@ from fleetmint.pki.rollover.steps import (
     refuse_before_switch,
     refuse_ceremony,
     rename,
+    run,
     short,
 )
 
 # What is left to do, by where the CA lies.
-LEFT: Mapping[str, str] = {
-    INCOMING: (
+LEFT: Mapping[str, Callable[[], str]] = {
+    INCOMING: lambda: (
         "the gateways trust the new root beside the old one. Give it to everybody who trusts the old one, then run"
-        f" `{RUN}root -e ca_rollover_step=switch`"
+        f" {run(ROOT, SWITCH)}"
     ),
-    OUTGOING: (
-        "the gateways show certificates of the new root; `"
-        f"{RUN}root -e ca_rollover_step=retire` ends the trust in the old one"
+    OUTGOING: lambda: (
+        f"the gateways show certificates of the new root; {run(ROOT, RETIRE)} ends the trust in the old one"
     ),
-    LEAVING: f"no door trusts the old root any more, and `{RUN}root -e ca_rollover_step=retire` puts it away",
+    LEAVING: lambda: f"no door trusts the old root any more, and {run(ROOT, RETIRE)} puts it away",
 }
 
 
@@ -64,7 +64,7 @@ def _introduce_root(rollover: Rollover, now: datetime) -> list[Step]:
         return []
     for name in generations.authorities(directory):
         if generations.phase(name) == INCOMING and generations.base(name) != ROOT:
-            raise StateError(f"the {title(name)} is being replaced: finish that first with `{RUN}device`")
+            raise StateError(f"the {title(name)} is being replaced: finish that first with {run(DEVICE)}")
     _refuse_revoked(rollover)
     new = f"{INCOMING}/{ROOT}"
     there = (directory / new / CERTIFICATE).exists()
@@ -90,9 +90,7 @@ def _switch_root(rollover: Rollover, now: datetime) -> list[Step]:
     if (directory / INCOMING / ROOT).exists():
         uncertified = [name for name in certified(directory) if not _has_both(directory, name)]
         if uncertified:
-            raise StateError(
-                "the new root has not certified everything yet: run the playbook without ca_rollover_step first"
-            )
+            raise StateError(f"the new root has not certified everything yet: first run {run(ROOT)}")
     if rollover.hierarchy.root_is_elsewhere:
         _need_medium(rollover, "move the old root aside on it")
     steps: list[Step] = [
@@ -111,9 +109,7 @@ def _leave_root(rollover: Rollover, now: datetime) -> list[Step]:
     if not old.exists():
         return []
     if half_switched(rollover.directory):
-        raise StateError(
-            f"the switch to the new root was interrupted: finish it with `{RUN}root` ca_rollover_step=switch"
-        )
+        raise StateError(f"the switch to the new root was interrupted: finish it with {run(ROOT, SWITCH)}")
     return [("trust the old root no more", lambda: rename(old, rollover.directory / LEAVING / ROOT))]
 
 
@@ -209,7 +205,8 @@ def _refuse_revoked(rollover: Rollover) -> None:
         if load_certificate(directory / name / CERTIFICATE).serial_number in revoked:
             raise StateError(
                 f"the {title(name)} is revoked, and a new root would certify it as if it were not: move"
-                f" {directory / name} away, and run playbooks/ca.yml if a new one is wanted (docs/recovery.md)"
+                f" {directory / name} away, and run {commands.playbook('ca.yml')} if a new one is wanted"
+                " (docs/recovery.md)"
             )
 
 

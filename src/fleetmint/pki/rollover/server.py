@@ -1,9 +1,10 @@
 """The sealed next server CA in the place of the server CA, once devices can have heard of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, chain, compat
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
@@ -11,7 +12,6 @@ from fleetmint.pki.generations import CERTIFICATE_INCOMING, CERTIFICATE_OUTGOING
 from fleetmint.pki.profiles import BACKDATE
 from fleetmint.pki.rollover.steps import (
     RETIRE,
-    RUN,
     SERVER,
     SWITCH,
     Move,
@@ -23,16 +23,16 @@ from fleetmint.pki.rollover.steps import (
     put_away,
     refuse_before_switch,
     refuse_while_new_root_waits,
+    run,
 )
 
 # A device asks its gateway once a day whom to trust. One that was away for longer than this knows one server CA less,
 # and would be lost when two are replaced meanwhile.
 LEARN = timedelta(days=30)
 # What is left to do, by where the CA lies.
-LEFT: Mapping[str, str] = {
-    OUTGOING: (
-        f"the gateways stand under the new one; `{RUN}server -e ca_rollover_step=retire` takes the old one out of the"
-        " devices' trust"
+LEFT: Mapping[str, Callable[[], str]] = {
+    OUTGOING: lambda: (
+        f"the gateways stand under the new one; {run(SERVER, RETIRE)} takes the old one out of the devices' trust"
     ),
 }
 
@@ -61,7 +61,8 @@ def _retire_server(rollover: Rollover, now: datetime) -> list[Step]:
             if not chain.issued_by(load_certificate(path), current):
                 raise StateError(
                     f"{path} is still of the old server CA, and devices would refuse {gateway}: run"
-                    " playbooks/gateway.yml for it, or remove the file if no server shows it, then run this again"
+                    f" {commands.playbook('gateway.yml')} for it, or remove the file if no server shows it,"
+                    " then run this again"
                 )
     return put_away(rollover, [f"{OUTGOING}/{SERVER}"])
 

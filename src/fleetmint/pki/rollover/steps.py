@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
+from fleetmint.commands import Command
 from fleetmint.errors import StateError
 from fleetmint.pki import generations
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
@@ -18,7 +19,6 @@ from fleetmint.pki.hierarchy import Hierarchy, device_ca, fingerprint, title
 DEVICE, SERVER = "device", "server"
 KINDS = (DEVICE, SERVER, ROOT)
 INTRODUCE, SWITCH, LEAVE, RETIRE = "introduce", "switch", "leave", "retire"
-RUN = "ansible-playbook playbooks/ca_rollover.yml -e ca_rollover="
 
 # One thing to do: why, and how.
 Step = tuple[str, Callable[[], None]]
@@ -54,6 +54,13 @@ class Rollover:
 Move = Callable[[Rollover, datetime], list[Step]]
 
 
+def run(kind: str, step: str = "") -> Command:
+    """Return the command that goes on with a rollover of this kind, or makes one step of it."""
+    if step:
+        return commands.playbook("ca_rollover.yml", ca_rollover=kind, ca_rollover_step=step)
+    return commands.playbook("ca_rollover.yml", ca_rollover=kind)
+
+
 def certified(directory: Path) -> list[str]:
     """Return the CAs that a root certifies."""
     return [name for name in generations.authorities(directory) if generations.base(name) != ROOT]
@@ -71,7 +78,7 @@ def need(rollover: Rollover, name: str) -> None:
     path = rollover.directory / name / CERTIFICATE
     old = generations.generations(rollover.directory, name, [OUTGOING])
     if not path.exists() and not old:
-        raise StateError(f"there is no {path}, so there is nothing to replace: run playbooks/ca.yml first")
+        raise StateError(f"there is no {path}, so there is nothing to replace: run {commands.playbook('ca.yml')} first")
 
 
 def need_root(rollover: Rollover, what: str) -> None:
@@ -93,8 +100,8 @@ def refuse_before_switch(rollover: Rollover, name: str) -> None:
     """Raise StateError when the new CA called `name` waits, so that the old one is still the one in use."""
     if generations.generations(rollover.directory, name, [INCOMING]):
         raise StateError(
-            f"the new {title(name)} is not in service yet, so the old one cannot be retired: run the playbook with"
-            f" ca_rollover_step={SWITCH if name == ROOT else 'start'} first"
+            f"the new {title(name)} is not in service yet, so the old one cannot be retired: first run"
+            f" {run(ROOT, SWITCH) if name == ROOT else run(DEVICE if name.startswith(DEVICE) else name)}"
         )
 
 
@@ -102,8 +109,8 @@ def refuse_while_new_root_waits(rollover: Rollover) -> None:
     """Raise StateError when a new root waits: it has certified the CAs that there were."""
     if half_switched(rollover.directory):
         raise StateError(
-            f"a new root waits, which would not have certified a new CA: bring it into service first with `{RUN}root"
-            f" -e ca_rollover_step={SWITCH}`"
+            f"a new root waits, which would not have certified a new CA: bring it into service first with"
+            f" {run(ROOT, SWITCH)}"
         )
 
 
