@@ -25,9 +25,9 @@ def directory(tmp_path):
     (tmp_path / "play.yml").write_text(PLAY.format(roles=ROOT / "roles"))
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"localhost": {"ansible_connection": "local"}}}}))
 
-    def run(file):
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-i", "hosts.yml"]
-        command += ["-e", f"factory_batch={file}", "-e", "fleet_state_dir=/state"]
+    def run(file, variables=None, inventory="hosts.yml"):
+        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-i", inventory]
+        command += ["-e", variables or f"factory_batch={file}", "-e", "fleet_state_dir=/state"]
         environment = {
             **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1",
@@ -43,6 +43,21 @@ def test_the_role_looks_where_the_library_has_made_the_batch(directory, tmp_path
         batch = f"batch: {name}\n" if name else ""
         (tmp_path / file).write_text(batch + "prefix: lamp\ndevices: [{count: 1}]\n")
         assert f'"msg": "/state/batches/{name or Path(file).stem}"' in directory(file)
+
+
+def test_a_file_below_the_inventory_goes_before_one_here_and_one_that_yaml_took_for_a_number_is_none(
+    directory, tmp_path
+):
+    (tmp_path / "100").write_text("prefix: lamp\ndevices: [{count: 1}]\n")
+    (tmp_path / "vars.yml").write_text("factory_batch: 0144\n")
+    assert "the batch file is a number to YAML, and has to be text: put it in quotes" in directory(None, "@vars.yml")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "hosts.yml").rename(tmp_path / "site/hosts.yml")
+    assert '"msg": "/state/batches/100"' in directory("100", inventory="site")
+    assert f"cannot read batch file {tmp_path}/site/101: No such file" in directory("101", inventory="site")
+    (tmp_path / "site/100").write_text("batch: below\nprefix: lamp\ndevices: [{count: 1}]\n")
+    assert '"msg": "/state/batches/below"' in directory("100", inventory="site")
+    assert '"msg": "/state/batches/100"' in directory(tmp_path / "100", inventory="site")
 
 
 def test_a_batch_without_a_usable_name_is_refused_with_its_line(directory, tmp_path):

@@ -26,6 +26,8 @@ def test_ca_is_made_once_and_grows_with_the_gateways(module, cas, snapshot):
     assert module("ca", **cas, gateways=["gateway", "second"])[0]["reasons"] == ["make the device CA of second"]
     failed, _ = module("ca", **cas | {"site": "Other Site"}, gateways=[])
     assert "is no site name" in failed["msg"]
+    failed, _ = module("ca", **cas | {"site": 100}, gateways=[])
+    assert failed["msg"] == "the name of the site is a number to YAML, and has to be text: put it in quotes"
 
 
 def test_certificates_are_signed_for_hosts_and_operators(module, cas, snapshot, tmp_path):
@@ -103,6 +105,15 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     assert module("registered", **place)[0]["changed"]
     assert not module("registered", **place)[0]["changed"]
     assert json.loads(module("handover", **place)[0]["document"])["devices"] == []
+    for changed, reason in (
+        ({"wifi": [batch["wifi"][0] | {"psk": 123456789}]}, "psk of the network 'default' is a number to YAML"),
+        ({"wifi": [batch["wifi"][0] | {"psk": None}]}, 'psk: "" for an open network'),
+        ({"wifi": batch["wifi"] * 2}, "'default' is there twice"),
+        ({"gateways": [batch["gateways"][0] | {"host": 1.5}]}, "the name of gateway is a number to YAML"),
+    ):
+        failed, printed = module("batch", "-vvv", **batch | changed)
+        assert reason in failed["msg"]
+        assert "123456789" not in failed["msg"]
     failed, printed = module("batch", "-vvv", **batch | {"wifi": [batch["wifi"][0] | {"psk": "canary!"}]})
     assert "8 to 63 characters" in failed["msg"]
     assert "canary!" not in printed

@@ -15,7 +15,7 @@ options:
     required: true
   site:
     description: Name of the site, the O of every subject.
-    type: str
+    type: raw
     required: true
   passphrases:
     description:

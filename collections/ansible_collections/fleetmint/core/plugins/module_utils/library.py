@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # Every module that works with the CAs says in the same way which ones.
 CA_OPTIONS = {
     "directory": {"type": "path", "required": True},
-    "site": {"type": "str", "required": True},
+    # `str` would make the site 100 of the number 0144 in silence.
+    "site": {"type": "raw", "required": True},
     # The name of a place, not what lies there.
     "passphrases": {"type": "str", "required": True, "no_log": False},
     "root_directory": {"type": "path"},
@@ -40,10 +41,16 @@ def hierarchy(module: AnsibleModule):
 
     from fleetmint.pki.hierarchy import Hierarchy
     from fleetmint.pki.passphrases import open_source
+    from fleetmint.text import is_text
 
     params = module.params
     root = Path(params["root_directory"]) if params["root_directory"] else None
-    return Hierarchy(Path(params["directory"]), params["site"], open_source(params["passphrases"]), root)
+    return Hierarchy(
+        Path(params["directory"]),
+        is_text(params["site"], "the name of the site"),
+        open_source(params["passphrases"]),
+        root,
+    )
 
 
 def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:

@@ -17,7 +17,7 @@ options:
     required: true
   site:
     description: Name of the site, the O of every subject.
-    type: str
+    type: raw
     required: true
   shares_into:
     description: Directory for the shares; one in memory, such as C(/dev/shm/fleetmint), is gone after a power cut.
@@ -79,7 +79,7 @@ def main() -> None:
     """Run the module."""
     options = {
         "directory": {"type": "path", "required": True},
-        "site": {"type": "str", "required": True},
+        "site": {"type": "raw", "required": True},
         "shares_into": {"type": "path", "required": True},
         "shares": {"type": "int", "default": 5},
         "needed": {"type": "int", "default": 3},
@@ -91,10 +91,12 @@ def main() -> None:
         from pathlib import Path
 
         from fleetmint.pki.ceremony import Custody, plan_root
+        from fleetmint.text import is_text
 
         params = module.params
         custody = Custody(Path(params["shares_into"]), params["shares"], params["needed"])
-        return plan_root(Path(params["directory"]), params["site"], custody, params["people"], utc_now())
+        site = is_text(params["site"], "the name of the site")
+        return plan_root(Path(params["directory"]), site, custody, params["people"], utc_now())
 
     carry_out(module, make_plan)
 
