@@ -49,7 +49,8 @@ def plain(text: str, what: str) -> str:
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _UNSEEN:
             name = _NAMES.get(character, f"the character U+{ord(character):04X}")
-            raise TextRefusedError(f"{what} holds {name}, which nobody sees: control characters are not taken")
+            how = "put it in quotes, on one line (`|` and `>` of YAML add one)" if character == "\n" else "take it out"
+            raise TextRefusedError(f"{what} holds {name}, which nobody sees and no such text has: {how}")
     return text
 
 

@@ -45,6 +45,20 @@ PSKS = {
     '"' + "geheim" * 11 + '"': "8 to 63 characters",
     "ä" * 32: "8 to 63 characters",
 }
+MADE = """
+base: [{name: default, ssid: net, psk: "geheim{#12#}geheim"}]
+good: [{name: default, ssid: net, psk: geheim12}]
+places: {here: {wifi: [{name: guests, ssid: net, psk: "geheim{{12}}"}]}}
+more: "{{ base }}"
+refused_0: "{{ base }}"
+refused_1: "{{ good + more }}"
+refused_2: "{{ places.here.wifi }}"
+refused_3: ["{{ base[0] }}"]
+refused_4: "{{ geheim12 }}"
+refused_5: "{{ good + good }}"
+taken_0: "{{ good + [{'name': 'open', 'ssid': 'x', 'psk': ''}] }}"
+taken_1: ["{{ good[0] }}"]
+"""
 WHOLE = """
 fleet_wifi:
   - {name: default, ssid: "{{ net }}", psk: !unsafe 'geheim{#1#}{{2}}{%3%}'}
@@ -63,13 +77,13 @@ third: !unsafe 'ge{{heim'
 def ansible(tmp_path):
     """Run a program of Ansible in a directory with `vars.yml`, `play.yml`; return what it printed."""
 
-    def run(program, *arguments, code=0, text=None):
+    def run(program, *arguments, code=0, text=None, key="x"):
         environment = {
             **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
             "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
             "ANSIBLE_VAULT_PASSWORD_FILE": str(tmp_path / "vault-password"),
         }  # fmt: skip
-        (tmp_path / "vault-password").write_text("x\n")
+        (tmp_path / "vault-password").write_text(f"{key}\n")
         done = subprocess.run(
             [BIN / program, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, input=text,
             check=False,
@@ -96,29 +110,47 @@ def play(tmp_path, *tasks):
     return ("ansible-playbook", "-i", "hosts.yml", "play.yml", "-e", "@vars.yml", "-vvv", "--diff")
 
 
+def tried(ansible, tmp_path, names, **options):
+    """Return what was printed when each of the variables was read as networks, and the message to each."""
+    read = {"fleetmint.core.networks": {"variable": "{{ item }}"}, "loop": names}
+    messages = "{{ tried.results | map(attribute='msg', default='') }}"
+    told = {"ansible.builtin.copy": {"content": messages, "dest": f"{tmp_path}/told"}}
+    printed = ansible(*play(tmp_path, read | {"ignore_errors": True, "register": "tried"}, told), **options)
+    return printed, json.loads((tmp_path / "told").read_text())
+
+
 def test_what_is_no_text_or_would_be_changed_is_refused_with_file_and_line_and_not_shown(ansible, tmp_path):
     names = [f"refused_{number}" for number in range(len(PSKS))]
     (tmp_path / "vars.yml").write_text(
         "another: 0612345670\nthird: 'geheim{#3#}'\n"
         + "".join(HEAD.format(number=number, psk=psk) for number, psk in enumerate(PSKS))
     )
-    read = {
-        "fleetmint.core.networks": {"variable": "{{ item }}"},
-        "loop": names,
-        "ignore_errors": True,
-        "register": "tried",
-    }
-    told = {
-        "ansible.builtin.copy": {"content": "{{ tried.results | map(attribute='msg') }}", "dest": f"{tmp_path}/told"}
-    }
-    printed = ansible(*play(tmp_path, read, told))
-    messages = json.loads((tmp_path / "told").read_text())
+    printed, messages = tried(ansible, tmp_path, names)
     lines = (tmp_path / "vars.yml").read_text().splitlines()
     for number, reason in enumerate(PSKS.values()):
         line = lines.index(f"refused_{number}:") + 4
         assert f"{tmp_path}/vars.yml, line {line}: psk of " in messages[number], (number, messages[number])
         assert reason in messages[number], (number, messages[number])
     assert [secret for secret in SECRETS if secret in printed] == []
+
+
+def test_networks_that_expressions_make_of_others_are_read_where_they_are_written(ansible, tmp_path):
+    (tmp_path / "vars.yml").write_text(MADE)
+    names = [*(f"refused_{number}" for number in range(6)), "taken_0", "taken_1"]
+    printed, messages = tried(ansible, tmp_path, names)
+    reasons = ["line 2: psk", "line 2: psk", "line 4: psk", "line 2: psk", "line 10: refused_4 is a template", "twice"]
+    for message, reason in zip(messages, reasons, strict=False):
+        assert reason in message
+    assert messages[6:] == ["", ""]
+    assert [secret for secret in SECRETS if secret in printed] == []
+
+
+def test_what_cannot_be_decrypted_is_told_with_its_line(ansible, tmp_path):
+    sealed = ansible("ansible-vault", "encrypt_string", "--stdin-name", "psk", text="geheim12")
+    indented = "    ".join(sealed.splitlines(keepends=True))
+    (tmp_path / "vars.yml").write_text(f"closed:\n  - name: default\n    ssid: net\n    {indented}")
+    _, messages = tried(ansible, tmp_path, ["closed"], key="another")
+    assert "line 4: psk of the network 'default' cannot be decrypted: check the vault password" in messages[0]
 
 
 def test_what_is_text_reaches_the_boards_as_it_is_written(ansible, tmp_path):

@@ -139,6 +139,8 @@ def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Fields]]:
             columns = [cell.text.strip() for cell in row]
             while not columns[-1]:
                 columns.pop()
+            for name in (name for name in columns if not name.isprintable()):
+                problems.add(line, f"{name!r} is no name of a column: it holds what nobody sees")
             for name in {name for name in columns if columns.count(name) > 1 and name}:
                 problems.add(line, f"the column {name!r} is there twice")
             continue
@@ -207,6 +209,8 @@ def _fields(node: yaml.MappingNode, problems: Problems, depth: int) -> Fields:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
             problems.add(line, "the name of a field is text")
+        elif not key.value.isprintable():
+            problems.add(line, f"{key.value!r} is no name of a field: it holds what nobody sees")
         elif key.value in values:
             problems.add(line, f"{key.value} is there twice")
         elif (read := _node(value, problems, depth + 1, key.value)) is not None:

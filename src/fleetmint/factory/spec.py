@@ -325,7 +325,9 @@ class _Reader:
         if not isinstance(row, Fields) or set(row.values) != set(wanted):
             self._problems.add(row.line, f"an entry of values has exactly {', '.join(wanted)}")
             return None
-        namespace, key, kind, value = (self._text(row, name, most=None) or "" for name in wanted)
+        namespace, key, kind, value = (
+            self._text(row, name, None if name == "value" else MAX_TEXT) or "" for name in wanted
+        )
         label = f"{namespace}:{key}"
         try:
             check_name(namespace, "namespace")

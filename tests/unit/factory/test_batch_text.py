@@ -201,3 +201,13 @@ def test_no_text_ends_in_anything_but_a_batch_or_a_sentence(read, text, name):
     except BatchRefusedError as error:
         found = str(error)
     assert "spring" in found
+
+
+def test_names_of_fields_and_columns_are_seen(read):
+    for text in ('{"a\\u001b[1m": "x", "devices": [{"count": 1}]}', '{"\\ud83d": 1, "\\ud83d": 2}'):
+        with pytest.raises(BatchRefusedError, match=r"line 1: '.*\\[xu].*' is no name of a field"):
+            read(text)
+    with pytest.raises(BatchRefusedError, match=r"line 1: 'ser\\x1bial' is no name of a column"):
+        read("ser\x1bial,prefix\n1,lamp\n", "spring.csv")
+    with pytest.raises(BatchRefusedError, match="namespace holds a tab"):
+        read('prefix: lamp\nvalues: [{namespace: "a\\tb", key: k, type: u8, value: 1}]\n' + ONE)

@@ -22,9 +22,9 @@ class ActionModule(ActionBase):
         from fleetmint.errors import FleetmintError
         from fleetmint.factory.networks import read_networks
 
-        rows = self._written(task_vars.get(params["variable"]), task_vars)
-        rows = [self._written(row, task_vars) for row in rows] if isinstance(rows, list) else rows
-        problems = []
+        name, problems = params["variable"], []
+        rows = self._written(name, task_vars.get(name), task_vars, problems)
+        rows = [self._written(name, row, task_vars, problems) for row in rows] if isinstance(rows, list) else rows
         texts = [self._texts(row, task_vars, problems) for row in rows] if isinstance(rows, list) else rows
         if problems:
             raise AnsibleActionFail("\n".join(problems))
@@ -34,10 +34,18 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         return {"changed": False, "networks": list(networks)}
 
-    def _written(self, value, variables):
-        """Return a list or mapping as it is written; one that an expression makes, as it makes it."""
+    def _written(self, name, value, variables, problems):
+        """Return a list or mapping as it is written; one that an expression makes of others, as it makes it."""
         value = written.followed(value, variables)
-        return self._templar.template(value) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        for row in written.mappings_in(value, "psk", variables):
+            self._texts(row, variables, problems)
+        try:
+            return written.worked_out(value, self._templar)
+        except written.WrittenError as error:
+            problems.append(f"{written.place(value)}{name} {error}")
+            return None
 
     def _texts(self, row, variables, problems):
         """Return a network with what is written in its fields; add to `problems` what would be changed."""

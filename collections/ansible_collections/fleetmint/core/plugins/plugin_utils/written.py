@@ -7,6 +7,7 @@ By the time a module sees a passphrase, `{#…#}` has been cut out of it in sile
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import EncryptedString
@@ -21,6 +22,7 @@ _MARKS = ("{{", "{%", "{#")
 # One expression and nothing around it is meant as one; a name alone leads to another variable.
 _EXPRESSION = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}|\{%|\{#).)*)\}\}\s*", re.DOTALL)
 _NAME = re.compile(r"-?\s*([A-Za-z_]\w*)\s*-?")
+_WORD = re.compile(r"\b[A-Za-z_]\w*")
 # So many variables may lead to each other.
 _DEPTH = 10
 
@@ -49,6 +51,18 @@ def followed(value: object, variables: dict) -> object:
     return value
 
 
+def mappings_in(value: object, key: str, variables: dict, depth: int = _DEPTH) -> Iterator[dict]:
+    """Yield the mappings with this key that are written in a value, or in the variables that it works with."""
+    if _is_template(value):
+        found = [variables[name] for name in _WORD.findall(value) if name in variables]
+    else:
+        found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if isinstance(value, dict) and key in value:
+            yield value
+    for each in found if depth else ():
+        yield from mappings_in(each, key, variables, depth - 1)
+
+
 def text(value: object, variables: dict, templar) -> object:
     """Return a single value as a module would get it; raise WrittenError for a template that was hardly meant."""
     value = followed(value, variables)
@@ -57,6 +71,11 @@ def text(value: object, variables: dict, templar) -> object:
             "holds {{, {% or {#, which Ansible would take for a template and change: write !unsafe before the quoted"
             " text, or encrypt it with ansible-vault"
         )
+    return worked_out(value, templar)
+
+
+def worked_out(value: object, templar) -> object:
+    """Return what Ansible makes of an expression or an encrypted value; raise WrittenError when it cannot."""
     if not _is_template(value) and not isinstance(value, EncryptedString):
         return value
     try:
