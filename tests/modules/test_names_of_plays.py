@@ -1,4 +1,4 @@
-"""The name of a batch is the same to the role, its modules and the library, whatever YAML would make of it."""
+"""Names that plays are given are what was written, to each part of Fleetmint, whatever YAML would make of them."""
 
 import json
 import os
@@ -19,14 +19,22 @@ PLAY = """
 """
 
 
+REVOKE = """
+- hosts: localhost
+  gather_facts: false
+  vars: {fleet_site: test, fleet_ca_dir: /ca, fleet_ca_passphrases: "file:/ca"}
+  roles: [revocation]
+"""
+
+
 @pytest.fixture
 def directory(tmp_path):
     """Return where the role looks for the batch of a file, given with `-e batch=` as the role's default takes it."""
     (tmp_path / "play.yml").write_text(PLAY.format(roles=ROOT / "roles"))
     (tmp_path / "hosts.yml").write_text(json.dumps({"all": {"hosts": {"localhost": {"ansible_connection": "local"}}}}))
 
-    def run(file, variables=None, inventory="hosts.yml"):
-        command = [Path(sys.executable).with_name("ansible-playbook"), "play.yml", "-i", inventory]
+    def run(file, variables=None, inventory="hosts.yml", play="play.yml"):
+        command = [Path(sys.executable).with_name("ansible-playbook"), play, "-i", inventory]
         command += ["-e", variables or f"factory_batch={file}", "-e", "fleet_state_dir=/state"]
         environment = {
             **os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
@@ -58,6 +66,16 @@ def test_a_file_below_the_inventory_goes_before_one_here_and_one_that_yaml_took_
     (tmp_path / "site/100").write_text("batch: below\nprefix: lamp\ndevices: [{count: 1}]\n")
     assert '"msg": "/state/batches/below"' in directory("100", inventory="site")
     assert '"msg": "/state/batches/100"' in directory(tmp_path / "100", inventory="site")
+
+
+def test_no_device_is_revoked_whose_id_was_a_number_to_yaml(directory, tmp_path):
+    (tmp_path / "revoke.yml").write_text(REVOKE)
+    (tmp_path / "vars.yml").write_text("device: 0144\n")
+    printed = directory(None, "@vars.yml", play="revoke.yml")
+    assert "in a file of variables put the id in quotes" in printed
+    assert "Revoke the device in the ledger" not in printed
+    (tmp_path / "vars.yml").write_text("device: '0144'\n")
+    assert "Revoke the device in the ledger" in directory(None, "@vars.yml", play="revoke.yml")
 
 
 def test_a_batch_without_a_usable_name_is_refused_with_its_line(directory, tmp_path):
