@@ -5,6 +5,7 @@ in front, and what is copied brings characters that nobody sees. Whatever may di
 message repeats the text, which can be a passphrase.
 """
 
+import re
 import unicodedata
 from datetime import date
 
@@ -24,7 +25,7 @@ def decoded(data: bytes, what: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
         other = " and this is UTF-16" if data.startswith(_UTF16) else ""
         raise TextRefusedError(f"{what}, line {line}: it has to be text in UTF-8{other}: save it as UTF-8") from None
 

@@ -126,6 +126,13 @@ def test_both_halves_of_a_character_are_one(read):
     assert read('{"prefix": "lamp", "product": "\\ud83d\\udca1", "devices": [{"count": 1}]}').product == "\U0001f4a1"
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+def test_letters_of_another_encoding_are_found_by_their_line(read, end):
+    data = end.join((b"serial,prefix,product", b"17,lamp,Lamp", b"18,lamp,L\x8amp"))
+    with pytest.raises(BatchRefusedError, match=r"spring\.csv, line 3: it has to be text in UTF-8"):
+        read(data, "spring.csv")
+
+
 def test_utf_16_is_called_so(read):
     with pytest.raises(BatchRefusedError, match=r"line 1: .* UTF-8 and this is UTF-16"):
         read(("prefix: lamp\n" + ONE).encode("utf-16"))
