@@ -136,14 +136,15 @@ def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
     plan.apply()
     values = {
         "changed": plan.changed,
+        "site": hierarchy.site,
         "name": name,
         "serial": f"{client.certificate.serial_number:x}",
         "ship": commands.to_gateways().line,
     }
     done = "is revoked" if plan.changed else "was revoked before"
     text = (
-        f"{name} {done}. The gateways refuse it after {commands.to_gateways()}, which restarts the broker to end its"
-        " sessions. Take the name out of operators_names in the inventory too."
+        f"{name} {done} at the site {hierarchy.site}. The gateways refuse it after {commands.to_gateways()}, which"
+        " restarts the broker to end its sessions. Take the name out of operators_names in the inventory too."
     )
     say(as_json, values, text)
 

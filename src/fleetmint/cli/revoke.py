@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint import commands
 from fleetmint.choices import REASONS
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -48,9 +49,10 @@ def revoke(
         plan.apply()
     values = {
         "changed": plan.changed,
+        "site": hierarchy.site,
         "reasons": list(plan.reasons),
         "revoked": [{"name": t.title, "serial": f"{t.serial:x}", "ca": t.authority} for t in targets],
-        "ship": withdraw.SHIP,
+        "ship": commands.to_gateways().line,
     }
     if check:
         text = "; ".join(plan.reasons) or f"{target} is revoked already"

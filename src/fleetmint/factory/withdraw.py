@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.errors import FleetmintError
 from fleetmint.factory import issued
 from fleetmint.pki import generations, names, revocation
@@ -26,12 +26,16 @@ from fleetmint.plan import Plan
 
 # A serial number of ours has 40 hexadecimal digits; anything that short could as well be a device id.
 _SERIAL = re.compile(r"[0-9a-fA-F]{16,40}")
-SHIP = "ansible-playbook playbooks/gateway.yml --tags service,certificates"
-_NO_CRL = (
-    "devices look at no CRL, so revoking a server certificate keeps nobody from trusting it. If its key is stolen: give"
-    " the gateway another name in the inventory and run playbooks/gateway.yml, or bring the sealed next server CA into"
-    " service. If it is only worn out: delete the key on the gateway, and playbooks/gateway.yml makes a new one"
-)
+
+
+def _no_crl() -> str:
+    anew = commands.playbook("gateway.yml")
+    next_ca = commands.playbook("ca_rollover.yml", ca_rollover="server")
+    return (
+        "devices look at no CRL, so revoking a server certificate keeps nobody from trusting it. If its key is stolen:"
+        f" give the gateway another name in the inventory and run {anew}, or bring the sealed next server CA into"
+        f" service: {next_ca}. If it is only worn out: delete the key on the gateway, and {anew} makes a new one"
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = N
     if "@" in text:
         found = [row for row in known if row.name == names.operator_name(text)]
         if not found:
-            raise FleetmintError(f"there is no operator {text}: `fleetmint operator list` shows who is")
+            raise FleetmintError(f"there is no operator {text}: {commands.fleetmint('operator', 'list')} shows who is")
         return [_target(row) for row in found]
     by_name = [row for row in known if row.name == text]
     if by_name:
@@ -93,11 +97,12 @@ def outlook(hierarchy: Hierarchy, target: Target) -> str:
     path = hierarchy.directory / target.authority / revocation.CRL
     number = revocation.crl_number(revocation.load_crl(files.read(path, "CRL"), str(path)))
     text = (
-        f"{target.title} is revoked: CRL number {number} of the {target.authority} CA, here on the controller. The"
-        f" gateways refuse it after `{SHIP}`"
+        f"{target.title} is revoked at the site {hierarchy.site}: CRL number {number} of the {target.authority} CA,"
+        f" here on the controller. The gateways refuse it after {commands.to_gateways()}"
     )
     if target.authority == "factory":
-        text += f"; `playbooks/revoke.yml -e device={target.title}` does that and also ends it in the ledger"
+        also = commands.playbook("revoke.yml", device=target.title)
+        text += f"; {also} does that and also ends it in the ledger"
     elif target.authority in (ROOT, "operator"):
         text += ", which restarts the broker to end its live sessions"
     return text
@@ -106,11 +111,11 @@ def outlook(hierarchy: Hierarchy, target: Target) -> str:
 def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan:
     issuer = generations.base(target.authority)
     if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
-        raise FleetmintError(f"{target.title} was not revoked: {_NO_CRL}")
+        raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")
     if issuer.startswith("device-"):
         raise FleetmintError(
-            f"{target.title} was not revoked: its gateway signs that CRL. Run `ansible-playbook playbooks/revoke.yml -e"
-            f" device={target.title}`"
+            f"{target.title} was not revoked: its gateway signs that CRL. Run"
+            f" {commands.playbook('revoke.yml', device=target.title)}"
         )
     if issuer == ROOT and not whole_ca:
         raise FleetmintError(
@@ -169,7 +174,7 @@ def _by_serial(
     if authority is None:
         raise FleetmintError(
             f"nothing here has the serial number {serial:x}: say which CA issued it with --ca operator or --ca factory"
-            " (for a device of a gateway's CA run playbooks/revoke.yml -e device=ID)"
+            f" (for a device of a gateway's CA run {commands.playbook('revoke.yml', device='ID')})"
         )
     return [Target(authority, serial, f"{serial:x}")]
 
@@ -178,5 +183,5 @@ def _by_playbook(device: str, state: Path) -> str:
     where = "makes its key itself" if device in issued.devices_with_tokens(state) else "is none that was made here"
     return (
         f"{device} was not revoked: it {where}, and the CA that signs for it is on its gateway. Run"
-        f" `ansible-playbook playbooks/revoke.yml -e device={device}`"
+        f" {commands.playbook('revoke.yml', device=device)}"
     )

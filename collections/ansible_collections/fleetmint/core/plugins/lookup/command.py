@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: command
-short_description: A command for a person to type next, in backticks
+short_description: A command for a person to type next
 description:
   - Returns the command with the site of this play, and with programs and paths that work where the play was started.
 options:
@@ -13,6 +13,10 @@ options:
     description:
       - The program, C(playbook), C(fleetmint) or C(gateway) for C(fleetmint gateway) on a gateway; then its words.
     required: true
+  line:
+    description: Whether it stands on a line of its own; otherwise in backticks, with where it is to be typed.
+    type: bool
+    default: false
   variables:
     description: Extra variables of a playbook.
     type: dict
@@ -51,4 +55,5 @@ class LookupModule(LookupBase):
         if kind not in makers:
             raise AnsibleError(f"there is no program {kind}: choose {', '.join(makers)}")
         commands.act_on_play()
-        return [str(makers[kind](*words, **self.get_option("variables")))]
+        made = makers[kind](*words, **self.get_option("variables"))
+        return [made.line if self.get_option("line") else str(made)]
