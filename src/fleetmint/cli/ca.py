@@ -18,6 +18,9 @@ with for_work():
     from fleetmint.pki.restore import plan_restored
     from fleetmint.pki.rollover import left_to_do
 
+# From when on the commands are shown that renew something.
+SOON_DAYS = 90
+
 
 @click.group()
 def ca() -> None:
@@ -49,6 +52,11 @@ def show(state: Path, as_json: bool) -> None:
             for row in horizon
         ],
     )
+    soon = [line for row in horizon if row["days_left"] <= SOON_DAYS for line in row["renew_with"]]
+    if soon:
+        click.echo(f"\nWhat ends within {SOON_DAYS} days is renewed by:")
+        for line in dict.fromkeys(soon):
+            click.echo(f"  {line}")
 
 
 @ca.command(

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 
 from fleetmint import commands, files
+from fleetmint.commands import Command
 from fleetmint.errors import StateError
 from fleetmint.factory.batch import REGISTRATION
 from fleetmint.pki import compat, generations, names, revocation
@@ -79,6 +80,13 @@ def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
             raise StateError(
                 f"{path} is damaged: {commands.playbook('factory.yml', batch='FILE')} writes it again"
             ) from error
+
+
+class Renewal(NamedTuple):
+    """What renews something, in words, and the commands for it, where there are any."""
+
+    text: str
+    commands: tuple[Command, ...] = ()
 
 
 def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
@@ -147,34 +155,39 @@ def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]
     }
 
 
-def _ending(kind: str, name: str, ends: str, days: int, renewed_by: str) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewed_by}
+def _ending(kind: str, name: str, ends: str, days: int, renewal: Renewal) -> dict[str, Any]:
+    with_ = [command.line for command in renewal.commands]
+    row = {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewal.text}
+    return {**row, "renew_with": with_}
 
 
-def _renews_ca(ca: dict[str, Any]) -> str:
+def _renews_ca(ca: dict[str, Any]) -> Renewal:
     name = generations.base(ca["name"])
     if ca["phase"]:
-        return "nothing: another one takes its place"
+        return Renewal("nothing: another one takes its place")
     if name == "server-next":
-        return "nothing yet: it waits sealed until the server CA is replaced"
+        return Renewal("nothing yet: it waits sealed until the server CA is replaced")
     kind = DEVICE if name.startswith("device-") else name
     if kind not in KINDS:
-        return "nothing yet: the operator CA and the factory CA have no rollover"
+        return Renewal("nothing yet: the operator CA and the factory CA have no rollover")
     early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
-    return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind)}, from {early} years before, by hand"
+    text = f"playbooks/ca_rollover.yml, from {early} years before; nothing does it by itself"
+    return Renewal(text, (commands.playbook("ca_rollover.yml", ca_rollover=kind),))
 
 
-def _renews_crl(ca: dict[str, Any]) -> str:
+def _renews_crl(ca: dict[str, Any]) -> Renewal:
+    make = commands.playbook("ca.yml")
     if ca["name"] == ROOT:
-        return f"{commands.playbook('ca.yml')}, with the root's key at hand"
-    return f"{commands.playbook('ca.yml')} after a quarter of its life, then {commands.to_gateways()}"
+        return Renewal("playbooks/ca.yml, with the root's key at hand", (make,))
+    text = "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
+    return Renewal(text, (make, commands.to_gateways()))
 
 
-def _renews(issued: Issued) -> str:
+def _renews(issued: Issued) -> Renewal:
     if issued.kind == SERVER:
-        return f"{commands.playbook('gateway.yml')}, from {PROFILES['server'].renew_before.days} days before"
+        text = f"playbooks/gateway.yml, from {PROFILES['server'].renew_before.days} days before"
+        return Renewal(text, (commands.playbook("gateway.yml"),))
     if issued.kind == OPERATOR:
-        early = PROFILES["operator"].renew_before.days
-        add = commands.fleetmint("operator", "add", issued.name)
-        return f"{commands.playbook('ca.yml')} or {add}, from {early} days before"
-    return "nothing yet: devices do not renew their certificates"
+        text = f"playbooks/ca.yml or operator add, from {PROFILES['operator'].renew_before.days} days before"
+        return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))
+    return Renewal("nothing yet: devices do not renew their certificates")

@@ -45,9 +45,20 @@ def test_the_horizon_holds_everything_that_ends_and_what_renews_it(fleetmint, st
     }  # fmt: skip
     by_name = {(row["kind"], row["name"]): row for row in rows}
     assert "playbooks/gateway.yml" in by_name["server", "gateway (nginx)"]["renewed_by"]
-    assert "operator add alice@test" in by_name["operator", "alice@test"]["renewed_by"]
+    assert "fleetmint operator add alice@test" in by_name["operator", "alice@test"]["renew_with"]
     text = fleetmint("ca", "show").stdout
+    assert "is renewed by" not in text
     assert all(row["name"] in text for row in rows)
+
+
+def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, monkeypatch):
+    monkeypatch.setattr("fleetmint.cli.ca.SOON_DAYS", 400)
+    text = fleetmint("ca", "show").stdout
+    _, _, below = text.partition("What ends within 400 days is renewed by:\n")
+    lines = below.splitlines()
+    assert "  fleetmint operator add alice@test" in lines
+    assert "  ansible-playbook playbooks/ca.yml" in lines
+    assert len(lines) == len(set(lines))
 
 
 def test_what_is_revoked_is_left_out_of_the_horizon(fleetmint):

@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
         from cryptography.hazmat.primitives import hashes
 
         from fleetmint import commands
-        from fleetmint.errors import FleetmintError
+        from fleetmint.errors import FleetmintError, StateError
         from fleetmint.pki import authority, generations, hierarchy, keys, passphrases
 
         cas = hierarchy.Hierarchy(
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
                 spki = keys.spki_sha256(certificate.public_key()).hex()
                 wanted[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
             if name not in wanted:
-                raise AnsibleActionFail(
+                raise StateError(
                     f"there is no {cas.directory / name / authority.CERTIFICATE}: run {commands.playbook('ca.yml')}"
                 )
             reasons = []
@@ -62,7 +62,8 @@ class ActionModule(ActionBase):
                     self._remote(command, authority.pem(ca.certificate) + keys.plain_pem(ca.key))
             reasons += self._retire(name, wanted, held, params)
         except FleetmintError as error:
-            raise AnsibleActionFail(str(error)) from error
+            # With a line feed Ansible does not fold it, so that a command in it can be pasted.
+            return {"failed": True, "msg": f"{error}\n"}
         return {"changed": bool(reasons), "reasons": reasons}
 
     def _held(self, command: list[str]) -> dict:

@@ -67,7 +67,11 @@ class CallbackModule(CallbackBase):
         limit = context.CLIARGS.get("subset")
         self._display.error(
             f"Nothing was done by the play {self._play.get_name()!r}: it is for {','.join(self._play.hosts)}, and "
-            + (f"--limit {limit} leaves none of them: name them in it, too" if limit else f"{', '.join(self._sources)} has no such host"),
+            + (
+                f"--limit {limit} leaves none of them: name them in it, too"
+                if limit
+                else f"{', '.join(self._sources)} has no such host"
+            ),
             wrap_text=False,
         )
         sys.exit(1)

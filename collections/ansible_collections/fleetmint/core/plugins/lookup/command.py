@@ -17,7 +17,7 @@ options:
     description: Whether it stands on a line of its own; otherwise in backticks, with where it is to be typed.
     type: bool
     default: false
-  variables:
+  extra_vars:
     description: Extra variables of a playbook.
     type: dict
     default: {}
@@ -27,7 +27,7 @@ author: The Fleetmint authors
 EXAMPLES = r"""
 - name: Say what comes next
   ansible.builtin.debug:
-    msg: "Run {{ lookup('fleetmint.core.command', 'playbook', 'revoke.yml', variables={'device': 'lamp-000001'}) }}"
+    msg: "Run {{ lookup('fleetmint.core.command', 'playbook', 'revoke.yml', extra_vars={'device': 'lamp-000001'}) }}"
 """
 
 RETURN = r"""
@@ -55,5 +55,5 @@ class LookupModule(LookupBase):
         if kind not in makers:
             raise AnsibleError(f"there is no program {kind}: choose {', '.join(makers)}")
         commands.act_on_play()
-        made = makers[kind](*words, **self.get_option("variables"))
+        made = makers[kind](*words, **self.get_option("extra_vars"))
         return [made.line if self.get_option("line") else str(made)]

@@ -70,7 +70,8 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
         if plan.changed and not module.check_mode:
             plan.apply()
     except FleetmintError as error:
-        module.fail_json(msg=str(error))
+        # With a line feed Ansible does not fold it, so that a command in it can be pasted.
+        module.fail_json(msg=f"{error}\n")
     facts = dict(plan.facts)
     module.exit_json(
         # Some plans know only after they were applied whether anything was left to change.
