@@ -121,8 +121,8 @@ def read_yaml(path: Path, problems: Problems) -> Fields:
     return _fields(node, problems, 0)
 
 
-def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Fields]]:
-    """Return columns and rows of a CSV file whose first row names the columns; comma, semicolon or tab between them.
+def read_csv(path: Path, problems: Problems) -> tuple[int, list[str], list[Fields]]:
+    """Return the columns of a CSV file, the line that names them, and the rows; comma, semicolon or tab between cells.
 
     Text without quotes comes with the blanks around it, which only the reader of a column can judge. Cells and columns
     without a name, as programs leave them behind, count for nothing while they are empty.
@@ -130,13 +130,14 @@ def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Fields]]:
     text = _text(path)
     told = _SEP_LINE.match(text)
     separator = told[1] if told else _separator(text)
+    head = 1
     columns: list[str] = []
     rows: list[Fields] = []
     for line, row in _rows(text, separator, told.end() if told else 0, problems):
         if not any(cell.said for cell in row):
             continue
         if not columns:
-            columns = [cell.text.strip() for cell in row]
+            head, columns = line, [cell.text.strip() for cell in row]
             while not columns[-1]:
                 columns.pop()
             for name in (name for name in columns if not name.isprintable()):
@@ -151,7 +152,7 @@ def read_csv(path: Path, problems: Problems) -> tuple[list[str], list[Fields]]:
         for cell in (cell for name, cell in said if not name):
             problems.add(cell.line, "there is something in a column that has no name: give it one, or empty the cell")
         rows.append(Fields(line, dict(said)))
-    return [name for name in columns if name], rows
+    return head, [name for name in columns if name], rows
 
 
 def _rows(text: str, separator: str, position: int, problems: Problems) -> Iterator[tuple[int, list[Text]]]:

@@ -160,14 +160,14 @@ def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Field
     return document, entries
 
 
-def _from_csv(columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
+def _from_csv(line: int, columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
     values = {name: match.groups() for name in columns if (match := _VALUE.fullmatch(name))}
     allowed = {*_HEAD, *_ROW} - {"values", "batch"}
     for name in columns:
         if name not in allowed and name not in values:
-            problems.add(1, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
+            problems.add(line, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
     if not {"count", "serial", "id"} & set(columns):
-        problems.add(1, "the column that says which devices is missing: serial, id or count")
+        problems.add(line, "the column that says which devices is missing: serial, id or count")
     problems.end()
     head: dict[str, Text | Fields | list[Text | Fields]] = {}
     entries = []
@@ -190,7 +190,7 @@ def _from_csv(columns: list[str], rows: list[Fields], problems: Problems) -> tup
             elif (before := head.setdefault(name, bare)) and isinstance(before, Text) and before.text != bare.text:
                 problems.add(row.line, f"{name} is {bare.text!r} here and {before.text!r} in line {before.line}")
         entries.append(Fields(row.line, {**own, "values": extra} if extra else own))
-    return Fields(1, head), entries
+    return Fields(line, head), entries
 
 
 def _known(found: Fields, allowed: Collection[str], what: str, problems: Problems) -> None:
