@@ -18,6 +18,7 @@ with for_work():
     from fleetmint.factory.inspect import inspect_flash
     from fleetmint.pki.inspect import Finding
     from fleetmint.pki.inspect import inspect as inspect_pki
+    from fleetmint.pki.pkcs12 import first_line
 
 
 _MANY_ROWS = 20
@@ -48,7 +49,7 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) 
 
     def ask() -> bytes:
         if password_file is not None:
-            return files.read(password_file, "password").partition(b"\n")[0].strip()
+            return first_line(files.read(password_file, "password")).strip()
         answer: str = click.prompt("Password of the PKCS #12 file", hide_input=True, err=True)
         return answer.encode()
 

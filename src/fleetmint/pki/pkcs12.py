@@ -10,6 +10,8 @@ Two ways to encrypt, since a file that a system does not know is refused as "wro
 """
 
 import base64
+import codecs
+import re
 import secrets
 
 from cryptography import x509
@@ -35,11 +37,20 @@ def random_password() -> str:
 
 
 def checked_password(text: bytes, where: str) -> bytes:
-    """Return the password in the first line of `text`; raise SecretError when it is too short or not text."""
-    password = text.splitlines()[0].strip() if text.strip() else b""
-    if len(password) < MIN_PASSWORD or not password.isascii():
-        raise SecretError(f"the password in {where} has to be one line of at least {MIN_PASSWORD} ASCII characters")
+    """Return the password in the first line of `text`; raise SecretError when it is too short or cannot be typed."""
+    password = first_line(text)
+    # nobody would type the blanks around it, nor could type what is no letter of a keyboard
+    if len(password) < MIN_PASSWORD or not re.fullmatch(rb"[!-~]([ -~]*[!-~])?", password):
+        raise SecretError(
+            f"the password in {where} has to be one line of at least {MIN_PASSWORD} ASCII characters, without control"
+            " characters in it and blanks around it"
+        )
     return password
+
+
+def first_line(text: bytes) -> bytes:
+    """Return the first line of `text`, which an editor may have begun with a byte order mark."""
+    return next(iter(text.removeprefix(codecs.BOM_UTF8).splitlines()), b"")
 
 
 def make_pkcs12(

@@ -61,7 +61,20 @@ def test_a_random_password_has_120_bits_and_can_be_typed():
     assert all(re.fullmatch(r"([a-z2-7]{4}-){5}[a-z2-7]{4}", password) for password in passwords)
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"short", "äöü-äöü-äöü-äöü".encode()])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\n",
+        b"\ncorrect-horse-battery",
+        b"short",
+        "äöü-äöü-äöü-äöü".encode(),
+        b"short-horse\tbattery",
+        b"short-battery\x0c",
+        b"short-horse-battery ",
+        b" short-horse-battery",
+    ],
+)
 def test_a_password_that_is_none_is_refused_and_not_shown(text):
     with pytest.raises(SecretError, match="at least 12") as error:
         pkcs12.checked_password(text, "the file")
@@ -69,7 +82,10 @@ def test_a_password_that_is_none_is_refused_and_not_shown(text):
 
 
 def test_the_first_line_is_the_password():
-    assert pkcs12.checked_password(b"correct-horse-battery\nmore\n", "x") == PASSWORD
+    for mark in (b"", b"\xef\xbb\xbf"):
+        for end in (b"\nmore\n", b"\r\n", b""):
+            assert pkcs12.checked_password(mark + b"correct-horse-battery" + end, "x") == PASSWORD
+    assert pkcs12.checked_password(b"correct horse battery", "x") == b"correct horse battery"
 
 
 def test_it_is_told_from_other_der(made, hierarchy):
