@@ -1,5 +1,7 @@
 """The broker's configuration, listener by listener."""
 
+import re
+
 import pytest
 
 CONF = "etc/mosquitto/mosquitto.conf.j2"
@@ -24,11 +26,11 @@ def found(mosquitto):
     return listeners(mosquitto.render(CONF))
 
 
-def test_there_are_three_listeners_with_rules_of_their_own(found):
-    assert list(found) == ["", "8883", "8884", "0 /run/mosquitto/kick.sock"]
+def test_each_listener_has_rules_of_its_own(found):
+    assert list(found) == ["", "8883", "8884", "0 /run/mosquitto/kick.sock", "0 /run/mosquitto/watch.sock"]
     assert found[""]["per_listener_settings"] == "true"
     rules = {name: settings["acl_file"].rpartition("/")[2] for name, settings in found.items() if name}
-    assert list(rules.values()) == ["devices.acl", "operators.acl", "kick.acl"]
+    assert list(rules.values()) == ["devices.acl", "operators.acl", "kick.acl", "watch.acl"]
 
 
 @pytest.mark.parametrize(("port", "door"), [("8883", "devices"), ("8884", "operators")])
@@ -76,6 +78,7 @@ def test_the_trial_touches_neither_ports_nor_database_of_the_running_broker(mosq
     )
     assert done.returncode == 0, done.stderr
     caught = listeners((tmp_path / "caught").read_text())
+    assert len(caught) == 5
     assert all(name.startswith("0 /") and not name.startswith("0 /run") for name in caught if name)
     assert caught[""]["persistence"] == "false"
 
@@ -90,3 +93,58 @@ def test_ciphers_and_key_fit_the_certificate(mosquitto, profile, kind, key):
     assert all(cipher.startswith(f"ECDHE-{kind}-") for cipher in ciphers)
     for port in ("8883", "8884"):
         assert found[port]["keyfile"] == f"/etc/mosquitto/fleetmint/private/{key}.key"
+
+
+# --- what clients may take ---
+
+DROP_IN = "etc/systemd/system/mosquitto.service.d/fleetmint.conf.j2"
+WATCH = "etc/systemd/system/fleetmint-broker-watch.service.j2"
+
+
+def test_memory_is_bounded_for_each_client_and_for_all(found):
+    general = {key: int(value) for key, value in found[""].items() if value.isdigit()}
+    assert 0 < general["max_queued_bytes"] <= general["max_inflight_bytes"] < general["memory_limit"]
+    assert general["max_packet_size"] <= general["max_queued_bytes"]
+    # one burst of an operator's subscription to a fleet is not cut short at the hundredth device
+    assert general["max_queued_messages"] >= 1000
+
+
+@pytest.mark.parametrize("devices", [10, 2000, 20_000])
+def test_devices_cannot_use_up_the_descriptors_of_operators(mosquitto, devices):
+    found = listeners(mosquitto.render(CONF, mosquitto_max_devices=devices))
+    connections = sum(int(settings["max_connections"]) for settings in found.values() if "max_connections" in settings)
+    (limit,) = re.findall(
+        r"^LimitNOFILE=(\d+)$", mosquitto.render(DROP_IN, mosquitto_max_devices=devices), re.MULTILINE
+    )
+    assert int(limit) >= connections + 200
+
+
+def test_those_who_have_not_shown_who_they_are_do_not_fill_a_listener(found):
+    assert (found["8883"]["max_connections"], found["8884"]["max_connections"]) == ("3000", "250")
+
+
+def test_the_watch_hears_devices_removes_what_they_left_and_may_do_nothing_else(mosquitto):
+    text = mosquitto.render("etc/mosquitto/fleetmint/watch.acl.j2")
+    rules = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert rules == ["topic readwrite devices/+/out/#", "topic read $SYS/broker/#"]
+
+
+def test_the_watch_is_started_with_options_that_it_knows(mosquitto):
+    from click.testing import CliRunner
+
+    from fleetmint.cli.gateway_watch import watch_broker
+
+    text = mosquitto.render(WATCH).replace("\\\n", " ")
+    (command,) = re.findall(r"^ExecStart=/opt/fleetmint/bin/fleetmint gateway watch-broker (.*)$", text, re.MULTILINE)
+    context = watch_broker.make_context("watch-broker", command.split())
+    assert context.params["retained"] == 32
+    assert context.params["devices_port"] == 8883
+    assert CliRunner().invoke(watch_broker, ["--help"]).exit_code == 0
+
+
+def test_the_watch_needs_no_capability_and_the_namespace_of_the_broker(mosquitto):
+    watch, broker = mosquitto.render(WATCH), mosquitto.render(DROP_IN)
+    assert "User=mosquitto" in watch
+    assert "CapabilityBoundingSet=\n" in watch
+    assert "PrivateUsers=" not in watch
+    assert "PrivateUsers=" not in broker

@@ -92,6 +92,8 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "nginx": str(root / "nginx"),
         "mosquitto": str(root / "mosquitto"),
         "kick_socket": str(root / "kick.sock"),
+        "watch_socket": str(root / "watch.sock"),
+        "broker_alarms": str(root / "alarms.json"),
         "published": str(root / "published.json"),
         "public": str(root / "public"),
         "program_systemctl": str(root / "systemctl"),

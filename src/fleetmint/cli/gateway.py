@@ -16,6 +16,7 @@ from fleetmint import commands, files
 from fleetmint.choices import KEY_KINDS, P256, REASONS
 from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
+from fleetmint.cli.gateway_watch import watch_broker
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import table
 from fleetmint.errors import PublishError
@@ -63,6 +64,7 @@ def gateway(ctx: click.Context, path: Path | None) -> None:
 
 gateway.add_command(backup)
 gateway.add_command(restore)
+gateway.add_command(watch_broker)
 
 
 @gateway.command("ca-status")

@@ -15,6 +15,7 @@ from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.pki import compat, revocation
 from fleetmint.pki.authority import KEY, load_certificates
 from fleetmint.pki.chain import title
+from fleetmint.service.broker import alarms
 from fleetmint.service.bundles import read_lists
 from fleetmint.service.config import Config
 from fleetmint.service.device_ca import BESIDE
@@ -28,7 +29,21 @@ def findings(config: Config, connection: Connection, now: datetime) -> tuple[Fin
     found = list(audit.findings(connection))
     for name in ("device", "factory"):
         found += _of_list(config, connection, name, now)
-    return (*found, *_of_keys(config))
+    return (*found, *_of_keys(config), *_of_broker(config, now))
+
+
+def _of_broker(config: Config, now: datetime) -> list[Finding]:
+    """No device has taken more of the broker than is its own, these last days."""
+    return [
+        Finding(
+            f"{alarm.who} in the broker: {alarm.what} ({alarm.count} times since {alarm.first}, last {alarm.last})",
+            "`journalctl -u fleetmint-broker-watch` has the whole story; if the device is not to be trusted,"
+            f" `fleetmint revoke {alarm.who}` on the controller"
+            if alarm.kind in ("retained", "session")
+            else "make room: see mosquitto_memory_limit and mosquitto_retained_total in roles/mosquitto/defaults",
+        )
+        for alarm in alarms.recent(config.broker_alarms, now)
+    ]
 
 
 def _of_list(config: Config, connection: Connection, name: str, now: datetime) -> list[Finding]:

@@ -32,17 +32,17 @@ class FailureLimiter:
 
     def wait(self, source: str, device: str) -> int:
         """Return how many seconds this source has to wait after a failure for this device; 0 when there were few."""
-        network = _network(source)
+        household = network(source)
         with self._lock:
-            waits = (self._wait((network, device), PER_DEVICE), self._wait((network, ""), PER_SOURCE))
+            waits = (self._wait((household, device), PER_DEVICE), self._wait((household, ""), PER_SOURCE))
         return max(waits)
 
     def failed(self, source: str, device: str) -> None:
         """Count a failure."""
-        network = _network(source)
+        household = network(source)
         with self._lock:
-            self._add((network, device), PER_DEVICE)
-            self._add((network, ""), PER_SOURCE)
+            self._add((household, device), PER_DEVICE)
+            self._add((household, ""), PER_SOURCE)
 
     def _wait(self, key: tuple[str, str], limit: int) -> int:
         times = self._failures.get(key, [])
@@ -60,7 +60,7 @@ class FailureLimiter:
             self._failures.popitem(last=False)
 
 
-def _network(source: str) -> str:
+def network(source: str) -> str:
     """One household, not one address: in IPv6 everybody has 2^64 of them."""
     try:
         address = ipaddress.ip_address(source)

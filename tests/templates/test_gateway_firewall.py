@@ -1,0 +1,70 @@
+"""How many connections the firewall leaves to a source."""
+
+import re
+
+import pytest
+
+from tests.templates.conftest import Role
+
+LIMITS = "etc/fleetmint/firewall/limits.nft.j2"
+UNIT = "etc/systemd/system/fleetmint-firewall.service.j2"
+
+
+@pytest.fixture
+def role() -> Role:
+    return Role("gateway_firewall")
+
+
+@pytest.fixture
+def text(role) -> str:
+    return role.render(LIMITS, fleet_mqtt_port=8883, fleet_operators_mqtt_port=8884, fleet_operators_https_port=8443)
+
+
+def chain(text: str, name: str) -> str:
+    return re.search(rf"chain {name} {{(.*?)^    }}", text, re.DOTALL | re.MULTILINE)[1]
+
+
+def test_only_a_table_of_its_own_is_replaced(text):
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert lines[:3] == [
+        "table inet fleetmint_limits",
+        "delete table inet fleetmint_limits",
+        "table inet fleetmint_limits {",
+    ]
+    assert "flush" not in text
+    assert re.findall(r"policy (\w+);", text) == ["accept"]
+
+
+def test_each_port_of_the_gateway_has_its_chain(text):
+    found = dict(re.findall(r"(\d+) : jump (\w+)", chain(text, "input")))
+    assert found == {"443": "https", "80": "https", "8443": "operators_https", "8883": "mqtt", "8884": "operators_mqtt"}
+    for name in found.values():
+        assert "jump rate" in chain(text, name)
+
+
+def test_a_source_is_an_ipv4_address_or_an_ipv6_network(text):
+    for name in ("https", "operators_https", "mqtt", "operators_mqtt", "rate"):
+        assert "{ ip saddr . tcp dport " in chain(text, name)
+        assert "{ ip6 saddr & ffff:ffff:ffff:ffff:: . tcp dport " in chain(text, name)
+
+
+@pytest.mark.parametrize("name", ["https", "operators_https", "mqtt", "operators_mqtt"])
+def test_no_source_can_have_all(text, name):
+    v4, v6, total = map(int, re.findall(r"ct count over (\d+)", chain(text, name)))
+    assert v4 == v6 < total
+
+
+def test_the_watch_ends_handshakes_of_a_source_before_the_firewall_shuts_it_out(text, mosquitto):
+    # three quarters of all: see cli/gateway_watch.py
+    for name, kind in (("mqtt", "devices"), ("operators_mqtt", "operators")):
+        at_it = mosquitto.defaults[f"mosquitto_max_{kind}_handshakes"]
+        per_source, _, total = map(int, re.findall(r"ct count over (\d+)", chain(text, name)))
+        assert at_it * 3 // 4 < per_source
+        assert total <= at_it + mosquitto.defaults[f"mosquitto_max_{kind}"]
+
+
+def test_the_limits_come_back_after_the_firewall_of_the_machine_has_begun_anew(role):
+    unit = role.render(UNIT)
+    for line in ("After=nftables.service", "PartOf=nftables.service", "ReloadPropagatedFrom=nftables.service"):
+        assert line in unit.splitlines()
+    assert "ExecStop=/usr/sbin/nft delete table inet fleetmint_limits" in unit
