@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetmint.cli.wifi import open_wifi_source
@@ -28,6 +28,7 @@ def give(request, tmp_path_factory):
     return run
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(passphrase=SEEN)
 def test_everything_behind_the_one_blank_is_the_passphrase(give, passphrase):
     for end in ("", "\n", "\r\n"):

@@ -7,7 +7,7 @@ import string
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetmint.factory.spec import BatchRefusedError, batch_name, read_batch
@@ -39,6 +39,7 @@ def with_value(written):
     return f"prefix: lamp\nvalues:\n  - {{namespace: app, key: k, type: string, value: {written}}}\n{ONE}"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(text=SEEN)
 def test_what_is_written_in_quotes_in_yaml_json_or_csv_is_what_the_nvs_holds(read, text):
     expected = Value("string", text.encode())
@@ -200,6 +201,7 @@ def test_csv_of_another_name_is_called_what_it_is(read, name, text):
         read(text, name)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     text=st.text(st.sampled_from(string.printable + "äЖ\u2028\ud83d")),
     name=st.sampled_from(["spring.yml", "spring.csv"]),

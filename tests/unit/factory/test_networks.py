@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleetmint.factory.networks import Wifi, WifiRefusedError, checked_wifi, read_networks
@@ -19,6 +19,7 @@ def test_a_passphrase_is_taken_to_the_last_character(psk):
     assert read_networks([GOOD | {"psk": psk}]) == {"default": Wifi("workshop", psk)}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(psk=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="\ufffd"), min_size=1))
 def test_visible_text_of_8_to_63_bytes_is_a_passphrase_and_no_other(psk):
     if 8 <= len(psk.encode()) <= 63:
@@ -28,6 +29,7 @@ def test_visible_text_of_8_to_63_bytes_is_a_passphrase_and_no_other(psk):
             checked_wifi("default", Wifi("net", psk))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(character=st.characters(categories=["Cc", "Cs", "Zl", "Zp"]), field=st.sampled_from(["name", "ssid", "psk"]))
 def test_what_nobody_sees_is_in_no_field(character, field):
     for text in (f"correct{character}horse", f"correct horse{character}", f"{character}correct horse"):
