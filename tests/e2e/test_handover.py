@@ -36,7 +36,7 @@ def test_nobody_but_the_station_tells_the_gateway(site):
 
 def test_the_printed_line_brings_a_signed_file_in_from_a_home_directory_and_from_the_station_only(site, tmp_path):
     for name, words in (
-        ("bench@demo", b"0 revoked, 3 unchanged, 0 updated"),
+        ("bench@demo", b"0 updated, 0 revoked, 3 unchanged"),
         ("alice@demo", b"alice@demo is no station of this gateway"),
     ):
         file = tmp_path / name

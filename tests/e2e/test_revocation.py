@@ -42,6 +42,7 @@ def test_an_unknown_device_is_told_in_one_sentence(site):
     done = site.playbook("revoke.yml", "--extra-vars", "device=lamp-999999")
     assert done.returncode != 0
     assert "lamp-999999" in done.stdout
+    assert "Nothing was revoked at the site demo" in done.stdout
 
 
 def test_the_console_of_a_revoked_device_gives_a_reason_and_it_does_not_hammer_the_gateway(site):

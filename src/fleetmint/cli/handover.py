@@ -43,7 +43,7 @@ _check = click.option("--check", is_flag=True, help="Ask the gateway what would 
     epilog=examples(
         "fleetmint batch register spring",
         "fleetmint batch register spring --to spring.registration",
-        "fleetmint gateway import spring.registration                  on the gateway",
+        commands.gateway("import", "-", stdin="spring.registration").line,
     )
 )
 @click.argument("batch")
@@ -76,7 +76,7 @@ def register(
     epilog=examples(
         "fleetmint batch handover spring",
         "fleetmint batch handover spring --to spring.handover",
-        "fleetmint gateway import spring.handover                      on the gateway",
+        commands.gateway("import", "-", stdin="spring.handover").line,
     )
 )
 @click.argument("batch")

@@ -109,7 +109,7 @@ def printed(share: Share, site: str, fingerprint: str) -> str:
         f"  share   number {share.number} of {share.count}; any {share.needed} of them open the root\n\n"
         f"  code    {lines[0]}\n          {lines[1]}\n          {lines[2]}\n\n"
         "Keep it where no other share of this root is kept. The code has a checksum: a slip of the pen is noticed.\n"
-        "Try the shares once a year: fleetmint ceremony check\n"
+        "Try the shares once a year: fleetmint ceremony check --directory DIRECTORY\n"
     )
 
 
