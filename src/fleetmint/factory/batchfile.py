@@ -156,13 +156,13 @@ def read_csv(path: Path, problems: Problems) -> tuple[int, list[str], list[Field
 
 
 def _rows(text: str, separator: str, position: int, problems: Problems) -> Iterator[tuple[int, list[Text]]]:
-    """Yield the line and the cells of each row (RFC 4180); lines end with CR, LF or both.
+    """Yield line and cells of each row behind `position` (RFC 4180); lines end with CR, LF or both.
 
     Python's csv does not tell what was quoted, and blanks inside of quotes are meant.
     """
     blanks, ends = "[ \t]*" if separator != "\t" else " *", re.escape(separator) + "\r\n"
     cell = re.compile(rf'{blanks}"([^"]*(?:""[^"]*)*)"{blanks}(?=[{ends}]|\Z)|([^{ends}]*)')
-    line = text.count("\n", 0, position) + 1 if position else 1
+    line = 2 if position else 1
     began, row = line, []
     while position <= len(text) and (found := cell.match(text, position)):  # its second half matches anything
         quoted, bare = found.groups()

@@ -168,6 +168,7 @@ def test_csv_is_taken_as_the_programs_of_this_world_write_it(read, text):
         ("serial,,prefix\n17,,lamp\n18,x,lamp\n", 3, "in a column that has no name"),
         ("sep=;\nserial;prefix\n17\n", 3, "the row has 1 cells"),
         ("sep=;\nserial;prefix;colour\n17;lamp;red\n", 2, "there is no column 'colour'"),
+        ("sep=;\rserial;prefix;colour\r17;lamp;red\r", 2, "there is no column 'colour'"),
         ("\n\nserial\n17\n", 3, "the batch lacks a prefix"),
         ('serial,prefix\n"1"7,lamp\n', 2, "a quotation mark that begins a cell"),
         ('serial,prefix,value:a:k:string\n17,lamp,"a\nb"\n18,lamp,"c\n', 4, "a quotation mark that begins a cell"),
