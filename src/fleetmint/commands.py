@@ -10,6 +10,7 @@ controller says so, since the site's directory is known there only.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -28,6 +29,9 @@ _ON_GATEWAY = "/opt/fleetmint/bin/fleetmint"
 _ACCOUNT = "fleetmint"
 # These work without a site: what they need is in their arguments.
 _WITHOUT_SITE = frozenset({"ceremony", "gateway", "inspect"})
+# What a gateway says is for the controller.
+_ON_CONTROLLER = " on the controller"
+_FOR_CONTROLLER = re.compile(rf"`((?:fleetmint |ansible-playbook playbooks/)[^`]+)`{_ON_CONTROLLER}")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def playbook(name: str, *words: str, **variables: str) -> Command:
     """Return the command that runs the playbook `name` at this site, with `words` and extra `variables`."""
     extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
     if _place.gateway:
-        return Command(shlex.join(["ansible-playbook", f"playbooks/{name}", *extra, *words]), " on the controller")
+        return Command(shlex.join(["ansible-playbook", f"playbooks/{name}", *extra, *words]), _ON_CONTROLLER)
     inventory = _place.inventory
     named = inventory is None or _same(from_environment(SITE_VARIABLE), inventory)
     site = [] if named or inventory is None else ["-i", _shown(inventory)]
@@ -103,7 +107,7 @@ def to_gateways() -> Command:
 def fleetmint(*words: str) -> Command:
     """Return the command `fleetmint` with `words`, and the site where the command wants one."""
     if _place.gateway:
-        return Command(shlex.join(["fleetmint", *words]), " on the controller")
+        return Command(shlex.join(["fleetmint", *words]), _ON_CONTROLLER)
     site = [] if words[0] in _WITHOUT_SITE else _site_words()
     return Command(shlex.join([_program("fleetmint"), *words, *site]))
 
@@ -116,6 +120,18 @@ def gateway(*words: str, stdin: str = "", root: bool = False) -> Command:
     account = [] if root else ["runuser", "-u", _ACCOUNT, "--"]
     line = shlex.join(["sudo", *account, _ON_GATEWAY, "gateway", *words])
     return Command(line + (f" < {shlex.quote(stdin)}" if stdin else ""), "" if _place.gateway else " on the gateway")
+
+
+def typed_here(text: str) -> str:
+    """Return what a gateway has said, with its commands for the controller as they are typed at this site."""
+
+    def ours(match: re.Match[str]) -> str:
+        program, *words = shlex.split(match.group(1))
+        if program == "fleetmint":
+            return str(fleetmint(*words))
+        return str(playbook(Path(words[0]).name, *words[1:]))
+
+    return _FOR_CONTROLLER.sub(ours, text)
 
 
 def from_environment(variable: str) -> Path | None:

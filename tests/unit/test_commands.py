@@ -117,3 +117,16 @@ def test_a_relative_path_of_the_environment_is_meant_from_the_checkout(tmp_path,
     assert commands.from_environment(commands.SITE_VARIABLE) == TOP / "inventory/home"
     monkeypatch.setenv(commands.SITE_VARIABLE, "")
     assert commands.from_environment(commands.SITE_VARIABLE) is None
+
+
+def test_what_a_gateway_says_is_typed_here_with_this_site():
+    commands.act_on_gateway()
+    register, revoke = commands.fleetmint("batch", "register", "my batch"), commands.playbook("revoke.yml", device="x")
+    said = f"first {register}, then {revoke}; `journalctl -u fleetmint` on the gateway"
+    commands.act_on(inventory=TOP / "inventory/home")
+
+    assert commands.typed_here(said) == (
+        "first `fleetmint batch register 'my batch' --site inventory/home`, then"
+        " `ansible-playbook -i inventory/home playbooks/revoke.yml -e device=x`; `journalctl -u fleetmint` on the"
+        " gateway"
+    )

@@ -24,7 +24,7 @@ _directory = click.Path(file_okay=False, path_type=Path)
 directory_option = click.option(
     "--directory", type=_directory, required=True, help="Directory of the root's machine; the root is in root/ there."
 )
-site_option = click.option("--site", required=True, help="Name of the site, the O of every certificate.")
+site_option = click.option("--site-name", "site", required=True, help="Name of the site, the O of every certificate.")
 people_option = click.option(
     "--present", "people", multiple=True, required=True, metavar="NAME", help="Who is present; once for each."
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from fleetmint import commands
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import SECONDS, Gateway
 from fleetmint.errors import FleetmintError
@@ -35,6 +36,6 @@ def post(gateway: Gateway, path: str, document: bytes) -> Any:
 
 def _reason(error: HTTPError) -> str:
     try:
-        return str(json.load(error)["message"])
+        return commands.typed_here(str(json.load(error)["message"]))
     except (ValueError, KeyError, TypeError, OSError):
         return "is that certificate revoked, or that gateway of an older version?"

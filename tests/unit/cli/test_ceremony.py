@@ -26,7 +26,7 @@ def run(site):
 
 
 def make(run, site):
-    return run("root", "--site=test", f"--shares-into={site.custody.into}", "--present=Alice", "--present=Bob")
+    return run("root", "--site-name=test", f"--shares-into={site.custody.into}", "--present=Alice", "--present=Bob")
 
 
 def test_a_root_is_made_once_and_its_fingerprint_printed(run, site):
@@ -56,7 +56,7 @@ def test_requests_are_answered_with_typed_shares(run, site):
     make(run, site)
     site.ask()
     codes = [shares.code(shares.read_share(paper.read_text())).replace("\n", " ") for paper in site.papers()[:3]]
-    options = ["--site=test", f"--requests={site.post.requests}", f"--answers={site.post.answers}", "--present=Alice"]
+    options = ["--site-name=test", f"--requests={site.post.requests}", f"--answers={site.post.answers}", "--present=Alice"]
     refused = run("answer", *options, typed="n\n", code=1)
     assert "Are these the keys that the controller noted?" in refused.output
     assert not site.post.answers.exists()
@@ -70,5 +70,5 @@ def test_a_refusal_is_one_sentence(run, site):
     done = run("check", site.papers()[0], code=1)
     assert done.stderr.startswith("fleetmint: 3 shares are needed, and there are 1")
     assert "is no site name" in run(
-        "root", "--site=Other Site", "--shares-into=x", "--present=Alice", code=1
+        "root", "--site-name=Other Site", "--shares-into=x", "--present=Alice", code=1
     ).stderr  # fmt: skip
