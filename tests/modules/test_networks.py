@@ -38,6 +38,8 @@ PSKS = {
     '"{{ another }}"': "is a number to YAML",
     '"{{ third }}"': "holds {{, {% or {#",
     '"{{ 12345678 }}"': "is a number to YAML",
+    "\"{{ lookup('env', 'NO_SUCH_VARIABLE') }}\"": 'is empty: write its passphrase, or psk: "" for an open network',
+    "\"{{ nothing | default('') }}\"": "is empty",
     "|\n      geheim12": "holds a line feed",
     '"geheim\\t12"': "holds a tab",
     '"geheim12\\x7f"': "holds the character U+007F",
@@ -67,9 +69,11 @@ fleet_wifi:
   - {name: "0144", ssid: "0123", psk: "0612345670"}
   - {name: key, ssid: "\\U0001F4A1", psk: "HEX"}
   - {name: variable, ssid: net, psk: "{{ third }}"}
+  - {name: nothing, ssid: net, psk: "{{ nothing }}"}
 net: workshop
 prefix: "{{ net }}"
 third: !unsafe 'ge{{heim'
+nothing: ""
 """
 
 
@@ -162,7 +166,7 @@ def test_what_is_text_reaches_the_boards_as_it_is_written(ansible, tmp_path):
     (tmp_path / "vars.yml").write_text(vault + after)
     read = {"fleetmint.core.networks": {}, "register": "known"}
     seen = {"ansible.builtin.copy": {"content": "{{ fleet_wifi }}", "dest": f"{tmp_path}/seen"}, "no_log": True}
-    ansible(*play(tmp_path, read, seen, {"ansible.builtin.assert": {"that": "known.networks | length == 6"}}))
+    ansible(*play(tmp_path, read, seen, {"ansible.builtin.assert": {"that": "known.networks | length == 7"}}))
     assert {row["name"]: (row["ssid"], row["psk"]) for row in json.loads((tmp_path / "seen").read_text())} == {
         "default": ("workshop", "geheim{#1#}{{2}}{%3%}"),
         "vault": ("  my net  ", "geheim{#12#}"),
@@ -170,4 +174,5 @@ def test_what_is_text_reaches_the_boards_as_it_is_written(ansible, tmp_path):
         "0144": ("0123", "0612345670"),
         "key": ("\U0001f4a1", hexadecimal),
         "variable": ("net", "ge{{heim"),
+        "nothing": ("net", ""),
     }

@@ -64,14 +64,18 @@ def mappings_in(value: object, key: str, variables: dict, depth: int = _DEPTH) -
 
 
 def text(value: object, variables: dict, templar) -> object:
-    """Return a single value as a module would get it; raise WrittenError for a template that was hardly meant."""
+    """Return a single value as a module would get it; raise WrittenError for a template that was hardly meant.
+
+    None stands for an expression that comes to nothing, such as a variable of the environment that is not set.
+    """
     value = followed(value, variables)
     if _is_template(value) and not _EXPRESSION.fullmatch(value):
         raise WrittenError(
             "holds {{, {% or {#, which Ansible would take for a template and change: write !unsafe before the quoted"
             " text, or encrypt it with ansible-vault"
         )
-    return worked_out(value, templar)
+    found = worked_out(value, templar)
+    return None if found == "" and _is_template(value) else found
 
 
 def worked_out(value: object, templar) -> object:
