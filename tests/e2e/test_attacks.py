@@ -3,17 +3,20 @@
 Each attack has its control beside it: the same knock with what is genuine gets in, so a refusal is about the forgery.
 """
 
+import contextlib
 import ipaddress
 import re
 import shlex
 import shutil
+import socket
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from firmware_boards import Board
 from gateway_double import http, reply, server_context, serving
@@ -23,7 +26,10 @@ from fleetmint.pki import bundle, keys, names
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.pki.profiles import PROFILES
-from tests.e2e.site import Client
+from tests.e2e.site import Client, wait_for
+from tests.e2e.test_refusals import enrol
+from virtual import demo
+from virtual.esp32 import fleet
 from virtual.esp32.micropython import find
 from virtual.purpose import ROOT
 
@@ -264,3 +270,145 @@ def test_a_board_takes_no_server_of_any_other_ca_of_its_site(site, seen_by_a_boa
     status, reason = seen_by_a_board(ca, *above)
     assert status == 0
     assert "not trusted" in reason
+
+
+# --- what one stranger or one device can take of a gateway that belongs to all ---
+
+
+@contextlib.contextmanager
+def bare_connections(port: int, number: int):
+    """Hold connections that never say a word, as many as are let through."""
+    with contextlib.ExitStack() as held:
+        found = []
+        for _ in range(number):
+            connection = held.enter_context(socket.socket())
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.connect(("127.0.0.1", port))
+            found.append(connection)
+        yield found
+
+
+def an_operator_hears_a_device(site) -> bool:
+    return len(site.readings(1, 12)) == 1
+
+
+# 55 were enough before there were limits, and a reload made Mosquitto forget its own
+@pytest.mark.parametrize("reloaded", [False, True], ids=["started", "reloaded"])
+def test_bare_connections_do_not_keep_operators_out_of_the_broker(site, reloaded):
+    if reloaded:
+        assert run_on_the_pi(site, "systemctl reload mosquitto")[0] == 0
+    with bare_connections(site.ports["mqtt_operators"], 400):
+        assert an_operator_hears_a_device(site)
+
+
+def test_thousands_of_connections_to_the_devices_listener_leave_descriptors_for_operators(site):
+    with bare_connections(site.ports["mqtt"], 3000):
+        wait_for(lambda: "packets 0" not in drops(site, "mqtt")[0])  # the firewall has had enough
+        assert an_operator_hears_a_device(site)
+        sockets = "ls /proc/$(pidof mosquitto)/fd | wc -l"
+        assert int(run_on_the_pi(site, sockets)[1]) < 1500
+
+
+def drops(site, chain: str) -> list[str]:
+    table = "inet fleetmint_limits"
+    code, said = run_on_the_pi(site, f"nft list chain {table} {chain} && nft list chain {table} rate")
+    assert code == 0, said
+    return sorted(re.findall(r"counter (packets \d+)", said), key=lambda text: -int(text.split()[1]))
+
+
+@pytest.mark.parametrize("door", ["https", "operators"])
+def test_bare_connections_do_not_keep_operators_out_of_their_pages(site, door):
+    with bare_connections(site.ports[door], 1500):
+        assert site.curl("operators", "/v1/devices", site.operator(), "--max-time", "20")[0] == 200
+
+
+class Device:
+    """A device that says whatever somebody with its key can make it say: MQTT 3.1.1, section 2 and 3."""
+
+    def __init__(self, site, name: str, *, clean: bool = True) -> None:
+        stolen = site.stolen(name)
+        context = ssl.create_default_context(cafile=site.root)
+        context.load_cert_chain(stolen.certificate, stolen.key)
+        plain = socket.create_connection(("localhost", site.ports["mqtt"]), timeout=20)
+        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.say(0x10, b"\0\4MQTT\4" + bytes([0x02 if clean else 0]) + b"\0\x3c" + self.text(name))
+        assert self.socket.recv(4)[3] == 0
+
+    @staticmethod
+    def text(value: str) -> bytes:
+        return len(value).to_bytes(2, "big") + value.encode()
+
+    def say(self, kind: int, body: bytes) -> None:
+        length, digits = len(body), b""
+        while True:
+            length, digit = divmod(length, 128)
+            digits += bytes([digit | (0x80 if length else 0)])
+            if not length:
+                break
+        self.socket.sendall(bytes([kind]) + digits + body)
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        self.say(0x31, self.text(topic) + payload)
+
+
+def retained_by(site, device: str) -> list[str]:
+    """Return the topics at which an operator finds something."""
+    topics = ("-t", f"devices/{device}/out/#", "--retained-only", "-F", "%t")
+    return site.mosquitto("mosquitto_sub", "mqtt_operators", site.operator(), *topics, seconds=1).stdout.splitlines()
+
+
+@pytest.fixture
+def lamp_1_is_away(site):
+    """Switch a board off, so that it and its thief do not end each other's sessions; nothing of the thief's stays."""
+    fleet.stop(fleet.slots(site.state)[site.board_of("lamp-000001") - 1])
+    yield "lamp-000001"
+    thief = Device(site, "lamp-000001")
+    for topic in retained_by(site, "lamp-000001"):
+        thief.retain(topic, b"")
+    thief.socket.close()
+    watch, alarms = "fleetmint-broker-watch", "/var/lib/fleetmint-broker-watch/alarms.json"
+    assert run_on_the_pi(site, f"systemctl stop {watch}; rm -f {alarms}; systemctl start {watch}")[0] == 0
+    fleet.up(site.state, demo.BOARDS)
+
+
+def test_a_device_that_retains_without_end_is_bounded_and_named(site, lamp_1_is_away):
+    for size in (20_000, 10):
+        with contextlib.suppress(OSError):  # its session is ended while it is at it, again and again
+            for start in range(0, 2000, 100):
+                thief = Device(site, lamp_1_is_away)
+                with contextlib.suppress(OSError):
+                    for number in range(start, start + 100):
+                        thief.retain(f"devices/{lamp_1_is_away}/out/junk/{number}", b"x" * size)
+                thief.socket.close()
+        wait_for(lambda: 0 < len(retained_by(site, lamp_1_is_away)) <= 32)
+    code, said = run_on_the_pi(site, f"{GATEWAY} audit")
+    assert code == 1
+    assert f"{lamp_1_is_away} in the broker: more than" in said
+    assert an_operator_hears_a_device(site)
+
+
+def test_a_session_with_subscriptions_without_end_is_ended_and_named(site, lamp_1_is_away):
+    thief = Device(site, lamp_1_is_away, clean=False)
+    for number in range(200):
+        topic = f"devices/{lamp_1_is_away}/in/{'x' * 1000}/{number}"
+        thief.say(0x82, (number + 1).to_bytes(2, "big") + thief.text(topic) + b"\1")
+    thief.say(0xC0, b"")
+    assert thief.socket.recv(1)
+    run_on_the_pi(site, "pkill -USR1 -x mosquitto")
+    wait_for(lambda: "subscriptions of" in run_on_the_pi(site, "cat /var/lib/fleetmint-broker-watch/alarms.json")[1])
+    thief.socket.settimeout(10)
+    with contextlib.suppress(OSError):
+        while thief.socket.recv(4096):
+            pass
+    thief.socket.close()
+
+
+@pytest.mark.parametrize("device", ["lamp-000001", "lamp-009999"])
+def test_a_neighbours_wrong_tokens_do_not_keep_a_right_one_out(site, device):
+    # the boards, this test and its neighbour all come from one address
+    values = site.nvs(site.board_of("lamp-000001"))
+    key = serialization.load_der_private_key(values[f"key{values['slot']}"], None)
+    answers = [enrol(site, device, f"{number:032x}", keys.new_key())[0] for number in range(24)]
+    assert set(answers) == {403, 429}
+    assert enrol(site, "lamp-000001", site.batch_secrets()["lamp-000001"].token, key)[0] == 200

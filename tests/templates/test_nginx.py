@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.templates.conftest import Role
+
 CONF = "etc/nginx/nginx.conf.j2"
 PAGE = "var/www/fleetmint/start.html.j2"
 
@@ -125,3 +127,18 @@ def test_ciphers_and_key_fit_the_certificate(nginx, profile, kind, key):
     assert all(re.fullmatch(rf"ECDHE-{kind}-(AES\d+-GCM-SHA\d+|CHACHA20-POLY1305)", cipher) for cipher in ciphers)
     for block in (servers(text)["443"], servers(text)["8443"]):
         assert one(block, "ssl_certificate_key") == f"/etc/nginx/fleetmint/{key}.key"
+
+
+def test_one_door_cannot_use_up_the_connections_of_the_other(nginx):
+    text, limits = nginx.render(CONF), Role("gateway_firewall").defaults
+    doors = limits["gateway_firewall_https_total"] + limits["gateway_firewall_operators_https_total"]
+    # whichever worker they all come to
+    assert int(one(text, "worker_connections")) >= doors + 1000
+    assert int(one(text, "worker_rlimit_nofile")) >= 2 * int(one(text, "worker_connections"))
+
+
+def test_who_says_nothing_never_has_so_many_connections_that_the_firewall_shuts_its_source_out(nginx):
+    limits, timeout = Role("gateway_firewall").defaults, nginx.defaults["nginx_client_timeout"]
+    most = limits["gateway_firewall_rate"] * timeout + limits["gateway_firewall_burst"]
+    assert limits["gateway_firewall_https_per_source"] >= most
+    assert limits["gateway_firewall_operators_https_per_source"] >= most
