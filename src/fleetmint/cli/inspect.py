@@ -26,7 +26,7 @@ _MANY_ROWS = 20
 
 @click.command(
     epilog=examples(
-        "fleetmint inspect state/ca/*/ca.crt",
+        "fleetmint inspect inventory/home/state/ca/*/ca.crt",
         "fleetmint inspect alice@workshop.p12",
         "fleetmint inspect nvs.bin --json",
     )

@@ -23,7 +23,7 @@ with for_work():
         "fleetmint revoke lamp-000003",
         "fleetmint revoke stolen-laptop.crt",
         "fleetmint revoke 4f0c5c517c308e2e59beb76579424526a1b2c3d4 --ca operator",
-        "fleetmint revoke state/ca/device-gateway/ca.crt --whole-ca",
+        "fleetmint revoke inventory/home/state/ca/device-gateway/ca.crt --whole-ca",
     )
 )
 @click.argument("target", metavar="NAME|SERIAL|FILE")

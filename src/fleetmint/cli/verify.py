@@ -24,7 +24,7 @@ with for_work():
     epilog=examples(
         "fleetmint verify alice@workshop.crt --as operator",
         "fleetmint verify device.crt --as device --crl device.crl",
-        "fleetmint verify state/issued/gateway/nginx.crt --as server --host gateway.local",
+        "fleetmint verify inventory/home/state/issued/gateway/nginx.crt --as server --host gateway.local",
     )
 )
 @click.argument("path", metavar="CERT", type=click.Path(dir_okay=False, path_type=Path))

@@ -56,7 +56,8 @@ def test_requests_are_answered_with_typed_shares(run, site):
     make(run, site)
     site.ask()
     codes = [shares.code(shares.read_share(paper.read_text())).replace("\n", " ") for paper in site.papers()[:3]]
-    options = ["--site-name=test", f"--requests={site.post.requests}", f"--answers={site.post.answers}", "--present=Alice"]
+    post = (f"--requests={site.post.requests}", f"--answers={site.post.answers}")
+    options = ["--site-name=test", *post, "--present=Alice"]
     refused = run("answer", *options, typed="n\n", code=1)
     assert "Are these the keys that the controller noted?" in refused.output
     assert not site.post.answers.exists()
