@@ -14,21 +14,34 @@ import re
 import shlex
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # The site's inventory directory, for this command line and for Ansible (ansible.cfg).
 SITE_VARIABLE = "FLEETMINT_SITE"
 # The site's state, where it is not the directory `state` of the inventory.
 STATE_VARIABLE = "FLEETMINT_STATE"
+# The factory's ledger: its file in the state, and its URL where it is somewhere else.
+LEDGER = "ledger.sqlite"
+LEDGER_VARIABLE = "FLEETMINT_LEDGER"
 # What a play tells the modules that it starts: where its inventory and state are, and where its user stands.
 PLAY_VARIABLE = "FLEETMINT_PLAY"
 
 # On every gateway: where the role signing_service installs it, and whom its files belong to.
 _ON_GATEWAY = "/opt/fleetmint/bin/fleetmint"
 _ACCOUNT = "fleetmint"
+# These work with the factory's ledger, by the first words of the command.
+_WITH_LEDGER = (("audit",), ("batch",), ("burn",), ("efuse",), ("device", "release"), ("device", "return"))
 # These work without a site: what they need is in their arguments.
-_WITHOUT_SITE = frozenset({"ceremony", "gateway", "inspect"})
+_WITHOUT_SITE = (
+    ("bundle", "show"),
+    ("bundle", "verify"),
+    ("ceremony",),
+    ("gateway",),
+    ("inspect",),
+    ("token", "write"),
+)
 # What a gateway says is for the controller.
 _ON_CONTROLLER = " on the controller"
 _FOR_CONTROLLER = re.compile(rf"`((?:fleetmint |ansible-playbook playbooks/)[^`]+)`{_ON_CONTROLLER}")
@@ -53,6 +66,7 @@ class _Place:
     state: Path | None = None
     cwd: Path | None = None
     gateway: bool = False
+    ledger: str = ""
 
 
 _place = _Place()
@@ -62,6 +76,13 @@ def act_on(*, state: Path | None = None, inventory: Path | None = None, cwd: Pat
     """Let commands name this site from now on; `cwd` is where the reader stands, if that is not where this runs."""
     global _place  # a process works on one site
     _place = _Place(_absolute(inventory), _absolute(state), cwd)
+
+
+def use_ledger(url: str) -> None:
+    """Let commands name this ledger of the factory, unless they find it by themselves."""
+    global _place
+    found = None if _place.state is None else f"sqlite:///{_place.state / LEDGER}"
+    _place = replace(_place, ledger="" if url in (found, os.environ.get(LEDGER_VARIABLE)) else url)
 
 
 def act_on_gateway() -> None:
@@ -108,8 +129,9 @@ def fleetmint(*words: str) -> Command:
     """Return the command `fleetmint` with `words`, and the site where the command wants one."""
     if _place.gateway:
         return Command(shlex.join(["fleetmint", *words]), _ON_CONTROLLER)
-    site = [] if words[0] in _WITHOUT_SITE else _site_words()
-    return Command(shlex.join([_program("fleetmint"), *words, *site]))
+    site = [] if _is_one_of(words, _WITHOUT_SITE) else _site_words()
+    ledger = ["--ledger", _place.ledger] if _place.ledger and _is_one_of(words, _WITH_LEDGER) else []
+    return Command(shlex.join([_program("fleetmint"), *words, *site, *ledger]))
 
 
 def gateway(*words: str, stdin: str = "", root: bool = False) -> Command:
@@ -150,6 +172,10 @@ def checkout() -> Path | None:
     """Return the directory of the project, with its playbooks; None where only the package is installed."""
     top = Path(__file__).resolve().parents[2]
     return top if (top / "ansible.cfg").is_file() and (top / "playbooks").is_dir() else None
+
+
+def _is_one_of(words: Sequence[str], beginnings: Iterable[tuple[str, ...]]) -> bool:
+    return any(tuple(words[: len(each)]) == each for each in beginnings)
 
 
 def _site_words() -> list[str]:

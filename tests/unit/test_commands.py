@@ -4,9 +4,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from fleetmint import commands
+from tests.contracts import quoted
 
 TOP = Path(__file__).parents[2]
 
@@ -130,3 +132,29 @@ def test_what_a_gateway_says_is_typed_here_with_this_site():
         " `ansible-playbook -i inventory/home playbooks/revoke.yml -e device=x`; `journalctl -u fleetmint` on the"
         " gateway"
     )
+
+
+def test_a_ledger_that_is_not_the_states_is_named_where_a_command_takes_one(monkeypatch):
+    commands.act_on(state=TOP / "inventory/home/state", inventory=TOP / "inventory/home")
+    commands.use_ledger("postgresql+psycopg2://bench@db/fleet")
+    line = commands.fleetmint("batch", "register", "spring").line
+    assert line == (
+        "fleetmint batch register spring --site inventory/home --ledger postgresql+psycopg2://bench@db/fleet"
+    )
+    assert commands.fleetmint("operator", "list").line == "fleetmint operator list --site inventory/home"
+
+    monkeypatch.setenv(commands.LEDGER_VARIABLE, "postgresql+psycopg2://bench@db/fleet")
+    for url in ("postgresql+psycopg2://bench@db/fleet", f"sqlite:///{TOP}/inventory/home/state/ledger.sqlite"):
+        commands.use_ledger(url)
+        assert commands.fleetmint("audit").line == "fleetmint audit --site inventory/home"
+
+
+def test_every_command_takes_the_site_and_the_ledger_that_a_line_for_it_names(tmp_path):
+    commands.act_on(state=tmp_path / "state", inventory=tmp_path)
+    commands.use_ledger("sqlite:////elsewhere")
+    leaves = [(path, each) for path, each in quoted.commands() if not isinstance(each, click.Group)]
+    assert len(leaves) > 30
+    for path, command in leaves:
+        takes = {name for parameter in command.params for name in parameter.opts}
+        words = commands.fleetmint(*path).line.split()
+        assert {word for word in words if word.startswith("--")} == takes & {"--site", "--ledger"}, path

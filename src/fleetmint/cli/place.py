@@ -50,9 +50,10 @@ def _remember(ctx: click.Context, parameter: click.Parameter, value: Path | None
 
 
 def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None) -> Path:
-    """Return the state that was named, and let printed commands name the same site."""
-    if ctx.resilient_parsing:
-        return state or Path()
+    """Return the state that was named, and let printed commands name the same site.
+
+    While a shell completes a line, click takes a refusal for None.
+    """
     site: Path | None = ctx.meta[_SITE]
     if site is None and state is None:
         site, state = (commands.from_environment(name) for name in (SITE_VARIABLE, STATE_VARIABLE))

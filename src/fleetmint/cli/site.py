@@ -24,6 +24,8 @@ from fleetmint import commands, files
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.place import FILE as FILE
 from fleetmint.cli.place import state_option as state_option
+from fleetmint.commands import LEDGER as LEDGER
+from fleetmint.commands import LEDGER_VARIABLE
 from fleetmint.errors import FleetmintError, StateError
 
 with for_work():
@@ -34,8 +36,6 @@ with for_work():
     from fleetmint.pki.passphrases import Source, open_source
 
 
-# The factory's ledger, in the state directory.
-LEDGER = "ledger.sqlite"
 SECONDS = 15
 
 passphrases_option = click.option(
@@ -48,7 +48,7 @@ ledger_option = click.option(
     "--ledger",
     "url",
     metavar="URL",
-    envvar="FLEETMINT_LEDGER",
+    envvar=LEDGER_VARIABLE,
     help="SQLAlchemy URL of the factory's ledger, if it is not in the state.  [env: FLEETMINT_LEDGER]",
 )
 as_option = click.option("--as", "name", metavar="NAME", help="Operator to appear as; the site's station otherwise.")
@@ -151,6 +151,7 @@ def ledger_url(state: Path, url: str | None) -> str:
         ) from None
     if has_password:
         raise FleetmintError("the ledger's URL has a password, which every process can read: put it into ~/.pgpass")
+    commands.use_ledger(url)
     return url
 
 

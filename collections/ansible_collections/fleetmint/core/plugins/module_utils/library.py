@@ -65,6 +65,8 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
             exception=traceback.format_exc(),
         )
     commands.act_on_play()
+    if "ledger" in module.params:
+        commands.use_ledger(module.params["ledger"])
     try:
         plan = make_plan()
         if plan.changed and not module.check_mode:
