@@ -38,7 +38,7 @@ def _of_broker(config: Config, now: datetime) -> list[Finding]:
         Finding(
             f"{alarm.who} in the broker: {alarm.what} ({alarm.count} times since {alarm.first}, last {alarm.last})",
             "`journalctl -u fleetmint-broker-watch` has the whole story; if the device is not to be trusted,"
-            f" `fleetmint revoke {alarm.who}` on the controller"
+            f" {commands.playbook('revoke.yml', device=alarm.who)}"
             if alarm.kind in ("retained", "session")
             else "make room: see mosquitto_memory_limit and mosquitto_retained_total in roles/mosquitto/defaults",
         )

@@ -99,8 +99,8 @@ def _check(
     if compat.last_update(crl) > now:
         raise PublishError(
             f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z: the"
-            " clock that signed it ran ahead, or this one is behind (`fleetmint gateway clock` says what it knows); if"
-            f" this one is right, {remedy(name)}"
+            f" clock that signed it ran ahead, or this one is behind ({commands.gateway('clock')} says what it knows);"
+            f" if this one is right, {remedy(name)}"
         )
 
 
