@@ -67,5 +67,5 @@ def test_the_audit_names_the_device_for_a_week(site, now):
 
     (found,) = told(now + timedelta(days=6))
     assert "lamp-1 in the broker: more than 32 retained messages (1 times" in found.what
-    assert "fleetmint revoke lamp-1" in found.remedy
+    assert "revoke.yml -e device=lamp-1" in found.remedy
     assert told(now + timedelta(days=8)) == []
