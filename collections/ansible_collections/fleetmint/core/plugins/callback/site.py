@@ -43,12 +43,14 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._play = None
         self._sources = []
-        self._said = False
 
     def v2_playbook_on_play_start(self, play):
-        """Note the site for what this play starts, and say it once."""
+        """Settle and say with the first play where the site is, for all that the plays start."""
+        first, self._play = self._play is None, play
+        if not first:
+            return
         manager = play.get_variable_manager()
-        self._play, self._sources = play, manager._inventory._sources
+        self._sources = manager._inventory._sources
         try:
             from fleetmint import commands
         except ImportError:
@@ -58,9 +60,8 @@ class CallbackModule(CallbackBase):
             _settle(play, manager, directory)
         name, state = _values(play, manager, "fleet_site", "fleet_state_dir")
         os.environ[commands.PLAY_VARIABLE] = commands.told_by_play(inventory=directory, state=state)
-        if directory is not None and not self._said:
+        if directory is not None:
             self._display.banner(f"SITE [{name or 'without a name'}, {directory}]")
-            self._said = True
 
     def v2_playbook_on_no_hosts_matched(self):
         """Refuse: a play that was asked for has done nothing."""
