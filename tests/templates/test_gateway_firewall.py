@@ -68,3 +68,12 @@ def test_the_limits_come_back_after_the_firewall_of_the_machine_has_begun_anew(r
     for line in ("After=nftables.service", "PartOf=nftables.service", "ReloadPropagatedFrom=nftables.service"):
         assert line in unit.splitlines()
     assert "ExecStop=/usr/sbin/nft delete table inet fleetmint_limits" in unit
+
+
+def test_one_connection_of_a_device_sends_no_faster_than_its_watch_can_follow(role, text, mosquitto):
+    limits = re.findall(r"limit rate over (\d+) bytes/second burst (\d+) bytes", chain(text, "traffic"))
+    assert limits == [("131072", "262144")] * 2
+    # the largest message gets through at once
+    assert int(limits[0][1]) > 2 * mosquitto.defaults["mosquitto_max_packet_size"]
+    # and it is about devices: an operator may send an update to a fleet
+    assert re.findall(r"dport (\d+) jump traffic", chain(text, "input")) == ["8883"]

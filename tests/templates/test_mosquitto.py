@@ -148,3 +148,9 @@ def test_the_watch_needs_no_capability_and_the_namespace_of_the_broker(mosquitto
     assert "CapabilityBoundingSet=\n" in watch
     assert "PrivateUsers=" not in watch
     assert "PrivateUsers=" not in broker
+
+
+def test_a_broker_that_ends_for_want_of_memory_comes_back_however_often(mosquitto):
+    text = mosquitto.render(DROP_IN)
+    assert "StartLimitIntervalSec=0" in text.partition("[Service]")[0]
+    assert "Restart=on-failure" in text.partition("[Service]")[2]

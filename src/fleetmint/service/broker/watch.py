@@ -37,7 +37,7 @@ _HEAP = "$SYS/broker/heap/current"
 _TICK_SECONDS = 0.2
 _RETRY_SECONDS = 2.0
 # A device that goes on leaving more than it may has its session ended, but not more often than this.
-_FLOOD, _FLOOD_SECONDS = 20, 2.0
+_FLOOD, _FLOOD_SECONDS = 20, 0.2
 _RECHECK_SECONDS = 0.2
 _DATABASE_SECONDS = 5.0
 _NEARLY = 0.75
