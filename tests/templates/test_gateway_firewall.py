@@ -64,10 +64,13 @@ def test_the_watch_ends_handshakes_of_a_source_before_the_firewall_shuts_it_out(
 
 
 def test_the_limits_come_back_after_the_firewall_of_the_machine_has_begun_anew(role):
+    drop_in = role.render("etc/systemd/system/nftables.service.d/fleetmint.conf.j2")
+    found = dict(re.findall(r"^(Exec\w+)=-(.*)$", drop_in, re.MULTILINE))
+    assert set(found) == {"ExecStartPost", "ExecReload", "ExecStopPost"}
     unit = role.render(UNIT)
-    for line in ("After=nftables.service", "PartOf=nftables.service", "ReloadPropagatedFrom=nftables.service"):
-        assert line in unit.splitlines()
-    assert "ExecStop=/usr/sbin/nft delete table inet fleetmint_limits" in unit
+    assert set(found.values()) == {re.search(r"^ExecStart=(.*)$", unit, re.MULTILINE)[1]}
+    assert "After=nftables.service" in unit.splitlines()
+    assert "ExecStop=-/usr/sbin/nft delete table inet fleetmint_limits" in unit
 
 
 def test_one_connection_of_a_device_sends_no_faster_than_its_watch_can_follow(role, text, mosquitto):

@@ -47,7 +47,16 @@ def test_the_crl_is_looked_after(gateway):
     gateway.inside("systemctl", "start", "fleetmint-crl.service")
 
 
-@pytest.mark.parametrize(("unit", "most"), [("fleetmint", 1.0), ("mosquitto", 1.5), ("nginx", 3.0)])
+def test_the_limits_hold_whatever_the_firewall_of_the_machine_does(gateway):
+    for action in ("start", "reload", "restart", "stop"):
+        gateway.inside("systemctl", action, "nftables")
+        assert "table inet fleetmint_limits" in gateway.inside("nft", "list", "tables").splitlines(), action
+
+
+UNITS = {"fleetmint": 1.0, "fleetmint-broker-watch": 1.0, "fleetmint-firewall": 2.0, "mosquitto": 1.5, "nginx": 3.0}
+
+
+@pytest.mark.parametrize(("unit", "most"), UNITS.items())
 def test_a_service_may_do_little_else_than_its_work(gateway, unit, most):
     said = gateway.inside("systemd-analyze", "security", "--no-pager", unit)
     exposure = float(said.rpartition(": ")[2].split()[0])
