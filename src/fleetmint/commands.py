@@ -112,10 +112,11 @@ def playbook(name: str, *words: str, **variables: str) -> Command:
     extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
     if _place.gateway:
         return Command(shlex.join(["ansible-playbook", f"playbooks/{name}", *extra, *words]), _ON_CONTROLLER)
-    inventory = _place.inventory
-    named = inventory is None or _same(from_environment(SITE_VARIABLE), inventory)
+    inventory, top = _place.inventory, checkout()
+    # Ansible has variables of its own, which come before the one of this project
+    ours = not os.environ.get("ANSIBLE_INVENTORY") and top is not None and _config_is_of(top)
+    named = inventory is None or (ours and _same(from_environment(SITE_VARIABLE), inventory))
     site = [] if named or inventory is None else ["-i", _shown(inventory)]
-    top = checkout()
     path = f"playbooks/{name}" if top is None else _shown(top / "playbooks" / name)
     return Command(shlex.join([_program("ansible-playbook"), *site, path, *extra, *words]))
 
@@ -172,6 +173,11 @@ def checkout() -> Path | None:
     """Return the directory of the project, with its playbooks; None where only the package is installed."""
     top = Path(__file__).resolve().parents[2]
     return top if (top / "ansible.cfg").is_file() and (top / "playbooks").is_dir() else None
+
+
+def _config_is_of(top: Path) -> bool:
+    config = os.environ.get("ANSIBLE_CONFIG")
+    return not config or _same(Path(config), top / "ansible.cfg")
 
 
 def _is_one_of(words: Sequence[str], beginnings: Iterable[tuple[str, ...]]) -> bool:

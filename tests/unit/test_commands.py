@@ -45,6 +45,16 @@ def test_a_site_that_the_environment_names_is_not_named_again(monkeypatch):
     assert commands.fleetmint("audit").line == "fleetmint audit"
 
 
+@pytest.mark.parametrize("variable", ["ANSIBLE_INVENTORY", "ANSIBLE_CONFIG"])
+def test_a_play_names_its_site_where_ansible_would_take_another_one(monkeypatch, variable):
+    commands.act_on(state=TOP / "inventory/home/state", inventory=TOP / "inventory/home")
+    monkeypatch.setenv(commands.SITE_VARIABLE, "inventory/home")
+    monkeypatch.setenv(variable, "/somewhere/else")
+
+    assert commands.playbook("ca.yml").line == "ansible-playbook -i inventory/home playbooks/ca.yml"
+    assert commands.fleetmint("audit").line == "fleetmint audit"
+
+
 def test_a_site_that_is_not_the_one_of_the_environment_is_named(monkeypatch):
     monkeypatch.setenv(commands.SITE_VARIABLE, "inventory/home")
     commands.act_on(state=TOP / "inventory/other/state", inventory=TOP / "inventory/other")
