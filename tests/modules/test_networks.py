@@ -31,6 +31,7 @@ PSKS = {
     "!!binary Z2VoZWltMTIz": "is binary data to YAML",
     "[geheim12]": "is a list or mapping to YAML",
     '"geheim{#12#}geheim"': "holds {{, {% or {#",
+    '"{{ another }}-geheim"': "make the whole value one expression, such as {{ a ~ '-b' }}",
     '"geheim{{Geheim12}}geheim"': "holds {{, {% or {#",
     '"geheim{%Geheim12%}"': "holds {{, {% or {#",
     '"{{Geheim12}}"': "is a template that cannot be worked out",

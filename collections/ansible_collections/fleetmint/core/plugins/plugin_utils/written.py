@@ -72,7 +72,8 @@ def text(value: object, variables: dict, templar) -> object:
     if _is_template(value) and not _EXPRESSION.fullmatch(value):
         raise WrittenError(
             "holds {{, {% or {#, which Ansible would take for a template and change: write !unsafe before the quoted"
-            " text, or encrypt it alone with ansible-vault encrypt_string"
+            " text, or encrypt it alone with ansible-vault encrypt_string; if it is meant as a template, make the whole"
+            " value one expression, such as {{ a ~ '-b' }}"
         )
     found = worked_out(value, templar)
     return None if found == "" and _is_template(value) else found
