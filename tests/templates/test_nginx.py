@@ -142,3 +142,24 @@ def test_who_says_nothing_never_has_so_many_connections_that_the_firewall_shuts_
     most = limits["gateway_firewall_rate"] * timeout + limits["gateway_firewall_burst"]
     assert limits["gateway_firewall_https_per_source"] >= most
     assert limits["gateway_firewall_operators_https_per_source"] >= most
+
+
+def test_bodies_go_as_they_come_to_what_reads_them_and_all_else_to_the_service(nginx, signing_service):
+    text = nginx.render(CONF)
+    assert one(text, "uwsgi_request_buffering") == "off"
+    assert set(re.findall(r"uwsgi_pass ([^;]+);", text)) == {"$reader"}
+    sockets = dict(re.findall(r"upstream (\w+) {\s+server unix:(\S+);", text))
+    choice = re.search(r"map \$content_length \$reader {\s+default (\w+);\s+\"\" (\w+);\s+}", text)
+    uwsgi = signing_service.render("etc/fleetmint/uwsgi.ini.j2")
+    assert f"--socket {sockets[choice[1]]} " in one_line(uwsgi, "attach-daemon")
+    assert one_line(uwsgi, "socket") == sockets[choice[2]]
+
+
+def one_line(text: str, option: str) -> str:
+    (found,) = re.findall(rf"^{option} = (.*)$", text, re.MULTILINE)
+    return found
+
+
+def test_the_service_says_408_before_nginx_hangs_up(nginx, signing_service):
+    seconds = signing_service.defaults["signing_service_body_timeout"]
+    assert int(one(nginx.render(CONF), "client_body_timeout").removesuffix("s")) > seconds
