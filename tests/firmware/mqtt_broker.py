@@ -17,8 +17,8 @@ class Broker:
     sessions: list[tuple[str, str | None]] = field(default_factory=list)
     pings: int = 0
     return_code: int = 0
-    # Sent to every client that subscribes, in one piece: topic, payload, QoS.
-    greeting: list[tuple[str, bytes, int]] = field(default_factory=list)
+    # Sent to every client that subscribes, in one piece: topic, payload, QoS, and whether the broker has kept it.
+    greeting: list[tuple[str, bytes, int] | tuple[str, bytes, int, bool]] = field(default_factory=list)
     acknowledged: int = 0
     # The broker stops answering after so many messages.
     silent_after: int | None = None
@@ -65,10 +65,10 @@ class Broker:
         return True
 
 
-def _publish(topic: str, payload: bytes, qos: int) -> bytes:
+def _publish(topic: str, payload: bytes, qos: int, retained: bool = False) -> bytes:
     body = struct.pack(">H", len(topic)) + topic.encode() + (b"\x00\x07" if qos else b"") + payload
     size = len(body)
-    head = bytes((0x30 | qos << 1,))
+    head = bytes((0x30 | qos << 1 | retained,))
     while size > 127:
         head += bytes((size & 127 | 128,))
         size >>= 7

@@ -5,11 +5,13 @@ Exit codes: 0 done, 1 refused or failed with one sentence on stderr, 2 wrong usa
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
-from fleetmint.cli import lazily
+from fleetmint.cli import lazily, terminal
 from fleetmint.errors import FleetmintError
+from fleetmint.printable import printable_lines
 
 # Imported when asked for, and what they need when one runs: the gateway has the libraries of its own commands only.
 COMMANDS = {
@@ -42,24 +44,30 @@ class _Lazy(click.Group):
         command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         return command
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with terminal.ending_like_a_tool():
+            return super().make_context(*arguments, **options)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         lazily.prepare(args, completing=ctx.resilient_parsing)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        try:
-            return super().invoke(ctx)
-        except FleetmintError as error:
-            click.echo(f"fleetmint: {error}", err=True)
-            ctx.exit(1)
-        except ImportError as error:
-            if error.name is None or error.name.startswith("fleetmint"):
-                raise
-            click.echo(
-                f"fleetmint: this cannot be done on this machine: {error.name.partition('.')[0]} is not installed",
-                err=True,
-            )
-            ctx.exit(1)
+        with terminal.ending_like_a_tool():  # the reader of what is said here may have gone, too
+            try:
+                with terminal.ending_like_a_tool():
+                    return super().invoke(ctx)
+            except FleetmintError as error:
+                click.echo(f"fleetmint: {printable_lines(str(error))}", err=True)
+                ctx.exit(1)
+            except ImportError as error:
+                if error.name is None or error.name.startswith("fleetmint"):
+                    raise
+                click.echo(
+                    f"fleetmint: this cannot be done on this machine: {error.name.partition('.')[0]} is not installed",
+                    err=True,
+                )
+                ctx.exit(1)
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -70,7 +78,8 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line."""
+    terminal.prepare()
     try:
         root(prog_name="fleetmint")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(terminal.INTERRUPTED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import click
 
 from fleetmint.cli.lazily import for_work
 from fleetmint.factory.outcome import BURNED, BURNING, ENDS, FAILED, KEPT, WAITING, Outcome
+from fleetmint.printable import json_line, printable
 
 with for_work():
     from rich.console import Console, Group
@@ -86,7 +86,7 @@ class Lines(_Steps):
         """Print a line."""
         took = f"in {outcome.seconds:.1f} s" if outcome.seconds else None
         about = [part for part in (outcome.device, outcome.mac, outcome.region, outcome.reason, took) if part]
-        click.echo(f"{outcome.port}  {outcome.state:8}  {' '.join(about)}".rstrip())
+        click.echo(printable(f"{outcome.port}  {outcome.state:8}  {' '.join(about)}".rstrip()))
 
 
 class Events(_Steps):
@@ -94,7 +94,7 @@ class Events(_Steps):
 
     def print(self, outcome: Outcome) -> None:
         """Print an object."""
-        click.echo(json.dumps({name: value for name, value in asdict(outcome).items() if value not in ("", 0, None)}))
+        click.echo(json_line({name: value for name, value in asdict(outcome).items() if value not in ("", 0, None)}))
 
 
 @dataclass
@@ -122,7 +122,7 @@ class LiveTable:
             return  # what came of the last board is of more use than that there is none now
         self._slots[outcome.port] = _Slot(outcome, began)
         if outcome.state == FAILED:
-            self._console.print(Text(outcome.reason, style="red"))
+            self._console.print(Text(printable(outcome.reason), style="red"))
 
     def end(self) -> None:
         """Leave the last state on the screen."""
@@ -134,7 +134,7 @@ class LiveTable:
         table = Table(*columns, box=None, pad_edge=False)
         bar = 24 if self._console.width >= _WIDE else 8
         for port, slot in sorted(self._slots.items()):
-            table.add_row(port, *_cells(slot, bar))
+            table.add_row(Text(printable(port)), *_cells(slot, bar))
         return Group(table, Text(self._tally.text()))
 
 

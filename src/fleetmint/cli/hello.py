@@ -66,6 +66,8 @@ class Hello:
             self._news.notify_all()
 
     def _take(self, reading: Reading) -> None:
+        if reading.retained:  # said by the device once upon a time, and by the broker now
+            return
         with self._news:
             self._heard[reading.device] = reading.at
             self._news.notify_all()

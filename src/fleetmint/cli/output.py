@@ -1,6 +1,5 @@
 """What several commands print alike: one JSON object, or lines."""
 
-import json
 import shutil
 import sys
 import unicodedata
@@ -8,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
+
+from fleetmint.printable import json_line, printable, printable_lines
 
 _GAP = "  "
 
@@ -21,7 +22,7 @@ def examples(*lines: str) -> str:
 
 def say(as_json: bool, values: Mapping[str, Any], text: str) -> None:
     """Print `values` as JSON, or `text`."""
-    click.echo(json.dumps(values) if as_json else text)
+    click.echo(json_line(values) if as_json else printable_lines(text))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -48,6 +49,7 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
 
 
 def _cell(text: str) -> str:
+    text = printable(text)
     indented = len(text) - len(text.lstrip(" "))
     return text[:indented] + " ".join(text.split()) or "-"
 

@@ -6,13 +6,16 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import click
 
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import Gateway
 from fleetmint.errors import FleetmintError
+from fleetmint.printable import printable, shortened
 
 with for_work():
     from paho.mqtt import client as mqtt
@@ -21,19 +24,47 @@ with for_work():
 
 TOPIC = "devices/+/out/readings"
 CONNECT_SECONDS = 15
+# For a person; --json has all of it.
+LARGEST_SHOWN = 1000
+# Deeper lists in lists than these say nothing and cannot be written again everywhere.
+_DEEPEST = 32
+# How long the answer to who is revoked is good: after a reconnect the broker says everything again that it keeps.
+_REVOKED_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One message: which device, when it arrived (seconds since the epoch), and what it said."""
+    """One message: which device, when it arrived (seconds since the epoch), and what it said.
+
+    One that is `retained` was kept by the broker, and nobody knows since when.
+    """
 
     device: str
     at: float
     values: dict[str, Any]
+    retained: bool = False
+
+
+def values_of(payload: bytes) -> dict[str, Any]:
+    """Return the JSON object that a device sent; what is none, or could not be written again, comes under `raw`."""
+    try:
+        values = json.loads(payload)
+        # NaN and infinities are read, and are no JSON
+        json.dumps(values, allow_nan=False)
+    except (ValueError, RecursionError):
+        values = None
+    if isinstance(values, dict) and _is_flat(values):
+        return values
+    return {"raw": payload.decode(errors="backslashreplace")}
+
+
+def text_of(values: dict[str, Any], gap: str = "  ", largest: int = LARGEST_SHOWN) -> str:
+    """Return what a device said as one line for a person, of at most `largest` characters."""
+    return shortened(printable(gap.join(f"{key} {value}" for key, value in values.items())), largest)
 
 
 def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
-    """Yield readings until `seconds` have passed, for ever when that is None.
+    """Yield readings until `seconds` have passed, for ever when that is None; what the broker keeps comes first.
 
     Raises FleetmintError when the broker cannot be reached or refuses the certificate.
     """
@@ -62,6 +93,43 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
         client.loop_stop()
 
 
+def of_the_fleet(messages: Iterable[Reading], gateway: Gateway) -> Iterator[Reading]:
+    """Leave out what the broker keeps of devices that are revoked: they would be heard at each start for ever.
+
+    The gateway is asked who that is, and only when the broker keeps anything.
+    """
+    asked, revoked = -float("inf"), frozenset[str]()
+    for message in messages:
+        if message.retained:
+            if time.monotonic() - asked > _REVOKED_SECONDS:
+                asked, revoked = time.monotonic(), _revoked(gateway)
+            if message.device in revoked:
+                continue
+        yield message
+
+
+def _revoked(gateway: Gateway) -> frozenset[str]:
+    try:
+        rows = gateway.get("/v1/devices")["devices"]
+    except FleetmintError as error:  # what is said now is heard nevertheless
+        click.echo(f"fleetmint: kept readings of revoked devices are shown, too: {printable(str(error))}", err=True)
+        return frozenset()
+    return frozenset(row["device"] for row in rows if row["status"] == "revoked")
+
+
+def _is_flat(values: dict[str, Any]) -> bool:
+    level: list[Any] = [values]
+    for _ in range(_DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return True
+    return False
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
 def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) -> mqtt.Client:
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect_timeout = CONNECT_SECONDS
@@ -85,13 +153,9 @@ def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) ->
         welcome.clear()
 
     def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        # What a device sends is its own business; it must not end what listens.
         device = message.topic.split("/")[1]
-        try:
-            values = json.loads(message.payload)
-        except (ValueError, RecursionError):  # the latter for lists in lists in lists
-            values = None
-        # What a device sends is its own business; what is no object is shown as it is.
-        arrived.put(Reading(device, time.time(), values if isinstance(values, dict) else {"raw": str(values)}))
+        arrived.put(Reading(device, time.time(), values_of(bytes(message.payload)), bool(message.retain)))
 
     client.on_connect = on_connect
     client.on_disconnect = on_disconnect

@@ -17,6 +17,7 @@ from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.errors import FleetmintError
+from fleetmint.printable import printable_lines
 
 with for_work():
     from fleetmint.factory import tokens
@@ -164,7 +165,7 @@ def ask_again() -> Callable[[FleetmintError], bool]:
     left = iter(range(2))
 
     def again(error: FleetmintError) -> bool:
-        click.echo(f"fleetmint: {error}", err=True)
+        click.echo(f"fleetmint: {printable_lines(str(error))}", err=True)
         if not sys.stdin.isatty():
             return next(left, None) is not None
         return click.confirm("The board has lost its identity unless this ends well. Connect it again. Go on?", True)

@@ -22,6 +22,7 @@ from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.pki import names
 from fleetmint.pki.request import RequestRefusedError
+from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.body import MAX_BYTES, read_enrolment
@@ -59,6 +60,7 @@ class _Service(Flask):
 def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Flask:
     """Make the application. Nothing is opened before it is needed: see `resources`."""
     app = _Service(__name__, static_folder=None)
+    app.jinja_env.finalize = lambda value: printable(value) if isinstance(value, str) else value
     resources = Resources(config)
     app.extensions["fleetmint"] = resources
     _add_devices(app, resources, FailureLimiter(), clock)

@@ -177,6 +177,12 @@ def test_options_are_refused_with_what_is_allowed(app, door):
     assert app.test_client().options("/nothing", environ_overrides=environ(door)).status_code == 404
 
 
+def test_what_a_page_shows_cannot_turn_its_words_round(app):
+    with app.test_request_context():
+        page = render_template("hello.html", name="x\u202e\ud83d\x1b<b>")
+    assert r"Hello x\u202e\ud83d\x1b&lt;b&gt;" in page
+
+
 def test_what_is_not_there_is_a_404_and_what_is_not_allowed_a_405(client):
     assert get(client, "devices", path="/nothing").status_code == 404
     wrong = get(client, "devices", path="/v1/enrol")
