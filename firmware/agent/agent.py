@@ -15,12 +15,17 @@ from agent.stream import Dropped, Stream, context
 from agent.wifi import Wifi
 
 
+def shown(data):
+    """What of `data` a console does not obey."""
+    return "".join(chr(c) for c in data if 32 <= c < 127)
+
+
 def greeting(body):
     """The words of the page's line with "Hello", without tags and without what a console might obey."""
     for line in body.decode().split("\n"):
         if "Hello" in line:
             text = "".join(part.split(">", 1)[-1] for part in line.split("<"))
-            return "".join(c for c in text if 32 <= ord(c) < 127).strip()[:80]
+            return shown(text.encode()).strip()[:80]
     return "no greeting"
 
 
@@ -169,7 +174,8 @@ class Agent:
 
     def _talk(self, slot):
         identity = self._identity
-        mqtt = Mqtt(Stream(self._context(slot), identity.gateway, identity.mqtt_port), self._receive)
+        stream = Stream(self._context(slot), identity.gateway, identity.mqtt_port)
+        mqtt = Mqtt(stream, self._receive, on_too_large=self._too_large)
         try:
             mqtt.connect(identity.device_id)
             mqtt.subscribe(f"devices/{identity.device_id}/in/#")
@@ -219,6 +225,10 @@ class Agent:
             self._on_message(topic[len(prefix) :], payload)
         except Exception as error:
             self._say(f"on_message raised {type(error).__name__}: {error}")
+
+    def _too_large(self, topic, size):
+        self._say(f"dropped a message of {size} bytes on {shown(topic)}: it is too large for this device")
+        gc.collect()
 
     def _uptime(self):
         # Ticks wrap around after some days; the sum does not.

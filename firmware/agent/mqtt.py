@@ -12,6 +12,8 @@ _PINGRESP = 0xD0
 
 # Messages to a device are commands; more than this is somebody's mistake and would take the heap.
 _LARGEST_PACKET = 4096
+# What is too large is read away in pieces, and of its topic so much is kept for the console.
+_PIECE = 256
 _REFUSALS = {1: "protocol version", 2: "client id", 3: "not available", 4: "user name", 5: "not authorised"}
 
 
@@ -33,14 +35,17 @@ def _packet(kind, *parts):
 
 # One session on a stream.
 #
-# `on_message(topic, payload)` is called from inside publish, subscribe and check, so it must not call them. Every
-# reply has to come within `within` milliseconds; the broker may close a session that is silent for `keepalive` seconds.
+# `on_message(topic, payload)` is called from inside publish, subscribe and check, so it must not call them. Of a
+# message that is too large for this device `on_too_large(topic, size)` is told instead; it is acknowledged, or the
+# broker would send it again in every session. Every reply has to come within `within` milliseconds; the broker may
+# close a session that is silent for `keepalive` seconds.
 
 
 class Mqtt:
-    def __init__(self, stream, on_message, keepalive=60, within=15_000):
+    def __init__(self, stream, on_message, keepalive=60, within=15_000, on_too_large=None):
         self._stream = stream
         self._on_message = on_message
+        self._on_too_large = on_too_large or (lambda topic, size: None)
         self._keepalive = keepalive
         self._within = within
         self._last_id = 0
@@ -130,22 +135,66 @@ class Mqtt:
                 break
             if shift > 21:
                 raise Problem("the broker does not speak MQTT")
-        if size > _LARGEST_PACKET:
-            raise Problem(f"a message of {size} bytes is too long")
-        return first[0], self._exactly(size)
+        kind = first[0]
+        if size <= _LARGEST_PACKET:
+            try:
+                # Bought in one piece, before anything is read into it.
+                body = bytearray(size)
+            except MemoryError:
+                pass
+            else:
+                self._fill(body)
+                return kind, body
+        if kind & 0xF0 != _PUBLISH:
+            raise Problem("the broker does not speak MQTT")
+        self._drop(kind, size)
+        return kind, None
+
+    def _drop(self, kind, size):
+        # MQTT 3.1.1, 3.3.2: topic with its length, packet id if it has a QoS, payload.
+        length = int.from_bytes(self._exactly(2), "big")
+        left = size - 2 - length
+        if left < 0:
+            raise Problem("the broker does not speak MQTT")
+        kept = min(length, _PIECE)
+        topic = self._exactly(kept)
+        self._pass(length - kept)
+        packet_id = None
+        if kind >> 1 & 3:
+            packet_id = self._exactly(2)
+            left -= 2
+        self._pass(left)
+        self._on_too_large(topic, size)
+        if packet_id:
+            self._send(_PUBACK, packet_id)
+
+    def _pass(self, size):
+        while size > 0:
+            size -= len(self._some(min(size, _PIECE)))
 
     def _exactly(self, size):
-        data = b""
-        while len(data) < size:
-            more = self._stream.read(size - len(data), self._within)
-            if not more:
-                raise Problem("the broker ended the session")
-            data += more
+        data = bytearray(size)
+        self._fill(data)
         return data
+
+    def _fill(self, data):
+        at = 0
+        while at < len(data):
+            more = self._some(len(data) - at)
+            data[at : at + len(more)] = more
+            at += len(more)
+
+    def _some(self, size):
+        # In pieces, since what is read is a copy that needs room of its own.
+        more = self._stream.read(min(size, _PIECE), self._within)
+        if not more:
+            raise Problem("the broker ended the session")
+        return more
 
     def _handle(self, kind, body):
         if kind & 0xF0 == _PUBLISH:
-            self._message(kind, body)
+            if body is not None:
+                self._message(kind, body)
         elif kind == _PINGRESP:
             self._ping_sent = None
         else:
@@ -160,8 +209,12 @@ class Mqtt:
             raise Problem("the broker does not speak MQTT")
         try:
             topic = body[2:length].decode()
+            payload = bytes(memoryview(body)[start:])
         except UnicodeError:
             raise Problem("the broker does not speak MQTT")
-        self._on_message(topic, body[start:])
+        except MemoryError:
+            self._on_too_large(body[2 : min(length, 2 + _PIECE)], len(body))
+        else:
+            self._on_message(topic, payload)
         if qos:
             self._send(_PUBACK, body[length:start])

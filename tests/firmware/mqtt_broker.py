@@ -19,6 +19,8 @@ class Broker:
     return_code: int = 0
     # Sent to every client that subscribes, in one piece: topic, payload, QoS, and whether the broker has kept it.
     greeting: list[tuple[str, bytes, int] | tuple[str, bytes, int, bool]] = field(default_factory=list)
+    # The greeting may come before the reply to the subscription.
+    greets_first: bool = False
     acknowledged: int = 0
     # The broker stops answering after so many messages.
     silent_after: int | None = None
@@ -34,9 +36,9 @@ class Broker:
                 self.sessions.append((body[12 : 12 + length].decode(), common_name(connection)))
                 connection.sendall(bytes((0x20, 2, 0, self.return_code)))
             elif kind >> 4 == 8:
-                connection.sendall(b"\x90\x03" + body[:2] + b"\x01")
-                if self.greeting:
-                    connection.sendall(b"".join(_publish(*message) for message in self.greeting))
+                reply = [b"\x90\x03" + body[:2] + b"\x01"]
+                greeting = [_publish(*message) for message in self.greeting]
+                connection.sendall(b"".join(greeting + reply if self.greets_first else reply + greeting))
             elif kind >> 4 == 3:
                 if not self._message(connection, body):
                     return

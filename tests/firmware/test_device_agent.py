@@ -228,6 +228,18 @@ def test_a_message_reaches_the_product(board, gateway):
     assert said(run(board, gateway, enough=2), "message set on")
 
 
+def test_a_message_that_is_too_large_costs_a_line_and_not_the_session(board, gateway):
+    topic = f"devices/{DEVICE}/in/\x1b[2Jbig"
+    gateway.broker.greeting = [(topic, b"x" * 60_000, 1, True), (f"devices/{DEVICE}/in/set", b"on", 1)]
+    outcome = run(board, gateway, enough=3)
+    size = 4 + len(topic) + 60_000
+    line = f"dropped a message of {size} bytes on devices/{DEVICE}/in/[2Jbig: it is too large for this device"
+    assert [each.partition(": ")[2] for each in said(outcome, "dropped")] == [line]
+    assert said(outcome, "message set on")
+    assert said(outcome, "published reading 3")
+    assert (len(gateway.broker.sessions), gateway.broker.acknowledged) == (1, 2)
+
+
 def test_a_product_that_fails_does_not_stop_the_agent(board, gateway):
     gateway.broker.greeting = [(f"devices/{DEVICE}/in/set", b"on", 1)]
     setup = """

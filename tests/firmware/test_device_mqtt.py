@@ -17,7 +17,9 @@ certificate, key = [bytes.fromhex(part) for part in identity]
 try:
     trusted = [bytes.fromhex(anchor) for anchor in anchors]
     link = stream.Stream(stream.context(trusted, certificate, key), "localhost", port)
-    client = mqtt.Mqtt(link, lambda topic, payload: received.append([topic, payload.decode()]), keepalive, within)
+    on_message = lambda topic, payload: received.append([topic, payload.decode()])
+    too_large = lambda topic, size: received.append([topic.decode(), size, "too large"])
+    client = mqtt.Mqtt(link, on_message, keepalive, within, too_large if dropped else None)
     client.connect("pump-0001")
     SCRIPT
     client.close()
@@ -29,7 +31,7 @@ except Problem as error:
 
 @pytest.fixture
 def session(board, site, tmp_path):
-    def run(broker, *lines, keepalive=60, within=5000, identity=None):
+    def run(broker, *lines, keepalive=60, within=5000, identity=None, dropped=False):
         chain, key = site.server("localhost").files(tmp_path / "broker")
         trust = tmp_path / "trust.pem"
         trust.write_bytes(pem(site.device_ca.certificate))
@@ -42,6 +44,7 @@ def session(board, site, tmp_path):
                 port=port,
                 keepalive=keepalive,
                 within=within,
+                dropped=dropped,
             )
 
     return run
@@ -80,11 +83,31 @@ def test_a_message_that_comes_before_an_acknowledgement_is_not_lost(session):
     assert session(broker, *lines) == ["done", [["a/in/set", "on"]]]
 
 
-def test_a_message_longer_than_the_device_can_take_ends_the_session(session):
-    broker = Broker(greeting=[("a/in/set", b"x" * 5000, 0)])
-    kind, text = session(broker, 'client.subscribe("a/in/#")', "client.check(2000)")
-    assert kind == "Problem"
-    assert "too long" in text
+@pytest.mark.parametrize("size", [4080, 5000, 70_000])
+@pytest.mark.parametrize("qos", [0, 1])
+def test_a_message_longer_than_the_device_can_take_is_dropped_and_acknowledged_and_the_session_goes_on(
+    session, qos, size
+):
+    broker = Broker(greeting=[("a/in/big", b"x" * size, qos, True), ("a/in/set", b"on", 1)])
+    lines = ('client.subscribe("a/in/#")', "client.check(2000)", 'client.publish("a/b", b"one")', "client.check(2000)")
+    kind, received = session(broker, *lines, dropped=True)
+    packet = size + 2 + len("a/in/big") + 2 * qos
+    if packet > 4096:
+        assert (kind, received) == ("done", [["a/in/big", packet, "too large"], ["a/in/set", "on"]])
+    else:
+        assert (kind, received) == ("done", [["a/in/big", "x" * size], ["a/in/set", "on"]])
+    assert broker.acknowledged == qos + 1
+    assert broker.messages == [("a/b", b"one")]
+
+
+@pytest.mark.parametrize("when", ["before the reply to a subscription", "before that to a message"])
+def test_a_message_that_is_too_long_may_come_before_any_reply(session, when):
+    broker = Broker(greeting=[("a/in/" + "t" * 5000, b"x" * 5000, 1)], greets_first=when.endswith("subscription"))
+    lines = ('client.subscribe("a/in/#")', 'client.publish("a/b", b"one")')
+    kind, received = session(broker, *lines, dropped=True)
+    assert (kind, received[0][1:]) == ("done", [10_009, "too large"])
+    assert received[0][0] == "a/in/" + "t" * 251
+    assert (broker.acknowledged, broker.messages) == (1, [("a/b", b"one")])
 
 
 def test_a_silent_session_is_kept_alive(session):
