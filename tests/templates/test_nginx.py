@@ -110,8 +110,15 @@ def test_hsts_is_sent_to_nobody_who_did_not_ask_for_it(nginx):
     assert "Strict-Transport-Security" not in asked["80"]
 
 
+def test_enrolments_are_counted_by_household(nginx):
+    text = nginx.render(CONF)
+    assert one(text, "limit_req_zone").startswith("$network zone=enrolments")
+    (pattern,) = re.findall(r'"~\(\?s\)\^\(\?<half>(.*)\$" \$half;', text)
+    assert pattern == ".{8}).{8}"  # of the 16 bytes of an IPv6 address; IPv4 has 4
+
+
 def test_only_enrolment_is_limited_in_rate(found):
-    assert "limit_req zone=enrol" in found["443"].partition("location = /v1/enrol")[2]
+    assert "limit_req zone=enrolments" in found["443"].partition("location = /v1/enrol")[2]
     assert "limit_req" not in found["8443"]
 
 
