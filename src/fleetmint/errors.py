@@ -55,9 +55,9 @@ class PublishError(FleetmintError):
 class BurnError(FleetmintError):
     """A board was not burned; `code` is the reason for a program, the message the one for a person.
 
-    Codes: port-missing, port-permission, port-busy, boot-mode, no-answer, lost, wrong-chip, too-small, layout, secured,
-    identity, no-key, duplicate, md5, unseen, no-esptool, internal. With all but `lost`, `md5`, `unseen` and `internal`
-    the flash is as it was. `mac` is the board's, where it is known.
+    Codes: port-missing, port-permission, port-busy, boot-mode, no-answer, lost, wrong-chip, too-small, layout,
+    no-firmware, secured, identity, no-key, duplicate, md5, unseen, no-esptool, internal. With all but `lost`, `md5`,
+    `unseen` and `internal` the flash is as it was. `mac` is the board's, where it is known.
     """
 
     def __init__(self, message: str, code: str, mac: str | None = None) -> None:

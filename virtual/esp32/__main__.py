@@ -8,7 +8,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from virtual.esp32 import micropython
+from virtual.esp32 import firmware, micropython
 from virtual.esp32.board import Board, UnpluggedError, flash_file
 from virtual.esp32.chips import CHIPS
 from virtual.esp32.faults import Faults
@@ -27,6 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     flash_path = flash_file(directory)
     try:
+        if options.micropython:
+            firmware.install_file(flash_path, options.chip, _FLASH_SIZES[options.flash_size])
         command = options.boot or [micropython.find(), str(BOOT_SCRIPT), str(flash_path), options.mac.hex(":")]
         flash = NorFlash(flash_path, _FLASH_SIZES[options.flash_size])
     except BlockingIOError:
@@ -62,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--mac", type=_mac, required=True, help="such as 24:0a:c4:00:00:01")
     parser.add_argument("--chip", choices=CHIPS, default="esp32")
     parser.add_argument("--flash-size", choices=_FLASH_SIZES, default="4MB")
+    parser.add_argument("--micropython", action="store_true", help="where its flash is blank, it has firmware")
     parser.add_argument("--env", type=_variable, action="append", default=[], help="NAME=VALUE for the program")
     parser.add_argument(
         "--fault", type=Faults.parse, default=Faults(), help="silent, drop=N, unplug=N or rot=N, with commas"

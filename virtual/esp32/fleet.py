@@ -73,8 +73,10 @@ def slots(state: Path) -> list[Slot]:
     return [_slot(state, number) for number in numbers]
 
 
-def up(state: Path, count: int, options: Sequence[str] = ()) -> list[Path]:
+def up(state: Path, count: int, options: Sequence[str] = (), *, blank: bool = False) -> list[Path]:
     """Make boards 1 to `count` run with `options` of python -m virtual.esp32; return their serial ports.
+
+    A new flash has MicroPython in it unless it is to be `blank`.
 
     Raises FleetError when one does not start.
     """
@@ -83,7 +85,8 @@ def up(state: Path, count: int, options: Sequence[str] = ()) -> list[Path]:
     fleet = [_slot(state, number) for number in range(1, count + 1)]
     started = []
     for slot in fleet:
-        command = [sys.executable, "-m", _MODULE, "--dir", str(slot.directory), "--mac", slot.mac, *options]
+        wanted = options if blank else ["--micropython", *options]
+        command = [sys.executable, "-m", _MODULE, "--dir", str(slot.directory), "--mac", slot.mac, *wanted]
         pid = slot.pid()
         if pid is None or _command_line(pid) != command:
             stop(slot)
@@ -156,7 +159,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "up":
             extra = ["--chip", options.chip, "--flash-size", options.flash_size]
-            up(options.state, options.count, [*extra, *(f"--env={variable}" for variable in options.env)])
+            up(
+                options.state,
+                options.count,
+                [*extra, *(f"--env={variable}" for variable in options.env)],
+                blank=options.blank,
+            )
         elif options.command == "down":
             down(options.state)
     except FleetError as error:
@@ -175,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name)
         command.add_argument("--state", type=Path, required=True, help="the state directory of the site")
         if name == "up":
+            command.add_argument("--blank", action="store_true", help="no firmware in a new flash")
             command.add_argument("--count", type=int, default=3)
             command.add_argument("--chip", choices=CHIPS, default="esp32")
             command.add_argument("--flash-size", default="4MB")

@@ -7,6 +7,7 @@ from pathlib import Path
 from virtual.esp32.board import Board, UnpluggedError
 from virtual.esp32.chips import CHIPS
 from virtual.esp32.faults import Faults
+from virtual.esp32.firmware import install_file
 from virtual.esp32.nor import NorFlash
 from virtual.esp32.port import Port
 from virtual.esp32.program import Nothing
@@ -24,6 +25,7 @@ class Blank:
     size: int = 0x400000
     faults: Faults = field(default_factory=Faults)
     registers: dict[int, int] = field(default_factory=dict)
+    micropython: bool = True
 
 
 class Slot:
@@ -43,6 +45,8 @@ class Slot:
         self._out.clear()
         chip = CHIPS[blank.chip]
         chip = replace(chip, registers={**chip.registers, **blank.registers})
+        if blank.micropython:
+            install_file(blank.flash, blank.chip, blank.size)
         mac, flash = bytes.fromhex(blank.mac.replace(":", "")), NorFlash(blank.flash, blank.size)
         board = Board(chip, mac, flash, Port(self.port, paced=self._paced), Nothing(), blank.faults)
         self._thread = threading.Thread(target=self._run, args=(board,), daemon=True)

@@ -35,6 +35,7 @@ class Tally:
     clock: Callable[[], float] = time.monotonic
     done: int = 0
     failed: int = 0
+    ended: int = 0
     _start: float | None = None
     _left: int = 0
 
@@ -43,9 +44,20 @@ class Tally:
         if self._start is None:
             self._start, self._left = self.clock(), self.left()
         if outcome.state in ENDS:
+            self.ended += 1
             self.done += outcome.state == BURNED
             self.failed += outcome.state == FAILED
             self._left = self.left()
+
+    @property
+    def served(self) -> bool:
+        """Whether any board came to an end."""
+        return self.ended > 0
+
+    @property
+    def remaining(self) -> int:
+        """How many devices of the batch are left, as far as is known."""
+        return self._left
 
     def text(self) -> str:
         """Return one line: done, failed, left, and the time that the rest will take."""
@@ -148,6 +160,8 @@ class Watcher:
     view: View
     tally: Tally
     bell: bool = False
+    # ports whose last board failed
+    failures: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, outcome: Outcome) -> None:
@@ -155,6 +169,10 @@ class Watcher:
         with self._lock:
             self.tally.count(outcome)
             self.view.show(outcome)
+            if outcome.state in ENDS and outcome.port in self.failures:
+                self.failures.remove(outcome.port)
+            if outcome.state == FAILED:
+                self.failures.append(outcome.port)
             if self.bell and outcome.state == FAILED:
                 click.echo("\a", nl=False, err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -68,6 +69,7 @@ AUTO = "auto"
 @click.option("--jig", is_flag=True, help="The adapters stay: ask every 2 s for another board.")
 @click.option("--baud", type=click.IntRange(9600, 2_000_000), default=DEFAULT_BAUD, show_default=True)
 @click.option("--firmware", type=click.Path(dir_okay=False, path_type=Path), help="MicroPython .bin to flash first.")
+@click.option("--other-firmware", is_flag=True, help="Burn boards whose firmware is not MicroPython, too.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
 @ledger_option
@@ -87,6 +89,7 @@ def burn(
     jig: bool,
     baud: int,
     firmware: Path | None,
+    other_firmware: bool,
     sha256: str | None,
     app: Path,
     url: str | None,
@@ -106,6 +109,8 @@ def burn(
     Running the command again goes on where it was: a board
     that is done stays as it is, one that was cut gets the same identity. Exits with 1 when a board failed.
     """
+    if AUTO in ports and set(ports) != {AUTO}:
+        raise click.UsageError("--port auto finds every board by itself: name it alone, or name ports")
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(
@@ -122,9 +127,14 @@ def burn(
     if hello is not None:
         hello.start()
     bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256, unregistered, baud, hello)
+    bench = replace(bench, other_firmware=other_firmware)
     if reprovision:
         bench = replace(bench, retire=retire)
-    slots = _auto() if AUTO in ports else lambda: ports
+    if not left(bench):
+        click.echo(
+            f"every device of {batch} is burned already: boards of it are looked at, and none is burned", err=True
+        )
+    slots = _auto(once) if AUTO in ports else _named(ports, once)
     tally = Tally(lambda: left(bench))
     view: View = Events(tally) if as_json else LiveTable(tally) if sys.stdout.isatty() else Lines(tally)
     watch = Watcher(view, tally, bell)
@@ -135,6 +145,10 @@ def burn(
             _go_on(bench, slots, jig, watch)
     finally:
         view.end()
+        if tally.ended > tally.failed:
+            _hand_over(state, batch, url, name, tally, watch.failures)
+    if not tally.served and left(bench):
+        raise FleetmintError(f"no board was burned: none was found on {', '.join(ports)}")
     if tally.failed:
         sys.exit(1)
 
@@ -197,13 +211,50 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _auto() -> Callable[[], Sequence[str]]:
-    """Say which ports there are and why some are left out; return a function that looks for them again."""
+def _hand_over(
+    state: Path, batch: str, url: str | None, name: str | None, tally: Tally, failures: Sequence[str]
+) -> None:
+    """Tell the gateway what came of the boards, and the person what to do next: on stderr, behind what went well."""
+    again = commands.fleetmint("batch", "handover", batch)
+    try:
+        click.echo(f"handed over: {tell_handover(state, batch, url, name, None)}", err=True)
+    except FleetmintError as error:
+        click.echo(f"not handed over to the gateway ({error})", err=True)
+        click.echo(f"next: {again} once the gateway can be reached from here, or with --to FILE", err=True)
+    if failures:
+        click.echo(f"next: mend what is said above of {', '.join(failures)}, and burn those boards again", err=True)
+    if tally.done:
+        listen = commands.fleetmint("devices")
+        click.echo(f"next: switch the boards on where their Wi-Fi is; {listen} shows which have enrolled", err=True)
+    if tally.remaining:
+        click.echo(f"next: {tally.remaining} of {batch} are left: the same command goes on with them", err=True)
+
+
+def _named(ports: Sequence[str], once: bool) -> Callable[[], Sequence[str]]:
+    """Say which ports are not there; a port that is named twice is one."""
+    several = {os.path.realpath(port): port for port in ports}
+    for port in several.values():
+        if not once and not Path(port).exists():
+            others = ", ".join(boards(find_ports())) or "none"
+            click.echo(f"there is no port {port}: waiting for a board there (connected: {others})", err=True)
+    return lambda: tuple(several.values())
+
+
+def _auto(once: bool) -> Callable[[], Sequence[str]]:
+    """Say which ports there are and why some are left out; return a function that looks for them again.
+
+    Raises FleetmintError when there is none and `once` forbids to wait.
+    """
     found = find_ports()
     for port in found:
         click.echo(f"{port.device}: {port.left_out or port.title}", err=True)
     for sentence in without_driver(found):
         click.echo(sentence, err=True)
+    if not boards(found) and once:
+        raise FleetmintError(
+            "no board is connected, and nothing was burned: connect one with a cable that carries data, or name its"
+            " port with --port"
+        )
     if not boards(found):
         click.echo("no board is connected yet: waiting for one", err=True)
     return lambda: boards(find_ports())

@@ -32,6 +32,7 @@ class Bench:
     for boards that have MicroPython already; `sha256` pins it. `unregistered` burns identities that no gateway knows
     yet, too. `baud` is the speed of the first try, and `test`, where there is one, what a board has to pass after its
     reset. `retire` ends the identities of boards that are to get another one; without it such boards are refused.
+    `other_firmware`: boards whose firmware is not MicroPython are burned, too.
     """
 
     batch: Path
@@ -44,6 +45,7 @@ class Bench:
     baud: int = DEFAULT_BAUD
     test: Test | None = None
     retire: Retire | None = None
+    other_firmware: bool = False
 
 
 def left(bench: Bench) -> int:
@@ -70,7 +72,7 @@ def burn_ports(bench: Bench, ports: Sequence[str], watch: Watch = ignore) -> tup
 def open_station(bench: Bench, watch: Watch = ignore) -> Iterator[Station]:
     """Give what all ports share; close the ledger at the end."""
     known = secrets.load(bench.batch, bench.passphrases)
-    regions = make_regions(known, bench.app, bench.firmware, bench.sha256)
+    regions = make_regions(known, bench.app, bench.firmware, bench.sha256, bench.other_firmware)
     engine = open_ledger(bench.ledger)
     try:
         yield Station(

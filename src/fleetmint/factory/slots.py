@@ -24,6 +24,8 @@ ASK_SECONDS = 2.0
 PATIENT = {"no-answer", "boot-mode", "port-busy", "port-permission"}
 # A connection that broke while the board stayed is tried so many times, each at half the speed.
 TRIES = 3
+# After so long without an answer a fixture says so once; before, it is only empty.
+SILENT_SECONDS = 20.0
 
 _Presence = tuple[int, ...]
 
@@ -118,9 +120,14 @@ class Slots:
     def _serve(self, worker: Worker, present: _Presence) -> Outcome:
         """Serve the board until that came to an end, or the board is taken out; tell a hitch once."""
         last = Outcome(worker.port, WAITING, code="no-answer" if self.jig else "")
+        begun, told = time.monotonic(), not self.jig
 
         def watch(outcome: Outcome) -> None:
+            nonlocal told
             again = last.code in PATIENT and (outcome.state == IDENTIFY or outcome.code == last.code)
+            if not told and outcome.code == "no-answer" and time.monotonic() - begun > SILENT_SECONDS:
+                told, again = True, False
+                outcome = replace(outcome, state=WAITING)
             if not again:
                 self.station.watch(outcome)
 

@@ -97,7 +97,7 @@ class Station:
 
     def _claim(self, worker: Worker, board: Board, records: Records) -> Claim:
         try:
-            self._check(worker.port, board)
+            self._check(worker, board)
             if self.retire is not None:
                 for device in records.to_retire(board, self.since):
                     self.retire(device)
@@ -107,11 +107,13 @@ class Station:
             worker.let_go()
             raise
 
-    def _check(self, port: str, board: Board) -> None:
+    def _check(self, worker: Worker, board: Board) -> None:
+        port = worker.port
         chip = self.regions.known.chip
         if board.chip != chip:
             raise BurnError(f"{port}: the board is an {board.chip}, the batch is for {chip}", "wrong-chip", board.mac)
         self.regions.check(port, board)
+        self.regions.check_firmware(port, board, worker.read)
         if self.regions.known.nvs_encryption == HMAC:
             self._refuse_without_key(port, board)
 

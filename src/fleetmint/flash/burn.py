@@ -81,6 +81,11 @@ class Worker:
         found = self._ask({"do": "read nvs"}, _ignore)
         return Region(found["offset"], base64.b64decode(found["data"]), NVS_REGION)
 
+    def read(self, offset: int, size: int) -> bytes:
+        """Return what the flash of the board which `identify` has held has there. Raises BurnError."""
+        found = self._ask({"do": "read", "offset": offset, "size": size}, _ignore)
+        return base64.b64decode(found["data"])
+
     def let_go(self) -> None:
         """Let a board that is held boot."""
         self._ask({"do": "let go"}, _ignore)

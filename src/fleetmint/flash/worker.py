@@ -4,6 +4,7 @@ Requests come as lines of JSON on stdin:
 
     {"do": "identify", "port", "baud", "connect_attempts", "hold"}    who is there; `hold` keeps the board for the next
     {"do": "burn", "job"}                                             burn it
+    {"do": "read", "offset", "size"}                                  bytes of the flash of the held board
     {"do": "read nvs"}                                                offset and content of the NVS of the held board
     {"do": "let go"}                                                  let a board that is held boot
 
@@ -108,11 +109,19 @@ class _Bench:
                 return asdict(self._burn(job_from_json(request["job"])))
             if request["do"] == "read nvs":
                 return self._read_nvs()
+            if request["do"] == "read":
+                return self._read(request["offset"], request["size"])
             self._let_go()
         except BaseException:
             self._drop()
             raise
         return {}
+
+    def _read(self, offset: int, size: int) -> dict[str, Any]:
+        if self._held is None:
+            raise BurnError("no board is held: identify it first", "internal")
+        self.mac = self._held.board.mac
+        return {"data": base64.b64encode(self._held.esp.read_flash(offset, size)).decode("ascii")}
 
     def _read_nvs(self) -> dict[str, Any]:
         held = self._held

@@ -18,6 +18,7 @@ from fleetmint.ledger import events, open_ledger, writing
 from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.decode import decode
 from virtual.esp32 import fleet
+from virtual.esp32.firmware import delivered
 
 APP = Path(__file__).parents[3] / "firmware"
 NVS = Partition("nvs", 1, 2, 0x9000, 0x5000)
@@ -39,12 +40,12 @@ def make(batch, common, place, hierarchy, now):
 def board(tmp_path):
     """Start a board, and return its port and its flash."""
 
-    def run(*options, flash=None):
+    def run(*options, flash=None, blank=False):
         file = tmp_path / "boards/1/flash.bin"
         if flash is not None:
             file.parent.mkdir(parents=True, mode=0o700)
             file.write_bytes(flash)
-        (port,) = fleet.up(tmp_path, 1, [*options, "--boot", "sleep", "60"])
+        (port,) = fleet.up(tmp_path, 1, [*options, "--boot", "sleep", "60"], blank=blank)
         return str(port), file
 
     yield run
@@ -94,7 +95,7 @@ def test_a_table_that_is_no_layout_is_refused_by_what_is_wrong_with_it(make, boa
 
 def test_a_board_without_a_table_gets_no_identity_where_it_should_have_one(make, board):
     bench = make(layout="board")
-    outcome = burn(bench, board()[0])
+    outcome = burn(bench, board(blank=True)[0])
     assert (outcome.state, outcome.device) == ("failed", None)
     assert "flash MicroPython first, or name a layout" in outcome.reason
     assert left(bench) == 3
@@ -113,7 +114,7 @@ def test_an_encrypted_nvs_is_burned_only_into_a_board_that_has_its_key(make, boa
     refused = burn(bench, port)
     assert (refused.state, refused.code) == ("failed", "no-key")
     assert "run `fleetmint efuse --batch first --port" in refused.reason
-    assert flash.read_bytes() == b"\xff" * 0x400000
+    assert flash.read_bytes() == delivered("esp32s3", 0x400000)
     key = secrets.load(bench.batch, bench.passphrases).of("lamp-000001").nvs_key
     engine, mac = open_ledger(bench.ledger), refused.mac
     detail = {"mac": mac, "block": 0, "key": fingerprint(key)}
@@ -137,6 +138,13 @@ def test_keys_without_a_partition_for_them_are_refused_before_an_identity_is_use
     outcome = burn(bench, board()[0])
     assert (outcome.state, outcome.device) == ("failed", None)
     assert "needs a partition nvs_keys" in outcome.reason
+    assert left(bench) == 3
+
+
+def test_an_esp8266_without_a_program_is_refused(make, board):
+    bench = make(chip="esp8266")
+    outcome = burn(bench, board("--chip", "esp8266", blank=True)[0])
+    assert (outcome.state, outcome.code) == ("failed", "no-firmware")
     assert left(bench) == 3
 
 

@@ -27,11 +27,11 @@ from fleetmint.ledger.schema import burns
 from fleetmint.nvs.decode import decode
 from virtual import postgres
 from virtual.esp32.faults import Faults
+from virtual.esp32.firmware import delivered
 from virtual.esp32.rack import Blank, Slot
 
 ROOT = Path(__file__).parents[3]
 APP = ROOT / "firmware"
-ERASED = {0xFF}
 NVS = stock("4MiB").find("nvs")
 
 
@@ -122,7 +122,7 @@ def test_an_unsuitable_board_is_refused_untouched_and_on_record(bench, put, kind
     assert (refused.mac, refused.code) == (board.mac, code)
     assert reason in refused.reason
     assert left(bench) == 3
-    assert set(board.flash.read_bytes()) == ERASED
+    assert board.flash.read_bytes() == delivered(board.chip, board.size)
 
 
 def test_a_second_board_with_the_mac_of_one_that_is_done_is_refused_untouched(bench, put):
@@ -133,7 +133,7 @@ def test_a_second_board_with_the_mac_of_one_that_is_done_is_refused_untouched(be
     (outcome,) = burn_ports(bench, [port])
     assert outcome.code == "duplicate"
     assert "another board with the same MAC, or it was erased" in outcome.reason
-    assert set(second.flash.read_bytes()) == ERASED
+    assert second.flash.read_bytes() == delivered(second.chip, second.size)
     assert first.flash.read_bytes() == before
     assert [board.code for board in state(bench)[1]] == ["duplicate"]
 
@@ -155,7 +155,7 @@ def test_a_board_that_another_station_is_burning_is_left_alone(bench, put, now):
     (outcome,) = burn_ports(bench, [port])
     assert outcome.code == "duplicate"
     assert "is being burned as lamp-000001 by other-host:4711" in outcome.reason
-    assert set(board.flash.read_bytes()) == ERASED
+    assert board.flash.read_bytes() == delivered(board.chip, board.size)
 
 
 def test_a_board_that_was_provisioned_elsewhere_is_refused_untouched(bench, put, tmp_path, now):
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_stops_the_burn_before_the_board_is_touched(bench, p
     with full_disk(4096), pytest.raises(LedgerError, match=r"disk is full|disk I/O error"):
         burn_ports(bench, [port])
     engine.dispose()
-    assert set(board.flash.read_bytes()) == ERASED
+    assert board.flash.read_bytes() == delivered(board.chip, board.size)
     assert left(bench) == 3
     assert burn_ports(bench, [port])[0].state == "burned"
     state(bench)
