@@ -11,23 +11,34 @@ from fleetmint import commands
 from fleetmint.cli.handover import tell_handover, to_option
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import (
     as_option,
+    bench_source,
     gateway_option,
     ledger_option,
     ledger_url,
     open_gateway,
+    passphrases_option,
     read_site,
     state_option,
 )
-from fleetmint.cli.token import days_option, give, port_option, told
+from fleetmint.cli.token import ask_again, days_option, give, port_option, told
 from fleetmint.cli.token import to_option as token_to_option
+from fleetmint.errors import BurnError, FleetmintError
 
 with for_work():
-    from fleetmint.ledger import open_ledger, writing
+    from fleetmint.factory import secrets
+    from fleetmint.factory.update import Update, carry_out
+    from fleetmint.flash.burn import Board, Worker
+    from fleetmint.ledger import open_ledger, reading, writing
+    from fleetmint.ledger.factory import Unit, find_unit, take_back
     from fleetmint.ledger.factory import release as release_unit
-    from fleetmint.ledger.factory import take_back
+    from fleetmint.ledger.schema import BURNED
     from fleetmint.pki import names
+
+# The program of the devices, beside this package in a checkout.
+APP = Path(__file__).resolve().parents[3] / "firmware"
 
 
 def _in_force(device_id: str) -> str:
@@ -44,13 +55,14 @@ def _old() -> str:
 
 @click.group(
     epilog=examples(
+        "fleetmint device update --port /dev/ttyUSB0 --app --wifi",
         "fleetmint device release lamp-000007",
         'fleetmint device return lamp-000002 --reason "display broken"',
         'fleetmint device transfer lamp-000002 --owner "Bob, Berlin" --port /dev/ttyUSB0',
     )
 )
 def device() -> None:
-    """Take a board out of quarantine, take a device back, or give it to another owner."""
+    """Bring a board up to date, out of quarantine, back, or to another owner."""
 
 
 @device.command(epilog=examples("fleetmint device release lamp-000007"))
@@ -136,3 +148,78 @@ def transfer(
     text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\n{_old()}"
     values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
     say(as_json, values, text)
+
+
+@device.command(
+    "update",
+    epilog=examples(
+        "fleetmint device update --port /dev/ttyUSB0 --app", "fleetmint device update --port /dev/ttyUSB0 --wifi --json"
+    ),
+)
+@click.option("--port", required=True, metavar="PORT", help="Serial port of the board, such as /dev/ttyUSB0.")
+@click.option("--app", is_flag=True, help="Give it the program in firmware/ as it is now.")
+@click.option("--wifi", is_flag=True, help="Give it the Wi-Fi that its batch has now.")
+@click.option(
+    "--app-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), default=APP, help="Another program."
+)
+@state_option
+@ledger_option
+@passphrases_option
+@json_option
+def update(
+    port: str,
+    app: bool,
+    wifi: bool,
+    app_dir: Path,
+    state: Path,
+    url: str | None,
+    passphrases: str | None,
+    as_json: bool,
+) -> None:
+    """Bring the board at PORT up to date: its program, its Wi-Fi, or both. It stays the device that it is.
+
+    Its key, its certificate and everything else in its NVS stay as they are, and what is right already is not written.
+    A changed Wi-Fi is in the batch once playbooks/factory.yml, or `fleetmint batch new`, has run again. Leave the board
+    connected until this is done: its NVS holds its key, too.
+    """
+    if not app and not wifi:
+        raise click.UsageError("say what is to be brought up to date: --app, --wifi or both")
+    with Worker(port) as worker:
+        board = worker.identify(hold=True)
+        try:
+            unit = _unit_of(board, port, ledger_url(state, url))
+            known = secrets.load(state / "batches" / unit.batch, bench_source(state, passphrases)) if wifi else None
+            wanted = Update(
+                app_dir if app else None, known.settings.wifi_of(unit.device) if known is not None else None
+            )
+        except FleetmintError:
+            worker.let_go()
+            raise
+        with undisturbed():  # half-written, the board could have lost its key
+            changed = carry_out(worker, board, wanted, ask_again())
+    what = f"has the new {' and '.join(changed)}" if changed else "was up to date"
+    values = {"device": unit.device, "mac": board.mac, "batch": unit.batch, "changed": list(changed)}
+    say(as_json, values, f"{unit.device} ({board.mac}) {what}; it is the device that it was.")
+
+
+def _unit_of(board: Board, port: str, url: str) -> Unit:
+    """Return what the ledger knows of the board; raise BurnError unless it is the burned board of its device."""
+    engine = open_ledger(url)
+    try:
+        with reading(engine) as connection:
+            unit = find_unit(connection, names.device_id(board.device_id)) if board.device_id else None
+    finally:
+        engine.dispose()
+    if unit is None:
+        whose = "holds no identity that can be read, as with an encrypted NVS or on an ESP8266: burn it"
+        if board.device_id:
+            whose = f"is {board.device_id!r}, which this site's ledger does not know"
+        raise BurnError(f"{port}: the board ({board.mac}) {whose}. Nothing was written", "identity", board.mac)
+    if unit.mac != board.mac or unit.state != BURNED:
+        reason = f"which the ledger has as {unit.state}" + (f" on the board {unit.mac}" if unit.mac else "")
+        raise BurnError(
+            f"{port}: the board ({board.mac}) says it is {unit.device}, {reason}. Nothing was written",
+            "identity",
+            board.mac,
+        )
+    return unit

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from fleetmint import commands
-from fleetmint.errors import BurnError, FleetmintError, LedgerError
+from fleetmint.errors import BurnError, FleetmintError, ImageError, LedgerError
 from fleetmint.factory.efuse import device_of, has_key
 from fleetmint.factory.encryption import HMAC, NONE
 from fleetmint.factory.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
 from fleetmint.factory.records import BAD_BOARD, Claim, Records
 from fleetmint.factory.regions import FileRegions, Regions
+from fleetmint.factory.update import Update, differences, hint
 from fleetmint.flash.burn import Progress, Worker
 from fleetmint.flash.job import ESP8266, Board, Job, Result
 
@@ -79,8 +80,8 @@ class Station:
     def _serve(self, worker: Worker, board: Board, records: Records) -> Outcome:
         claim = self._claim(worker, board, records)
         if claim.is_done:
+            reason = f"the board is {claim.device} already{self._stale(worker, board, claim.device)}"
             worker.let_go()
-            reason = f"the board is {claim.device} already"
             return Outcome(worker.port, KEPT, claim.device, board.mac, reason=reason)
         result = self._burn(worker, board, records, claim)
         if self.test is not None:
@@ -94,6 +95,16 @@ class Station:
                 raise
         records.burned(claim)
         return Outcome(worker.port, BURNED, claim.device, board.mac, result.seconds)
+
+    def _stale(self, worker: Worker, board: Board, device: str) -> str:
+        """Return what to say of a board that is done and has not what the batch has by now; empty when it has."""
+        if not isinstance(self.regions, Regions) or board.device_id != device:
+            return ""  # an encrypted NVS and a file system are not compared
+        wanted = Update(self.regions.app, self.regions.known.settings.wifi_of(device))
+        try:
+            return hint(worker.port, differences(worker, board, wanted), self.regions.app)
+        except ImageError:
+            return ""  # it has no file system of ours
 
     def _claim(self, worker: Worker, board: Board, records: Records) -> Claim:
         try:

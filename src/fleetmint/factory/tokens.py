@@ -3,7 +3,7 @@
 import hashlib
 import json
 import secrets as random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,20 +66,26 @@ def load(path: Path, device: str) -> Token:
 
 
 def with_token(nvs: bytes, token: Token) -> bytes:
-    """Return the NVS image `nvs` with this token in it, and every other entry with its type as it was.
+    """Return the NVS image `nvs` with this token in it, as `with_values` does."""
+    return with_values(nvs, token.device, {keys.TOKEN: token.token.encode()})
+
+
+def with_values(nvs: bytes, device: str, values: Mapping[str, bytes]) -> bytes:
+    """Return the NVS image `nvs` with these values of `device`, and every other entry with its type as it was.
 
     Raises BurnError when it is the NVS of another device, NvsError when it holds what cannot be written again.
     """
     found = identity_of(nvs, 0)
-    if found is None or found.device_id != token.device:
+    if found is None or found.device_id != device:
         whose = "holds no identity" if found is None else f"is {found.device_id!r}"
-        raise BurnError(f"the board {whose}, and the token is for {token.device}: nothing was written", "identity")
+        raise BurnError(f"the board {whose}, and this is for {device}: nothing was written", "identity")
     # What is damaged does not exist for the device either.
     typed = decode_typed(nvs, skip_damaged=True)
-    entries = {space: {key: Value(*value) for key, value in values.items()} for space, values in typed.items()}
-    # Last, as a device would have added it; the older one goes.
-    entries[keys.NAMESPACE].pop(keys.TOKEN, None)
-    entries[keys.NAMESPACE][keys.TOKEN] = Value("blob", token.token.encode())
+    entries = {space: {key: Value(*value) for key, value in ours.items()} for space, ours in typed.items()}
+    for name, value in values.items():
+        # Last, as a device would have added it; the older one goes.
+        entries[keys.NAMESPACE].pop(name, None)
+        entries[keys.NAMESPACE][name] = Value("blob", value)
     return encode(entries, len(nvs))
 
 
@@ -100,18 +106,25 @@ def check_board(worker: Worker, device: str) -> tuple[Board, Region]:
 def write_token(
     worker: Worker, board: Board, nvs: Region, token: Token, again: Callable[[FleetmintError], bool]
 ) -> None:
-    """Put the token into a board that `check_board` has held: only its NVS is written, and compared afterwards.
-
-    The NVS also holds the device's key, of which there is no copy. So when the connection is lost meanwhile, `again` is
-    asked, with the reason, whether to go on: it returns when the board may be there again. Until then the old content
-    is in the memory of this process only. Raises BurnError when the answer is no, NvsError when the token does not fit.
-    """
+    """Put the token into a board that `check_board` has held, as `write_nvs` does."""
     try:
         region = Region(nvs.offset, with_token(nvs.data, token), nvs.name)
     except FleetmintError:
         worker.let_go()
         raise
-    job = Job(worker.port, board.chip, (region,), reprovision=True)
+    write_nvs(worker, board, (region,), again)
+
+
+def write_nvs(
+    worker: Worker, board: Board, regions: tuple[Region, ...], again: Callable[[FleetmintError], bool]
+) -> None:
+    """Write regions of a board that is held, its NVS with all that it held among them, and compare them afterwards.
+
+    The NVS also holds the device's key, of which there is no copy. So when the connection is lost meanwhile, `again` is
+    asked, with the reason, whether to go on: it returns when the board may be there again. Until then the old content
+    is in the memory of this process only. Raises BurnError when the answer is no.
+    """
+    job = Job(worker.port, board.chip, regions, reprovision=True)
     while True:
         try:
             worker.burn(job)

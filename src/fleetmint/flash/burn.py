@@ -7,6 +7,7 @@ in a command line, an environment or a temporary file.
 
 import base64
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -85,6 +86,11 @@ class Worker:
         """Return what the flash of the board which `identify` has held has there. Raises BurnError."""
         found = self._ask({"do": "read", "offset": offset, "size": size}, _ignore)
         return base64.b64decode(found["data"])
+
+    def has(self, region: Region) -> bool:
+        """Whether the board which `identify` has held has this region as it is. Raises BurnError."""
+        found = self._ask({"do": "md5", "offset": region.offset, "size": len(region.data)}, _ignore)
+        return bool(found["md5"] == hashlib.md5(region.data, usedforsecurity=False).hexdigest())
 
     def let_go(self) -> None:
         """Let a board that is held boot."""

@@ -5,6 +5,7 @@ Requests come as lines of JSON on stdin:
     {"do": "identify", "port", "baud", "connect_attempts", "hold"}    who is there; `hold` keeps the board for the next
     {"do": "burn", "job"}                                             burn it
     {"do": "read", "offset", "size"}                                  bytes of the flash of the held board
+    {"do": "md5", "offset", "size"}                                   the MD5 of them, made by the board
     {"do": "read nvs"}                                                offset and content of the NVS of the held board
     {"do": "let go"}                                                  let a board that is held boot
 
@@ -111,6 +112,8 @@ class _Bench:
                 return self._read_nvs()
             if request["do"] == "read":
                 return self._read(request["offset"], request["size"])
+            if request["do"] == "md5":
+                return self._md5(request["offset"], request["size"])
             self._let_go()
         except BaseException:
             self._drop()
@@ -122,6 +125,12 @@ class _Bench:
             raise BurnError("no board is held: identify it first", "internal")
         self.mac = self._held.board.mac
         return {"data": base64.b64encode(self._held.esp.read_flash(offset, size)).decode("ascii")}
+
+    def _md5(self, offset: int, size: int) -> dict[str, Any]:
+        if self._held is None:
+            raise BurnError("no board is held: identify it first", "internal")
+        self.mac = self._held.board.mac
+        return {"md5": str(self._held.esp.flash_md5sum(offset, size))}
 
     def _read_nvs(self) -> dict[str, Any]:
         held = self._held

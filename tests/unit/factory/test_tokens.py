@@ -54,7 +54,7 @@ def test_an_entry_that_no_device_can_read_does_not_stand_in_the_way():
 
 def test_the_nvs_of_another_device_or_of_none_is_refused():
     other = encode({keys.NAMESPACE: {keys.DEVICE_ID: b"lamp-000002"}}, NVS.size)
-    with pytest.raises(BurnError, match="is 'lamp-000002', and the token is for lamp-000001: nothing was written"):
+    with pytest.raises(BurnError, match="is 'lamp-000002', and this is for lamp-000001: nothing was written"):
         tokens.with_token(other, TOKEN)
     with pytest.raises(BurnError, match="holds no identity"):
         tokens.with_token(b"\xff" * NVS.size, TOKEN)
