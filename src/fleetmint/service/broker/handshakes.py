@@ -34,13 +34,13 @@ class Handshakes:
 
     def read(self, line: str, now: float) -> None:
         """Take note of a line of the broker's log."""
-        if found := _BEGUN.search(line):
+        if found := _BEGUN.match(line):
             begun = self._begun.get(int(found["listener"]))
             if begun is not None:
                 peer = (found["address"], int(found["port"]))
                 begun.pop(peer, None)  # the port is used again, and its place is at the end
                 begun[peer] = now
-        elif found := _LET_IN.search(line):
+        elif found := _LET_IN.match(line):
             self.over((found["address"], int(found["port"])))
 
     def over(self, peer: Peer) -> None:

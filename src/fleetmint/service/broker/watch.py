@@ -28,6 +28,7 @@ from fleetmint.service.broker.database import Contents, DatabaseError, Session
 from fleetmint.service.broker.handshakes import Handshakes, Patience
 from fleetmint.service.broker.mqtt import KEEP_ALIVE_SECONDS, BrokerError, Connection, Message
 from fleetmint.service.broker.retained import Bounds, Retained, cost, device_of
+from fleetmint.service.broker.subscriptions import Subscriptions
 from fleetmint.service.kick import end_session
 
 _log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class Places:
     kick_socket: Path
     database: Path
     alarms: Path
-    log: tuple[str, ...] = ("journalctl", "--follow", "--lines=0", "--output=cat", "--unit=mosquitto")
+    log: tuple[str, ...] = ("journalctl", "--follow", "--lines=5000", "--output=cat", "--unit=mosquitto")
 
 
 class Watch:
@@ -74,7 +75,9 @@ class Watch:
         self._limits, self._places, self._clock = limits, places, clock
         self._alarms = Alarms(places.alarms)
         self._handshakes = Handshakes(limits.handshakes)
+        self._subscriptions = Subscriptions(limits.subscriptions, limits.subscription_bytes)
         self._may_end = True
+        self._caught_up = False
         self._contents = Contents()
         self._begin()
 
@@ -130,7 +133,9 @@ class Watch:
                         raise SystemExit("the journal can no longer be followed")
                     *lines, unread = (unread + chunk).split(b"\n")
                     for line in lines:
-                        self._handshakes.read(line.decode(errors="replace"), now)
+                        self._read(line.decode(errors="replace"), now)
+                elif not self._caught_up:
+                    self._catch_up(now)
                 self._end_handshakes(connection.broker_pid(), now)
                 self._recheck(connection, now)
                 if now - looked >= _DATABASE_SECONDS:
@@ -140,6 +145,19 @@ class Watch:
                 if now - pinged >= KEEP_ALIVE_SECONDS / 2:
                     pinged = now
                     connection.ping()
+
+    def _read(self, line: str, now: float) -> None:
+        """Read a line of the broker's log."""
+        self._handshakes.read(line, now)
+        device = self._subscriptions.read(line)
+        # What the log told before this watch began may be over; it is looked at as a whole, once.
+        if device is not None and self._caught_up:
+            self._end_session(device, self._subscriptions.of(device), now)
+
+    def _catch_up(self, now: float) -> None:
+        self._caught_up = True
+        for device in self._subscriptions.excess():
+            self._end_session(device, self._subscriptions.of(device), now)
 
     # --- retained messages ---
 
@@ -227,11 +245,10 @@ class Watch:
             session.subscriptions <= limits.subscriptions and session.subscription_bytes <= limits.subscription_bytes
         ):
             return
-        self._alarm(
-            name,
-            "session",
-            f"{session.subscriptions} subscriptions of {session.subscription_bytes} bytes: its session is ended",
-        )
+        self._end_session(name, f"{session.subscriptions} subscriptions of {session.subscription_bytes} bytes", now)
+
+    def _end_session(self, name: str, taken: str, now: float) -> None:
+        self._alarm(name, "session", f"{taken}: its session is ended")
         self._kick(name, now)
 
     def _look_at_memory(self, payload: bytes) -> None:

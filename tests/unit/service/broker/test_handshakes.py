@@ -46,7 +46,7 @@ def test_a_port_that_is_used_again_begins_anew(handshakes):
 @pytest.mark.parametrize(
     "line",
     ["", "Client <unknown> disconnected: Protocol error.", "New connection from /run/mosquitto/kick.sock:0 on port 0.",
-     "New connection from 192.0.2.1:5 on port 1883.", "x New client connected", "lamp said: New connection from"],
+     "New connection from 192.0.2.1:5 on port 1883.", "lamp-1 0 New connection from 192.0.2.1:5 on port 8884."],
 )  # fmt: skip
 def test_other_lines_say_nothing(handshakes, line):
     handshakes.read(line, 0.0)
