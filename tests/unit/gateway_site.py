@@ -92,6 +92,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "nginx": str(root / "nginx"),
         "mosquitto": str(root / "mosquitto"),
         "kick_socket": str(root / "kick.sock"),
+        "publish_socket": str(root / "publish.sock"),
         "watch_socket": str(root / "watch.sock"),
         "broker_alarms": str(root / "alarms.json"),
         "published": str(root / "published.json"),

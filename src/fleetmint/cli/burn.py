@@ -15,8 +15,9 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
+from fleetmint.cli import in_force
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
-from fleetmint.cli.handover import tell_handover
+from fleetmint.cli.handover import gateway_of, tell_handover
 from fleetmint.cli.hello import Hello
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
@@ -122,6 +123,9 @@ def burn(
         with _open(ledger) as engine, writing(engine) as connection:
             unit = take_back(connection, device, "reprovisioned", actor="factory", now=datetime.now(UTC))
         tell_handover(state, unit.batch, url, name, None)
+        told = in_force.end(state, name, gateway_of(state, unit.batch), [device], for_ever=True)
+        if any(each.problem for each in told):
+            raise FleetmintError(in_force.in_words(told, commands.playbook("revoke.yml", device=device)))
 
     hello = Hello(open_gateway(state, name, gateway), test) if test else None
     if hello is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from fleetmint import commands
-from fleetmint.cli.handover import tell_handover, to_option
+from fleetmint.cli import in_force
+from fleetmint.cli.handover import gateway_of, tell_handover, to_option
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.signals import undisturbed
@@ -39,18 +41,6 @@ with for_work():
 
 # The program of the devices, beside this package in a checkout.
 APP = Path(__file__).resolve().parents[3] / "firmware"
-
-
-def _in_force(device_id: str) -> str:
-    now = commands.playbook("revoke.yml", device=device_id)
-    return f"{now} ends its sessions at once; the daily CRL does it too"
-
-
-def _old() -> str:
-    return (
-        "Its old certificate is refused over HTTPS at once, and by the broker with the next CRL:"
-        f" {commands.to_gateways()}, or the daily one."
-    )
 
 
 @click.group(
@@ -111,9 +101,15 @@ def return_(
     finally:
         engine.dispose()
     result = tell_handover(state, unit.batch, url, name, file)
+    told = (
+        [] if file is not None else in_force.end(state, name, gateway_of(state, unit.batch), [device_id], for_ever=True)
+    )
     text = f"{device_id} is returned, and its board {unit.mac} may get another identity.\n"
-    text += result if file is not None else f"The gateway has revoked it. {_in_force(device_id)}."
-    say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch, "file": str(file) if file else None}, text)
+    text += result if file is not None else in_force.in_words(told, commands.playbook("revoke.yml", device=device_id))
+    values = {"device": device_id, "mac": unit.mac, "batch": unit.batch, "file": str(file) if file else None}
+    say(as_json, {**values, "gateways": in_force.values(told)}, text)
+    if any(each.problem for each in told):
+        sys.exit(1)
 
 
 @device.command(
@@ -144,10 +140,15 @@ def transfer(
     The owner before could have copied the key, since the flash is readable. So the device is locked out from now on,
     until the token is in it: at once with --port, later with --to and `fleetmint token write`.
     """
-    made = give(open_gateway(state, name, gateway), device_id, days, file, port, owner)
-    text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\n{_old()}"
+    door = open_gateway(state, name, gateway)
+    made = give(door, device_id, days, file, port, owner)
+    old = in_force.end(state, name, door.name, [device_id])
+    text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\nOf its old certificate: "
+    text += in_force.in_words(old, commands.to_gateways())
     values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
-    say(as_json, values, text)
+    say(as_json, {**values, "gateways": in_force.values(old)}, text)
+    if any(each.problem for each in old):
+        sys.exit(1)
 
 
 @device.command(

@@ -19,7 +19,7 @@ from fleetmint.cli.gateway_backup import backup, restore
 from fleetmint.cli.gateway_watch import watch_broker
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import table
-from fleetmint.errors import PublishError
+from fleetmint.errors import FleetmintError, PublishError
 
 with for_work():
     from sqlalchemy.engine import Engine
@@ -34,13 +34,18 @@ with for_work():
     from fleetmint.service.config import Config, config_path, load_config
     from fleetmint.service.device_crl import plan_device_crl
     from fleetmint.service.host_request import make_request
-    from fleetmint.service.intake import open_signed, take
+    from fleetmint.service.in_force import follow, put_in_force, read_lists
+    from fleetmint.service.intake import Report, open_signed, take
     from fleetmint.service.publish import publish as publish_lists
+    from fleetmint.service.publish import take_lists
     from fleetmint.service.views import device_view
 
 
 # Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
 _ACTOR = "command line"
+_START = "`systemctl start fleetmint-crl`"
+# More than a station may send.
+_LARGEST_REQUEST = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -155,8 +160,16 @@ def import_(ctx: click.Context, file: Path | None, check: bool, as_json: bool) -
     actor = _ACTOR
     if file is not None:
         document, actor = open_signed(config, document, now)
-    done = _with_ledger(config, lambda engine: take(engine, config, document, actor=actor, now=now, check=check))
+
+    def run(engine: Engine) -> tuple[Report, tuple[str, ...]]:
+        done = take(engine, config, document, actor=actor, now=now, check=check)
+        revoked = done.counts.get("revoked") and not check
+        return done, put_in_force(engine, config, {}, now=now, actor=actor).problems if revoked else ()
+
+    done, problems = _with_ledger(config, run)
     _say(as_json, {**done.values(), "actor": actor}, done.text())
+    if problems:
+        raise PublishError(f"what was revoked is not in force yet: {'; '.join(problems)}; {_START} puts it in force")
 
 
 @gateway.command("devices")
@@ -214,6 +227,12 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
     authorities = device_ca.authorities(config.device_ca)
 
     def run(engine: Engine) -> tuple[bool, int, str]:
+        factory = config.crl("factory")
+        if not check and factory.exists():
+            try:
+                follow(engine, config, files.read(factory, "CRL"), utc_now(), _ACTOR)
+            except FleetmintError as error:  # `publish` refuses it, and the list of this gateway is another matter
+                click.echo(f"fleetmint: {error}", err=True)
         plan = plan_device_crl(engine, authorities, config.device_crl, now=utc_now(), force=force)
         if not check:
             plan.apply()
@@ -225,11 +244,15 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
 
 
 @gateway.command("publish")
+@click.option("--answer", is_flag=True, help="Take CRLs that the signing service passes on; systemd starts it so.")
 @_check
 @_as_json
 @click.pass_context
-def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
+def publish(ctx: click.Context, answer: bool, check: bool, as_json: bool) -> None:
     """Put the revocation lists in front of nginx and Mosquitto, and end the sessions of the revoked. Needs root."""
+    if answer:
+        click.echo(json.dumps(_answer(_config(ctx))))
+        return
     done = publish_lists(_config(ctx), now=utc_now(), check=check)
     values = {"changed": done.changed, "reloaded": list(done.reloaded)}
     values |= {"restarted": list(done.restarted), "kicked": list(done.kicked)}
@@ -244,6 +267,23 @@ def publish(ctx: click.Context, check: bool, as_json: bool) -> None:
         _say(as_json, values, text)
     if done.problems:
         raise PublishError("; ".join(done.problems))
+
+
+def _answer(config: Config) -> dict[str, object]:
+    """Do what the signing service asks for on stdin (service/in_force.py); every failure is part of the answer."""
+    problems: list[str] = []
+    try:
+        wanted = json.loads(sys.stdin.buffer.read(_LARGEST_REQUEST))
+        take_lists(config, read_lists(wanted["lists"]), now=utc_now())
+    except FleetmintError as error:
+        problems.append(str(error))  # what is here already may be new nevertheless
+    except (ValueError, KeyError, TypeError):
+        problems.append("this is no request of the signing service")
+    try:
+        done = publish_lists(config, now=utc_now())
+    except FleetmintError as error:
+        return {"kicked": [], "restarted": [], "problems": [*problems, str(error)]}
+    return {"kicked": done.kicked, "restarted": done.restarted, "problems": [*problems, *done.problems]}
 
 
 @gateway.command("audit")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from fleetmint import commands, files
+from fleetmint.cli import in_force
 from fleetmint.cli.door import LARGEST, post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -22,10 +23,11 @@ from fleetmint.cli.site import (
     read_site,
     state_option,
 )
-from fleetmint.errors import StateError
+from fleetmint.errors import FleetmintError, StateError
 
 with for_work():
     from fleetmint.factory import handover as papers
+    from fleetmint.ledger.schema import RETURNED
     from fleetmint.pki import keys, signed
     from fleetmint.pki.authority import load_certificate
 
@@ -95,6 +97,15 @@ def handover(
     """
     document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
     _report(as_json, batch, _tell(state, name, document, "/v1/handovers", file, check), file)
+    back = [] if file is not None or check else [e["device"] for e in document["devices"] if e["result"] == RETURNED]
+    told = in_force.end(state, name, str(document["gateway"]), back) if back else []
+    if any(each.problem for each in told):
+        raise FleetmintError(in_force.in_words(told, commands.to_gateways()))
+
+
+def gateway_of(state: Path, batch: str) -> str:
+    """Return the name of the gateway of a batch."""
+    return str(papers.read_registration(directory_of(state, batch))["gateway"])
 
 
 def tell_handover(state: Path, batch: str, url: str | None, name: str | None, file: Path | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import click
 
 from fleetmint import commands, files
 from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
+from fleetmint.cli import in_force
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, operators_directory, read_site, state_option
@@ -114,13 +116,14 @@ def replace(name: str, state: Path, profile: str, reason: str, as_json: bool, **
     plan = plan_replacement(hierarchy, profile, name, directory, reason, now)
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
+    told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
     _report(as_json, directory, name, plan.reasons, written, now)
     if not as_json:
-        click.echo(
-            f"The gateways refuse the old one after {commands.to_gateways()}, which restarts the broker to end its"
-            " sessions."
-        )
+        click.echo(f"Of the old one: {_in_words(told)}")
     _show(password, written)
+    if any(each.problem for each in told):
+        click.echo("fleetmint: the old certificate is not refused everywhere yet", err=True)
+        sys.exit(1)
 
 
 @operator.command("revoke", epilog=examples("fleetmint operator revoke alice@workshop"))
@@ -134,7 +137,9 @@ def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
     client = find_client(hierarchy, directory, name, now)
     plan = plan_revoked_client(hierarchy, client, reason, now)
     plan.apply()
+    told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
     values = {
+        "gateways": in_force.values(told),
         "changed": plan.changed,
         "site": hierarchy.site,
         "name": name,
@@ -143,10 +148,12 @@ def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
     }
     done = "is revoked" if plan.changed else "was revoked before"
     text = (
-        f"{name} {done} at the site {hierarchy.site}. The gateways refuse it after {commands.to_gateways()}, which"
-        " restarts the broker to end its sessions. Take the name out of operators_names in the inventory too."
+        f"{name} {done} at the site {hierarchy.site}. {_in_words(told)} Take the name out of operators_names in the"
+        " inventory too."
     )
     say(as_json, values, text)
+    if any(each.problem for each in told):
+        sys.exit(1)
 
 
 @operator.command("list")
@@ -176,6 +183,12 @@ def list_(state: Path, as_json: bool) -> None:
         ["name", "status", "serial", "ends", "left"],
         [[row["name"], _status(row), row["serial"], row["not_after"][:10], days(row["days_left"])] for row in rows],
     )
+
+
+def _in_words(told: Sequence[in_force.Told]) -> str:
+    if told:
+        return in_force.in_words(told, commands.to_gateways())
+    return f"The gateways refuse it after {commands.to_gateways()}, which restarts the broker to end its sessions."
 
 
 def _profile_of(state: Path, directory: Path, name: str) -> str:

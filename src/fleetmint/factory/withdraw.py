@@ -48,6 +48,21 @@ class Target:
     certificate: x509.Certificate | None = None
     client: Client | None = None
 
+    @property
+    def is_device(self) -> bool:
+        """Whether its title is the id of a device."""
+        return self.on_gateway or (self.authority.startswith("factory") and self.title != f"{self.serial:x}")
+
+    @property
+    def on_gateway(self) -> bool:
+        """Whether its gateway signs the CRL that it belongs on."""
+        return self.authority.startswith("device-")
+
+
+def on_its_gateway(device: str) -> Target:
+    """Return a device whose gateway signs for it, or of which nothing is known here: its gateway has its serials."""
+    return Target("device-", 0, names.device_id(device))
+
 
 def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = None) -> list[Target]:
     """Return what `text` means: a file, an operator, a device, or a serial number in hexadecimal.
@@ -70,7 +85,7 @@ def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = N
     serial = text.replace(":", "")
     if _SERIAL.fullmatch(serial):
         return _by_serial(hierarchy, known, revocation.serial_number(serial), authority)
-    raise FleetmintError(_by_playbook(names.device_id(text), state))
+    return [on_its_gateway(text)]
 
 
 def plan(
@@ -92,14 +107,19 @@ def plan(
     )
 
 
-def outlook(hierarchy: Hierarchy, target: Target) -> str:
-    """Say where the revocation is now and what brings it to the gateways."""
+def outlook(hierarchy: Hierarchy, target: Target, *, told: bool = False) -> str:
+    """Say where the revocation is now and, unless the gateways are told, what brings it to them."""
+    if target.authority.startswith("device-"):
+        return f"{target.title} of the site {hierarchy.site} is its gateway's to revoke."
     path = hierarchy.directory / target.authority / revocation.CRL
     number = revocation.crl_number(revocation.load_crl(files.read(path, "CRL"), str(path)))
     text = (
         f"{target.title} is revoked at the site {hierarchy.site}: CRL number {number} of the {target.authority} CA,"
-        f" here on the controller. The gateways refuse it after {commands.to_gateways()}"
+        " here on the controller."
     )
+    if told:
+        return text
+    text += f" The gateways refuse it after {commands.to_gateways()}"
     if target.authority == "factory":
         also = commands.playbook("revoke.yml", device=target.title)
         text += f"; {also} does that and also ends it in the ledger"
@@ -113,10 +133,7 @@ def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whol
     if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
         raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")
     if issuer.startswith("device-"):
-        raise FleetmintError(
-            f"{target.title} was not revoked: its gateway signs that CRL. Run"
-            f" {commands.playbook('revoke.yml', device=target.title)}"
-        )
+        return Plan((f"revoke {target.title} on its gateway",))
     if issuer == ROOT and not whole_ca:
         raise FleetmintError(
             f"{target.title} is a CA, and everything it issued ends with it: give --whole-ca if that is what you want"
@@ -177,11 +194,3 @@ def _by_serial(
             f" (for a device of a gateway's CA run {commands.playbook('revoke.yml', device='ID')})"
         )
     return [Target(authority, serial, f"{serial:x}")]
-
-
-def _by_playbook(device: str, state: Path) -> str:
-    where = "makes its key itself" if device in issued.devices_with_tokens(state) else "is none that was made here"
-    return (
-        f"{device} was not revoked: it {where}, and the CA that signs for it is on its gateway. Run"
-        f" {commands.playbook('revoke.yml', device=device)}"
-    )

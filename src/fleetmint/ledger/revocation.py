@@ -1,6 +1,6 @@
 """Taking a device off the fleet, and the numbers of the lists that say so."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,6 +64,33 @@ def revoke_certificates(connection: Connection, device: str, *, reason: str, now
     values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
     connection.execute(update(certificates).where(*live).values(**values))
     return serials
+
+
+def revoke_listed(connection: Connection, reasons: Mapping[int, str], *, actor: str, now: datetime) -> list[str]:
+    """Revoke the factory's certificates with these serials, which its CRL revokes; return the devices that end with it.
+
+    A device that has another certificate by now goes on: what was listed is one that it had before.
+    """
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.device)
+        .where(certificates.c.issuer == "factory", certificates.c.status != REVOKED)
+        .order_by(certificates.c.device)
+    ).all()
+    ended = []
+    for row in rows:
+        reason = reasons.get(int(row.serial, 16))
+        if reason is None:
+            continue
+        values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
+        connection.execute(update(certificates).where(certificates.c.serial == row.serial).values(**values))
+        left = select(certificates.c.serial).where(
+            certificates.c.device == row.device, certificates.c.status != REVOKED
+        )
+        status = connection.execute(select(devices.c.status).where(devices.c.device == row.device)).scalar()
+        if connection.execute(left).first() is None and status == ACTIVE:
+            revoke(connection, row.device, reason=reason, actor=actor, now=now)
+            ended.append(str(row.device))
+    return ended
 
 
 def revoked_certificates(

@@ -26,6 +26,8 @@ DOORS: Mapping[str, tuple[str, ...]] = {
     DEVICES: ("root", "device", "factory"),
     OPERATORS: ("root", "operator"),
 }
+# Their keys are on the controller, and so is the record of what they revoked.
+DELIVERED = ("root", "operator", "factory")
 _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 
 
@@ -67,6 +69,24 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
                     f" {commands.playbook('gateway.yml')} again, which brings the CAs and their CRLs together"
                 )
     return Bundle(door, lists)
+
+
+def checked_lists(config: Config, name: str, data: bytes, now: datetime) -> tuple[x509.CertificateRevocationList, ...]:
+    """Return the CRLs in `data` if they are those of the CA called `name`, and no older than the ones here.
+
+    Raises PublishError or StateError otherwise.
+    """
+    path = config.crl(name)
+    found = parse_lists(data, f"what came as {name} CRL")
+    issuers = load_certificates(config.trusted(name))
+    for crl in found:
+        _check(crl, path, name, issuers, now)
+    for issuer in issuers:
+        if not any(revocation.signed_by(crl, issuer) for crl in found):
+            raise PublishError(f"what came as {name} CRL holds none of {chain.title(issuer)}")
+    lists = {name if number == 1 else f"{name}-{number}": crl for number, crl in enumerate(found, 1)}
+    refuse_older(Bundle(name, lists), files.read(path, "CRL") if path.exists() else b"", str(path))
+    return found
 
 
 def read_lists(path: Path, what: str) -> tuple[x509.CertificateRevocationList, ...]:

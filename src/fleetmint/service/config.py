@@ -22,9 +22,9 @@ class Config:
     `trust` holds {root,operator,factory,device}.crt and the devices' trust bundle, `crls` {root,operator,factory}.pem:
     both are shipped to the gateway. `device_crl` is signed here. The bundles of a door are written to `nginx` and
     `mosquitto`; through the sockets of the broker root ends sessions and the watch sees what is published, and finds
-    `broker_alarms`; the CA certificates and CRLs that everybody may read to `public`, unless that is empty. `published`
-    remembers which reloads are still owed and which sessions have been ended. `program_*` are commands, for a gateway
-    that has other names.
+    `broker_alarms`; at `publish_socket` the service asks root to publish. The CA certificates and CRLs that everybody
+    may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and which sessions
+    have been ended. `program_*` are commands, for a gateway that has other names.
     """
 
     site: str
@@ -37,6 +37,7 @@ class Config:
     nginx: Path = Path("/etc/nginx/fleetmint")
     mosquitto: Path = Path("/etc/mosquitto/fleetmint")
     kick_socket: Path = Path("/run/mosquitto/kick.sock")
+    publish_socket: Path = Path("/run/fleetmint-publish.sock")
     watch_socket: Path = Path("/run/mosquitto/watch.sock")
     broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")
     published: Path = Path("/var/lib/fleetmint/published.json")

@@ -13,7 +13,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,7 +26,8 @@ from fleetmint.errors import FleetmintError, PublishError
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import devices_by_serial
-from fleetmint.service.bundles import DOORS, Bundle, installed_lists, read_bundle, refuse_older
+from fleetmint.pki.revocation import crl_pem
+from fleetmint.service.bundles import DOORS, Bundle, checked_lists, installed_lists, read_bundle, refuse_older
 from fleetmint.service.config import Config
 from fleetmint.service.identity import DEVICES, OPERATORS
 from fleetmint.service.kick import end_session
@@ -84,6 +85,13 @@ def publish(config: Config, *, now: datetime, check: bool = False) -> Published:
         _end_sessions(run, bundles)
         _end_operators_sessions(run, bundles)
     return Published(run.changed, tuple(run.reloaded), tuple(run.restarted), tuple(run.kicked), tuple(run.problems))
+
+
+def take_lists(config: Config, lists: Mapping[str, bytes], *, now: datetime) -> None:
+    """Put the lists that a station brought in the place of older ones; raise an error for any that is no good."""
+    for name, data in lists.items():
+        found = checked_lists(config, name, data, now)
+        files.write_atomically(config.crl(name), b"".join(map(crl_pem, found)), files.PUBLIC_FILE)
 
 
 @contextmanager

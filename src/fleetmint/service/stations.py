@@ -2,6 +2,7 @@
 
     POST /v1/registrations     a registration document (ledger/registration.py)
     POST /v1/handovers         a handover document (ledger/handover.py)
+    POST /v1/revocations       {"devices": [ID], "reason": "key_compromise", "lists": {"factory": PEM}} (in_force.py)
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
 Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
@@ -13,14 +14,17 @@ from datetime import UTC, datetime
 
 from flask import Flask, Response, abort, request
 
+from fleetmint.choices import REASONS
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.ledger import writing
 from fleetmint.ledger.registration import read_object
 from fleetmint.ledger.replacement import NewToken, add_token
+from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import names
 from fleetmint.service import identity, intake
 from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.identity import OPERATORS, IdentityRefusedError
+from fleetmint.service.in_force import put_in_force, read_lists
 from fleetmint.service.resources import Resources
 
 # What nginx and uWSGI let through; a station sends a large batch in several documents.
@@ -51,6 +55,23 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
         )
         return json_answer(200, **report.values())
 
+    @app.post("/v1/revocations")
+    def revocations() -> Response:
+        only_at(OPERATORS)
+        actor = station(resources)
+        devices, reason, lists = _revocations(read_body(MAX_BYTES))
+        changed, unknown = [], []
+        with writing(resources.engine) as connection:
+            for device in devices:
+                try:
+                    changed.append(revoke(connection, device, reason=reason, actor=actor, now=clock()).changed)
+                except LedgerError:
+                    raise
+                except StateError:  # of another gateway, which is asked, too
+                    unknown.append(device)
+        done = put_in_force(resources.engine, resources.config, lists, now=clock(), actor=actor)
+        return json_answer(200, changed=any(changed), unknown=unknown, **done.values())
+
     @app.post("/v1/devices/<device>/token")
     def new_token(device: str) -> Response:
         only_at(OPERATORS)
@@ -79,6 +100,17 @@ def station(resources: Resources) -> str:
     if request.mimetype != "application/json":
         abort(415)
     return name
+
+
+def _revocations(data: bytes) -> tuple[list[str], str, dict[str, bytes]]:
+    wanted = read_object(data)
+    devices, reason = wanted.get("devices", []), wanted.get("reason", REASONS[0])
+    if not isinstance(devices, list) or reason not in REASONS:
+        raise RegistrationRefusedError(f"devices have to be a list, and the reason one of {', '.join(REASONS)}")
+    try:
+        return [names.device_id(str(device)) for device in devices], reason, read_lists(wanted.get("lists", {}))
+    except NameRefusedError as error:
+        raise RegistrationRefusedError(str(error)) from error
 
 
 def _token(device: str, data: bytes) -> NewToken:

@@ -72,8 +72,8 @@ def test_a_device_of_a_gateways_ca_is_the_gateways_to_revoke(fleetmint, refused,
     leaf = hierarchy.authority("device-gateway").issue("device", keys.new_key().public_key(), "lamp-000001", now=now)
     (tmp_path / "device.crt").write_bytes(pem(leaf))
     for target in ("lamp-000001", tmp_path / "device.crt"):
-        refused(fleetmint("revoke", target), "was not revoked", "playbooks/revoke.yml -e device=lamp-000001")
-    refused(fleetmint("revoke", "never-made"), "none that was made here", "playbooks/revoke.yml -e device=never-made")
+        refused(fleetmint("revoke", target), "lamp-000001 was not revoked", "no gateway that could know it")
+        assert fleetmint("revoke", target, "--check").stdout == "revoke lamp-000001 on its gateway\n"
     assert crls(hierarchy) == before
 
 

@@ -1,9 +1,13 @@
 """A site whose gateway has a real operators' door: TLS, client certificates, and the service behind it."""
 
 import json
+import socket
 import ssl
+import subprocess
+import sys
 import threading
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -36,7 +40,36 @@ class _Quiet(WSGIRequestHandler):
 
 
 @pytest.fixture
-def door(gateway_side, state, now, tmp_path):
+def publisher(gateway_side):
+    """What systemd does at the socket: start the command for each connection, here without servers to reload."""
+    systemctl = gateway_side.root / "systemctl"
+    systemctl.write_text("#!/bin/sh\necho inactive\n")
+    systemctl.chmod(0o755)
+    command = [Path(sys.executable).with_name("fleetmint"), "gateway", "--config", gateway_side.config_path]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(gateway_side.config.publish_socket))
+        listener.listen()
+
+        def serve():
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    if connection.recv(1, socket.MSG_PEEK) == b"":
+                        return
+                    subprocess.run([*command, "publish", "--answer"], stdin=connection, stdout=connection, check=True)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield gateway_side.config.publish_socket
+        if gateway_side.config.publish_socket.exists():
+            with socket.socket(socket.AF_UNIX) as end:
+                end.connect(str(gateway_side.config.publish_socket))
+                end.shutdown(socket.SHUT_WR)
+                thread.join()
+
+
+@pytest.fixture
+def door(gateway_side, publisher, state, now, tmp_path):
     """The operators' door: what nginx does there, done by Python's own TLS."""
     app = create_app(gateway_side.config)
 
