@@ -32,12 +32,21 @@ PLAY_VARIABLE = "FLEETMINT_PLAY"
 _ON_GATEWAY = "/opt/fleetmint/bin/fleetmint"
 _ACCOUNT = "fleetmint"
 # These work with the factory's ledger, by the first words of the command.
-_WITH_LEDGER = (("audit",), ("batch",), ("burn",), ("efuse",), ("device", "release"), ("device", "return"))
+_WITH_LEDGER = (
+    ("audit",),
+    ("batch",),
+    ("burn",),
+    ("efuse",),
+    ("device", "release"),
+    ("device", "return"),
+    ("device", "update"),
+)
 # These work without a site: what they need is in their arguments.
 _WITHOUT_SITE = (
     ("bundle", "show"),
     ("bundle", "verify"),
     ("ceremony",),
+    ("console",),
     ("gateway",),
     ("inspect",),
     ("token", "write"),

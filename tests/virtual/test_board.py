@@ -67,14 +67,17 @@ def running(pid):
         return False
 
 
-def test_a_board_boots_when_it_gets_power_and_a_port_that_is_opened_stops_it(start_board, until):
+def test_a_board_boots_when_it_gets_power_and_the_rom_stops_it(start_board, until):
     board = start_board(program=TELLS_ITS_PID)
     assert "nothing to boot: no partition table" in board.console()
     board.write(TABLE_OFFSET, TABLE.to_bytes())
     esptool(board, "read-mac")
     pid = int(board.await_console("booted").split()[-1])
     assert running(pid)
-    with serial.Serial(board.port):
+    with serial.Serial(board.port) as line:
+        line.write(b"a person types\n")
+        assert running(pid)
+        line.write(b"\xc0\x00\x08\x24\x00" + bytes(4) + b"\x07\x07\x12\x20" + b"\x55" * 32 + b"\xc0")
         until(lambda: not running(pid), lambda: "the program to end")
     board.await_console("booted", times=2)
 

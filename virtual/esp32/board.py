@@ -1,7 +1,8 @@
 """One virtual ESP32: port, ROM, flash and program, put together.
 
-While somebody has the port open the board is in its ROM and the program does not run. A pseudo-terminal has no reset
-line, so a port that is closed stands for the reset that esptool asks for: the board boots from its flash.
+Who opens the port hears the program, until the first packet for the ROM: a pseudo-terminal has no reset line, so that
+packet stands for the reset into the ROM, in which the program does not run. A port that is closed after that stands for
+the reset that esptool asks for: the board boots from its flash.
 """
 
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from virtual.esp32.program import Runs
 from virtual.esp32.rom import Rom
 
 _TICK = 0.5
+_CONSOLE_TICK = 0.05
 
 
 class UnpluggedError(Exception):
@@ -39,23 +41,34 @@ class Board:
         self._rom: Rom | None = None
         self._decoder = slip.Decoder()
         self._boots = False
+        self._listened = False
         self._power_on()
 
     def step(self, timeout: float = _TICK) -> None:
         """Wait up to `timeout` seconds for something to do, and do it; raise UnpluggedError when it is pulled out."""
-        received = self.port.wait(timeout)
+        received = self.port.wait(min(timeout, _CONSOLE_TICK) if self._listened else timeout)
         if not self.port.is_open:
             if self._rom is not None:
                 self._rom = None
                 self._power_on()
+            self._listened = False
+            self._decoder = slip.Decoder()
+            self.program.output()  # nobody hears it
             if self._boots:
                 self.program.tick()
             return
+        packets = self._decoder.feed(received)
+        if self._rom is None and not packets:
+            self._listened = True
+            if self._boots:
+                self.program.tick()
+            self.port.send(self.program.output().replace(b"\n", b"\r\n"))
+            return
         if self._rom is None:
             self.program.stop()
-            self._decoder = slip.Decoder()
+            self._listened = False
             self._rom = Rom(self.chip, self.mac, self.flash, self.faults)
-        for packet in self._decoder.feed(received):
+        for packet in packets:
             for answer in self._rom.handle(packet):
                 self.port.send(slip.encode(answer))
             self.port.baud = self._rom.baud

@@ -1,5 +1,6 @@
 """The program of a virtual board: MicroPython's unix port, booting from the flash file."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -33,6 +34,9 @@ class Runs(Protocol):
     def log(self, text: str) -> None:
         """Take a line of the board's own."""
 
+    def output(self) -> bytes:
+        """Return what was printed since this was called before."""
+
 
 class Nothing:
     """A program that does nothing: for boards of which only the flash matters."""
@@ -44,6 +48,10 @@ class Nothing:
 
     def log(self, text: str) -> None:
         """Drop it."""
+
+    def output(self) -> bytes:
+        """Print nothing."""
+        return b""
 
 
 class Program:
@@ -60,6 +68,7 @@ class Program:
         self._started = 0.0
         self._delay = _FIRST_DELAY
         self._due = 0.0
+        self._told = 0
 
     def power_on(self) -> None:
         """Boot at the next tick, without a pause."""
@@ -91,6 +100,16 @@ class Program:
         descriptor = self._open_console()
         os.write(descriptor, f"[esp32] {text}\n".encode())
         os.close(descriptor)
+
+    def output(self) -> bytes:
+        """Return what was printed since this was called before."""
+        with contextlib.suppress(FileNotFoundError), self._console.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(self._told if self._told <= size else 0)
+            said = file.read()
+            self._told = file.tell()
+            return said
+        return b""
 
     def _start(self, now: float) -> None:
         if self._console.exists() and self._console.stat().st_size > _CONSOLE_LIMIT:

@@ -21,6 +21,7 @@ COMMANDS = {
     "burn": "fleetmint.cli.burn",
     "ca": "fleetmint.cli.ca",
     "ceremony": "fleetmint.cli.ceremony",
+    "console": "fleetmint.cli.console",
     "device": "fleetmint.cli.device",
     "devices": "fleetmint.cli.devices",
     "efuse": "fleetmint.cli.efuse",

@@ -21,6 +21,7 @@ from fleetmint.factory.records import BAD_BOARD, Claim, Records
 from fleetmint.factory.regions import FileRegions, Regions
 from fleetmint.factory.update import Update, differences, hint
 from fleetmint.flash.burn import Progress, Worker
+from fleetmint.flash.console import Eavesdropper
 from fleetmint.flash.job import ESP8266, Board, Job, Result
 
 # Raises BurnError with the code `unseen` when the device was not heard of after its reset, with another one when that
@@ -87,7 +88,7 @@ class Station:
         if self.test is not None:
             self.watch(Outcome(worker.port, TESTING, claim.device, board.mac))
             try:
-                self.test(claim.device)
+                self._hear(worker.port, self.test, claim.device)
             except BurnError as error:
                 if error.code == "unseen":
                     raise records.unseen(claim, error) from error
@@ -95,6 +96,17 @@ class Station:
                 raise
         records.burned(claim)
         return Outcome(worker.port, BURNED, claim.device, board.mac, result.seconds)
+
+    @staticmethod
+    def _hear(port: str, test: Test, device: str) -> None:
+        """Test the device, and quote what its board said meanwhile when it is not heard of."""
+        with Eavesdropper(port) as board:
+            try:
+                test(device)
+            except BurnError as error:
+                if error.code != "unseen":
+                    raise
+                raise BurnError(f"{error}{board.quote()}", error.code, error.mac) from error
 
     def _stale(self, worker: Worker, board: Board, device: str) -> str:
         """Return what to say of a board that is done and has not what the batch has by now; empty when it has."""

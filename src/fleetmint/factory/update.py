@@ -72,7 +72,7 @@ def carry_out(worker: Worker, board: Board, update: Update, again: Callable[[Fle
 
 
 def hint(port: str, changed: tuple[str, ...], app: Path) -> str:
-    """Return what to say of a board that lacks what `changed` names, `app` the program; empty where it lacks nothing."""
+    """Return what to say of a board that lacks what `changed` names; `app` is the program."""
     if not changed:
         return ""
     words = [word for word, name in (("--app", "program"), ("--wifi", "Wi-Fi")) if name in changed]

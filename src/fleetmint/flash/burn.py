@@ -117,7 +117,7 @@ class Worker:
 
     def _ask(self, request: dict[str, Any], on_progress: Callable[[Progress], None]) -> dict[str, Any]:
         """Have the process carry out `request` and return the fields of its result."""
-        _check_port(self.port)
+        check_port(self.port)
         process = self._start()
         try:
             return self._converse(process, request, on_progress)
@@ -190,7 +190,8 @@ def identify(port: str, *, connect_attempts: int = _CONNECT_ATTEMPTS) -> Board:
         return worker.identify(connect_attempts=connect_attempts)
 
 
-def _check_port(port: str) -> None:
+def check_port(port: str) -> None:
+    """Raise BurnError for a port that is missing, no serial port, or not this user's."""
     path = Path(port)
     if not path.exists():
         raise BurnError(

@@ -61,7 +61,7 @@ def test_a_board_is_done_only_when_its_device_was_heard_of(bench, port):
 def test_a_board_that_was_not_heard_of_is_tested_again_and_then_set_aside(bench, port):
     first = burn(replace(bench, test=silent), port)
     assert (first.state, first.code) == ("failed", "unseen")
-    assert "put it in again" in first.reason
+    assert "was not heard of; its console said nothing; put it in again" in first.reason
     assert units(bench)["lamp-000001"].state == "claimed"
     second = burn(replace(bench, test=silent), port)
     assert "in quarantine" in second.reason
