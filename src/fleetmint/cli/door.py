@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fleetmint import commands
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import SECONDS, Gateway
 from fleetmint.errors import FleetmintError
 
 with for_work():
-    from urllib.error import HTTPError
+    from http.client import HTTPException
     from urllib.request import Request, urlopen
+
+    from fleetmint.cli.unreachable import why
 
 # What the door takes at once, with room for what a client adds.
 LARGEST = 60_000
+# What can be brought as a signed file, too; a check cannot.
+_BY_FILE = ("/v1/registrations", "/v1/handovers")
 
 
 def post(gateway: Gateway, path: str, document: bytes) -> Any:
@@ -26,16 +29,7 @@ def post(gateway: Gateway, path: str, document: bytes) -> Any:
     try:
         with urlopen(request, timeout=SECONDS, context=gateway.tls()) as answer:  # noqa: S310
             return json.load(answer)
-    except HTTPError as error:
-        raise FleetmintError(f"{gateway.name} answered {error.code} to {gateway.operator}: {_reason(error)}") from error
-    except (OSError, ValueError) as error:
-        raise FleetmintError(
-            f"{url} does not answer as it should ({error}): is the gateway up? Without a network, --to writes a file"
-        ) from error
-
-
-def _reason(error: HTTPError) -> str:
-    try:
-        return commands.typed_here(str(json.load(error)["message"]))
-    except (ValueError, KeyError, TypeError, OSError):
-        return "is that certificate revoked, or that gateway of an older version?"
+    except (OSError, ValueError, HTTPException) as error:
+        hint = " Without a network, --to writes a file" if path in _BY_FILE else ""
+        said = why(error, gateway, gateway.https_port)
+        raise FleetmintError(f"{said}{hint if said.endswith('?') else ''}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -21,9 +22,13 @@ with for_work():
     from paho.mqtt import client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
 
+    from fleetmint.cli.unreachable import refused, why
+
 
 TOPIC = "devices/+/out/readings"
 CONNECT_SECONDS = 15
+# A broker that does not take a certificate says so at once.
+_ALERT_SECONDS = 5
 # For a person; --json has all of it.
 LARGEST_SHOWN = 1000
 # Deeper lists in lists than these say nothing and cannot be written again everywhere.
@@ -73,10 +78,7 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
     try:
         client.connect(gateway.host, gateway.mqtt_port)
     except OSError as error:
-        where = f"{gateway.host}:{gateway.mqtt_port}"
-        raise FleetmintError(
-            f"the broker at {where} does not let {gateway.operator} in ({error}): is it up?"
-        ) from error
+        raise FleetmintError(why(error, gateway, gateway.mqtt_port)) from error
     client.loop_start()
     end = None if seconds is None else time.monotonic() + seconds
     try:
@@ -130,6 +132,23 @@ def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
+def _refusal(gateway: Gateway) -> str:
+    """Ask the broker once more, and only listen: TLS says why a certificate is not taken."""
+    where = (gateway.host, gateway.mqtt_port)
+    try:
+        with (
+            socket.create_connection(where, CONNECT_SECONDS) as raw,
+            gateway.tls().wrap_socket(raw, server_hostname=gateway.host) as connection,
+        ):
+            connection.settimeout(_ALERT_SECONDS)
+            connection.recv(1)
+    except TimeoutError:
+        return f"the broker takes the certificate of {gateway.operator} and ends its session: see the broker's journal"
+    except OSError as error:
+        return why(error, gateway, gateway.mqtt_port)
+    return refused(gateway, "is not taken by the broker")
+
+
 def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) -> mqtt.Client:
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
     client.connect_timeout = CONNECT_SECONDS
@@ -147,9 +166,7 @@ def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) ->
         # A client of TLS 1.3 is connected before the server has looked at its certificate: being refused looks like
         # this. A connection that once worked comes back by itself, after a restart of the broker for instance.
         if not welcome.is_set():
-            arrived.put(
-                FleetmintError(f"the broker does not take the certificate of {gateway.operator}: is it revoked?")
-            )
+            arrived.put(FleetmintError(_refusal(gateway)))
         welcome.clear()
 
     def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:

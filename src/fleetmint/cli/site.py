@@ -86,19 +86,17 @@ class Gateway:
 
     def get(self, path: str) -> Any:
         """Return the JSON that the gateway's operator door answers to a GET of `path`."""
-        import urllib.error  # most commands ask no gateway
-        import urllib.request
+        import urllib.request  # most commands ask no gateway
+        from http.client import HTTPException
 
         url = f"https://{self.host}:{self.https_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=SECONDS, context=self.tls()) as answer:
                 return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise FleetmintError(
-                f"{url} answered {error.code} to {self.operator}: is that certificate revoked?"
-            ) from error
-        except (OSError, ValueError) as error:
-            raise FleetmintError(f"{url} does not answer as it should ({error}): is the gateway up?") from error
+        except (OSError, ValueError, HTTPException) as error:
+            from fleetmint.cli.unreachable import why
+
+            raise FleetmintError(why(error, self, self.https_port)) from error
 
 
 def open_gateway(state: Path, name: str | None, gateway: str | None) -> Gateway:
