@@ -48,9 +48,8 @@ def carol(site):
 
 def test_a_revoked_operator_is_out_of_every_session_and_door_and_the_others_go_on(site, carol, sessions):
     assert site.curl("operators", "/", carol)[0] == 200
-    fleetmint(site, "operator", "revoke", NAME, "--reason", "key_compromise")
-    done = site.playbook(*SHIP)
-    assert done.returncode == 0, done.stdout[-3000:]
+    said = fleetmint(site, "operator", "revoke", NAME, "--reason", "key_compromise")
+    assert "In force at gateway; restarted the broker" in said
     wait_for(lambda: all("PUBLISH" not in log.read_text().splitlines()[-1] for log in sessions))
     sizes = [log.read_text().count("received PUBLISH") for log in sessions]
     assert {reading["device"] for reading in site.readings(6, 60)}  # the devices are back, and alice hears them

@@ -8,14 +8,28 @@ import pytest
 from tests.e2e.site import wait_for
 
 
-@pytest.mark.parametrize("device", ["lamp-000002", "lamp-000003"], ids=["device-ca", "factory-ca"])
-def test_a_revoked_device_is_off_on_all_paths_within_seconds_and_the_others_go_on(site, device):
+def by_playbook(site, device):
+    return site.playbook("revoke.yml", "--extra-vars", f"device={device}")
+
+
+def by_command(site, device):
+    done = site.fleetmint("revoke", device, "--state", str(site.state))
+    assert f"In force at gateway; ended the sessions of {device}." in done.stdout
+    return done
+
+
+@pytest.mark.parametrize(
+    ("device", "by"),
+    [("lamp-000002", by_playbook), ("lamp-000003", by_command)],
+    ids=["device-ca by playbook", "factory-ca by command"],
+)
+def test_a_revoked_device_is_off_on_all_paths_within_seconds_and_the_others_go_on(site, device, by):
     thief = site.stolen(device)
     assert site.curl("https", "/", thief)[0] == 200
     wait_for(lambda: device in {reading["device"] for reading in site.readings(6, 15)}, 45)
 
-    done = site.playbook("revoke.yml", "--extra-vars", f"device={device}")
-    assert done.returncode == 0, done.stdout[-3000:]
+    revoked = by(site, device)
+    assert revoked.returncode == 0, revoked.stdout[-3000:] + revoked.stderr
     # The live session has ended, and the device does not come back.
     heard = site.readings(100, 12)
     assert device not in {reading["device"] for reading in heard}

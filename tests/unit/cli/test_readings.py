@@ -97,3 +97,19 @@ def test_a_station_that_cannot_listen_any_more_blames_no_board(tmp_path, monkeyp
     with pytest.raises(BurnError, match="was not tested") as caught:
         hello("lamp-000002")
     assert caught.value.code == "deaf"
+
+
+def test_a_reading_that_the_broker_kept_is_no_sign_of_life(tmp_path, monkeypatch):
+    def kept(_gateway, _seconds):
+        yield Reading("lamp-000001", time.time() + 3600, {}, retained=True)
+        yield Reading("lamp-000002", time.time() + 3600, {})
+        time.sleep(5)
+
+    monkeypatch.setattr("fleetmint.cli.hello.readings", kept)
+    monkeypatch.setattr("fleetmint.cli.hello._REFUSED_SECONDS", 0)
+    hello = Hello(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 0.5)
+    hello.start()
+    hello("lamp-000002")
+    with pytest.raises(BurnError, match="was not heard of") as caught:
+        hello("lamp-000001")
+    assert caught.value.code == "unseen"

@@ -82,6 +82,9 @@ def test_what_is_said_in_order_is_shown_as_it_was():
     }
     assert text_of({"temperature": 21.5, "note": "ü"}) == "temperature 21.5  note ü"
     assert values_of(b"just words") == {"raw": "just words"}
+    # what JSON cannot say goes on as the text that it was
+    assert values_of(b'{"a":NaN}') == {"raw": '{"a":NaN}'}
+    assert values_of(b'{"a":1e999}') == {"raw": '{"a":1e999}'}
 
 
 def test_a_long_line_goes_on_indented_so_that_its_rest_is_nobody_elses(monkeypatch):
