@@ -166,7 +166,7 @@ class Campaign:
             path = self.directory / f"port-{number}-{index}"
             slots[str(path)] = Slot(path)
         command = [sys.executable, "-c", "from fleetmint.cli import main; main()", "burn", "--state"]
-        command += [str(self.directory), "--batch", "big", "--ledger", self.url, "--app", str(self.directory / "app")]
+        command += [str(self.directory), "big", "--ledger", self.url, "--app-dir", str(self.directory / "app")]
         command += ["--passphrases", f"file:{self.directory / 'secret'}", "--unregistered", "--json"]
         for port in slots:
             command += ["--port", port]

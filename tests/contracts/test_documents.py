@@ -37,11 +37,11 @@ def test_a_quoted_command_is_one(each: Quoted):
 @pytest.mark.parametrize(
     "text",
     [
-        "fleetmint brun --batch spring --port auto",
+        "fleetmint brun spring --port auto",
         "fleetmint batch nwe spring.yml",
         "fleetmint batch new spring.yml --chekc",
         "fleetmint batch register",
-        "fleetmint burn --batch spring",
+        "fleetmint burn spring",
         "fleetmint batch show spring summer",
         "fleetmint revoke alice@workshop --reason boredom",
         "fleetmint token new lamp-000002 --days many --to file",

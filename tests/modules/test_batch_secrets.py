@@ -104,7 +104,7 @@ def test_secrets_of_a_batch_are_in_its_sealed_files_only(site, watched, tmp_path
     fleetmint = [Path(sys.executable).with_name("fleetmint"), "batch"]
     state = ["--state", site / "state"]
     for command in (
-        ["show"],
+        ["list"],
         ["show", "spring", "--json"],
         ["export", "spring"],
         ["shred", "spring", "--yes", "--unburnt"],

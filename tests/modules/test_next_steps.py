@@ -73,7 +73,7 @@ def test_the_end_of_a_site_says_how_boards_and_people_come_to_it(end, tmp_path):
     assert "https://gateway.local:8443/" in text
     site = tmp_path / "site"
     assert lines == [
-        f"fleetmint burn --batch first --port auto --firmware '/srv/my firmware.bin' --site {site}",
+        f"fleetmint burn first --port auto --firmware '/srv/my firmware.bin' --site {site}",
         f"fleetmint devices --site {site}",
         f"fleetmint listen --site {site}",
         f"fleetmint operator add alice@test --p12 --site {site}",

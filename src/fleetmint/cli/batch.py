@@ -19,7 +19,7 @@ import click
 from fleetmint import files
 from fleetmint.choices import UNIT_STATES
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import examples, json_option, say, table
+from fleetmint.cli.output import check_option, examples, json_option, say, table
 from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
 from fleetmint.cli.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
@@ -39,8 +39,6 @@ with for_work():
 
 # A progress bar for what takes longer than a breath.
 BAR_FROM = 2000
-
-_check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 
 
 # Commands in files of their own, imported when asked for: what they need takes long to import.
@@ -94,7 +92,7 @@ def batch() -> None:
     help="Passphrases of the networks: prompt:, fd:N or file:PATH with lines `PROFILE PASSPHRASE`. Without it the batch"
     " keeps those it has, and asks for others at the terminal.",
 )
-@_check
+@check_option
 @json_option
 def new(
     file: Path, state: Path, url: str | None, passphrases: str | None, wifi: str | None, check: bool, as_json: bool
@@ -123,31 +121,38 @@ def new(
         _carry_out(plan, check=check)
     name = plan.facts["batch"]
     done = f"Nothing to do: the batch {name} is made." if not plan.changed else "\n".join(plan.reasons)
-    say(as_json, {"changed": plan.changed and not check, "reasons": list(plan.reasons), **plan.facts}, done)
+    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plan.facts}, done)
 
 
-@batch.command("show", epilog=examples("fleetmint batch show", "fleetmint batch show spring --only quarantined"))
-@click.argument("name", required=False)
+@batch.command("list", epilog=examples("fleetmint batch list", "fleetmint batch list --json | jq '.batches[].batch'"))
+@state_option
+@ledger_option
+@json_option
+def list_(state: Path, url: str | None, as_json: bool) -> None:
+    """List the batches: for which boards, for which gateway, and how their devices stand."""
+    known = overview.overviews(state / "batches", ledger_url(state, url))
+    if as_json:
+        click.echo(json.dumps({"batches": [each.to_json() for each in known]}))
+        return
+    rows = [
+        [*(str(each.about[key]) for key in ("batch", "chip", "product", "gateway")), _states(each)] for each in known
+    ]
+    table(["batch", "chip", "product", "gateway", "devices"], rows)
+
+
+@batch.command(
+    "show", epilog=examples("fleetmint batch show spring", "fleetmint batch show spring --only quarantined --json")
+)
+@click.argument("name")
 @state_option
 @ledger_option
 @click.option("--only", type=click.Choice(UNIT_STATES), help="Devices in this state only.")
 @json_option
-def show(name: str | None, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
-    """List the batches, or the devices of the batch NAME: state, board, serial of the certificate. No secret."""
+def show(name: str, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
+    """Show the devices of the batch NAME: state, board, serial of the certificate. No secret."""
     ledger = ledger_url(state, url)
-    known = overview.overviews(state / "batches", ledger)
-    if name is None:
-        rows = [
-            [*(str(each.about[key]) for key in ("batch", "chip", "product", "gateway")), _states(each)]
-            for each in known
-        ]
-        if as_json:
-            click.echo(json.dumps({"batches": [each.to_json() for each in known]}))
-        else:
-            table(["batch", "chip", "product", "gateway", "devices"], rows)
-        return
     devices = [row for row in overview.devices(_directory(state, name), ledger) if only in (None, row["state"])]
-    about = next(each for each in known if each.about["batch"] == name)
+    about = next(each for each in overview.overviews(state / "batches", ledger) if each.about["batch"] == name)
     if as_json:
         click.echo(json.dumps({**about.to_json(), "devices": devices}))
         return
@@ -180,7 +185,7 @@ def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
 @ledger_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--unburnt", is_flag=True, help="Although devices are not burnt yet, which then never can be.")
-@_check
+@check_option
 @json_option
 def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, check: bool, as_json: bool) -> None:
     """Destroy the key of the batch NAME, and with it its tokens, device keys and Wi-Fi passphrases here.
@@ -194,7 +199,7 @@ def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, che
     _carry_out(plan, check=check)
     text = f"The secrets of {name} are destroyed." if plan.changed else f"Nothing to do: {name} was shredded before."
     text = f"would {plan.reasons[0]}" if plan.changed and check else text
-    say(as_json, {"changed": plan.changed and not check, "reasons": list(plan.reasons), **plan.facts}, text)
+    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plan.facts}, text)
 
 
 def _networks(

@@ -12,6 +12,7 @@ import click
 from fleetmint import files
 from fleetmint.choices import MAX_BUNDLE_VERSION
 from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import check_option, examples, json_option
 from fleetmint.cli.site import FILE as SITE_FILE
 from fleetmint.cli.site import open_hierarchy, state_option
 from fleetmint.errors import FleetmintError
@@ -21,10 +22,9 @@ with for_work():
     from fleetmint.pki import bundle as bundles
     from fleetmint.pki import passphrases, release
     from fleetmint.pki.authority import CERTIFICATE, load_certificate, organization
+    from fleetmint.pki.inspect import time_text
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-_check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 _passphrases = click.option(
     "--passphrases",
     "source",
@@ -35,18 +35,24 @@ _passphrases = click.option(
 _file = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "fleetmint bundle sign --check",
+        "fleetmint bundle show inventory/home/state/ca/bundle.bin",
+        "fleetmint bundle verify new.bin --held old.bin",
+    )
+)
 def bundle() -> None:
     """Whom devices trust: a small file that the release key signs and gateways deliver."""
 
 
-@bundle.command("sign")
+@bundle.command("sign", epilog=examples("fleetmint bundle sign --check", "fleetmint bundle sign --above 7"))
 @state_option
 @_passphrases
 @click.option("--force", is_flag=True, help="Sign a new version even when nothing has changed.")
 @click.option("--above", type=click.IntRange(0, MAX_BUNDLE_VERSION - 1), default=0, help="Exceed this version.")
-@_check
-@_as_json
+@check_option
+@json_option
 def sign(state: Path, source: str | None, force: bool, above: int, check: bool, as_json: bool) -> None:
     """Sign a new version of the site's bundle if its content has changed; playbooks/ca.yml does the same."""
     ca = state / "ca"
@@ -56,7 +62,9 @@ def sign(state: Path, source: str | None, force: bool, above: int, check: bool, 
     _carry_out(plan, ca, check, as_json)
 
 
-@bundle.command("replace-release-key")
+@bundle.command(
+    "replace-release-key", epilog=examples("fleetmint bundle replace-release-key --spare /media/me/spare.key")
+)
 @state_option
 @_passphrases
 @click.option(
@@ -64,8 +72,8 @@ def sign(state: Path, source: str | None, force: bool, above: int, check: bool, 
     type=click.Path(dir_okay=False, path_type=Path),
     help="The spare's key file, when it is kept elsewhere [default: STATE/ca/release/spare.key].",
 )
-@_check
-@_as_json
+@check_option
+@json_option
 def replace_release_key(state: Path, source: str | None, spare: Path | None, check: bool, as_json: bool) -> None:
     """Make a new release key that the spare vouches for, and sign a bundle that names it."""
     ca = state / "ca"
@@ -73,18 +81,18 @@ def replace_release_key(state: Path, source: str | None, spare: Path | None, che
     _carry_out(plan, ca, check, as_json)
 
 
-@bundle.command("show")
+@bundle.command("show", epilog=examples("fleetmint bundle show inventory/home/state/ca/bundle.bin"))
 @_file
-@_as_json
+@json_option
 def show(file: Path, as_json: bool) -> None:
-    """Say what is in a bundle, in plain words."""
+    """Say what is in the trust bundle FILE, in plain words."""
     data = files.read(file, "trust bundle")
     found = bundles.decode(data, str(file))
     values = {
         "site": found.site,
         "version": found.version,
         "generation": found.keys.generation,
-        "created": found.created.isoformat(),
+        "created": time_text(found.created),
         "release_key": release.fingerprint(found.keys.release),
         "spare": release.fingerprint(found.keys.spare),
         "anchors": len(found.anchors),
@@ -96,7 +104,7 @@ def show(file: Path, as_json: bool) -> None:
     click.echo(json.dumps(values) if as_json else "\n".join(lines))
 
 
-@bundle.command("verify")
+@bundle.command("verify", epilog=examples("fleetmint bundle verify new.bin --held old.bin"))
 @_file
 @click.option(
     "--held",
@@ -104,7 +112,7 @@ def show(file: Path, as_json: bool) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The bundle that a device holds, such as the one it was burned with.",
 )
-@_as_json
+@json_option
 def verify(file: Path, held: Path, as_json: bool) -> None:
     """Say whether a device that holds one bundle would take FILE, by the device's own rules."""
     offered = bundles.decode(files.read(file, "trust bundle"), str(file))

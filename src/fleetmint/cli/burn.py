@@ -52,13 +52,13 @@ AUTO = "auto"
 
 @click.command(
     epilog=examples(
-        "fleetmint burn --batch spring --port auto --bell",
-        "fleetmint burn --batch spring --port /dev/ttyUSB0 --port /dev/ttyUSB1 --firmware ESP32_GENERIC.bin",
-        "fleetmint burn --batch spring --port /dev/ttyUSB0 --once --json",
+        "fleetmint burn spring --port auto --bell",
+        "fleetmint burn spring --port /dev/ttyUSB0 --port /dev/ttyUSB1 --firmware ESP32_GENERIC.bin",
+        "fleetmint burn spring --port /dev/ttyUSB0 --once --json",
     )
 )
+@click.argument("batch")
 @state_option
-@click.option("--batch", required=True, help="Name of the batch, as playbooks/factory.yml made it.")
 @click.option(
     "--port",
     "ports",
@@ -68,11 +68,15 @@ AUTO = "auto"
 )
 @click.option("--once", is_flag=True, help="Serve each port once and end, as a script wants it.")
 @click.option("--jig", is_flag=True, help="The adapters stay: ask every 2 s for another board.")
-@click.option("--baud", type=click.IntRange(9600, 2_000_000), default=DEFAULT_BAUD, show_default=True)
+@click.option(
+    "--baud", type=click.IntRange(9600, 2_000_000), default=DEFAULT_BAUD, show_default=True, help="Speed of the line."
+)
 @click.option("--firmware", type=click.Path(dir_okay=False, path_type=Path), help="MicroPython .bin to flash first.")
 @click.option("--other-firmware", is_flag=True, help="Burn boards whose firmware is not MicroPython, too.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
-@click.option("--app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program.")
+@click.option(
+    "--app-dir", "app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program."
+)
 @ledger_option
 @passphrases_option
 @click.option("--test", type=click.FloatRange(min=1), metavar="SECONDS", help="Hear of each device before it is done.")
@@ -103,7 +107,7 @@ def burn(
     bell: bool,
     as_json: bool,
 ) -> None:
-    """Burn boards, all ports at the same time and board after board: take one out, put the next one in.
+    """Burn the boards of BATCH, all ports at the same time and board after board: take one out, put the next one in.
 
     The batch has to be registered with its gateway: `fleetmint batch register` or playbooks/factory.yml does it. This
     ends when the batch is done. Ctrl-C ends it earlier, after the boards that are being written; a second one at once.
@@ -115,7 +119,7 @@ def burn(
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise FleetmintError(
-            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'show')} lists those there are"
+            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'list')} lists those there are"
         )
     ledger = ledger_url(state, url)
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import days, examples, json_option, say, table
+from fleetmint.cli.output import check_option, days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, state_option
 
 with for_work():
@@ -22,7 +22,7 @@ with for_work():
 SOON_DAYS = 90
 
 
-@click.group()
+@click.group(epilog=examples("fleetmint ca show", "fleetmint ca restore-crl operator.crl"))
 def ca() -> None:
     """Look at the certificate authorities of a site, and take back a CRL that was lost."""
 
@@ -68,7 +68,7 @@ def show(state: Path, as_json: bool) -> None:
     ),
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
+@check_option
 @state_option
 @json_option
 def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool) -> None:

@@ -10,6 +10,7 @@ import click
 
 from fleetmint import commands
 from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples
 from fleetmint.errors import SecretError
 from fleetmint.plan import Plan
 
@@ -30,12 +31,21 @@ people_option = click.option(
 )
 
 
-@click.group()
+@click.group(
+    epilog=examples(
+        "fleetmint ceremony root --directory /media/me/ca --site-name home --shares-into /dev/shm/s --present Alice",
+        "fleetmint ceremony check --directory /media/me/ca",
+    )
+)
 def ceremony() -> None:
     """Make the root on a machine without a network, and answer requests with it (docs/ceremony.md)."""
 
 
-@ceremony.command()
+@ceremony.command(
+    epilog=examples(
+        "fleetmint ceremony root --directory /media/me/ca --site-name home --shares-into /dev/shm/s --present Alice"
+    )
+)
 @directory_option
 @site_option
 @click.option("--shares-into", type=_directory, required=True, help="Directory for the shares, best one in memory.")
@@ -56,7 +66,11 @@ def root(directory: Path, site: str, shares_into: Path, count: int, needed: int,
     click.echo(f"root SHA-256 {plan.facts['root_fingerprint']}")
 
 
-@ceremony.command()
+@ceremony.command(
+    epilog=examples(
+        "fleetmint ceremony answer --directory /media/ca --site-name home --requests in --answers out --present Alice"
+    )
+)
 @directory_option
 @site_option
 @click.option("--requests", type=_directory, required=True, help="Directory with the requests of the controller.")
@@ -87,7 +101,12 @@ def answer(
     click.echo(f"The answers are in {answers}: bring them to the controller, and sign the transcript on paper.")
 
 
-@ceremony.command()
+@ceremony.command(
+    epilog=examples(
+        "fleetmint ceremony check --directory /media/me/ca",
+        "fleetmint ceremony check --directory /media/me/ca share-1.txt share-3.txt share-4.txt",
+    )
+)
 @directory_option
 @click.argument("papers", nargs=-1, type=click.Path(dir_okay=False, path_type=Path))
 def check(directory: Path, papers: Sequence[Path]) -> None:

@@ -72,7 +72,7 @@ def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None
             unit = release_unit(connection, names.device_id(device_id), untouched=False, now=datetime.now(UTC))
     finally:
         engine.dispose()
-    burn = commands.fleetmint("burn", "--batch", unit.batch, "--port", "auto")
+    burn = commands.fleetmint("burn", unit.batch, "--port", "auto")
     text = f"{device_id} and its board {unit.mac} can be burned again: {burn}"
     say(as_json, {"device": device_id, "mac": unit.mac, "batch": unit.batch}, text)
 

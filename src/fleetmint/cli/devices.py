@@ -22,7 +22,12 @@ with for_work():
 _WIDEST = 200
 
 
-@click.command(epilog=examples("fleetmint devices", "fleetmint devices --readings 6", "fleetmint devices --json"))
+@click.command(
+    epilog=examples(
+        "fleetmint devices --readings 15",
+        "fleetmint devices --json | jq '.devices[] | select(.status == \"revoked\") | .device'",
+    )
+)
 @state_option
 @as_option
 @gateway_option

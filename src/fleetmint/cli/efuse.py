@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.output import check_option, examples, json_option, say
 from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
@@ -27,12 +27,12 @@ with for_work():
 
 @click.command(
     epilog=examples(
-        "fleetmint efuse --batch spring --port /dev/ttyACM0 --dry-run",
-        "fleetmint efuse --batch spring --port /dev/ttyACM0 --block 1",
+        "fleetmint efuse spring --port /dev/ttyACM0 --check",
+        "fleetmint efuse spring --port /dev/ttyACM0 --block 1",
     )
 )
+@click.argument("batch")
 @state_option
-@click.option("--batch", required=True, help="Name of the batch, made with nvs_encryption: hmac.")
 @click.option("--port", required=True, help="Serial port of the board.")
 @click.option(
     "--block",
@@ -41,7 +41,7 @@ with for_work():
     show_default=True,
     help="Key block that the firmware uses: its CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be burned, and burn nothing.")
+@check_option
 @ledger_option
 @passphrases_option
 @json_option
@@ -50,16 +50,16 @@ def efuse(
     batch: str,
     port: str,
     block: int,
-    dry_run: bool,
+    check: bool,
     url: str | None,
     passphrases: str | None,
     as_json: bool,
 ) -> None:
     """Burn the HMAC key of a device into an eFuse of the board on the port. This cannot be undone.
 
-    For batches with nvs_encryption: hmac, before `fleetmint burn`: firmware that starts without the key burns one of
-    its own. The board becomes the next free device of the batch, unless it is one already, and `fleetmint burn` goes
-    on with that. The command asks for the id of the device before it burns. What was meant and what was done is
+    BATCH has to have nvs_encryption: hmac. Do it before `fleetmint burn`: firmware that starts without the key burns
+    one of its own. The board becomes the next free device of the batch, unless it is one already, and `fleetmint burn`
+    goes on with that. The command asks for the id of the device before it burns. What was meant and what was done is
     recorded in the ledger; running it again changes nothing.
     """
     ledger = ledger_url(state, url)
@@ -75,7 +75,7 @@ def efuse(
             raise BurnError(
                 f"{port}: the board is an {target.efuses.chip}, the batch is for {known.chip}", "wrong-chip"
             )
-        if dry_run:
+        if check:
             device = device_of(engine, target.efuses.mac, batch)
             if device is None:
                 _say_free(as_json, target, batch)
@@ -104,7 +104,7 @@ def _say(as_json: bool, plan: Plan, *, burned: bool) -> None:
     facts, reason = plan.facts, "".join(plan.reasons)
     there = f"{facts['device']} has its key in block {facts['block']} of {facts['mac']} already"
     told = f"done: {reason}" if burned else f"would {reason}" if plan.changed else there
-    say(as_json, {**facts, "changed": burned, "would_change": plan.changed}, told)
+    say(as_json, {**facts, "changed": plan.changed}, told)
 
 
 def _say_free(as_json: bool, target: Target, batch: str) -> None:
@@ -115,7 +115,7 @@ def _say_free(as_json: bool, target: Target, batch: str) -> None:
         + ("" if empty else f", but block {target.block} is in use")
     )
     facts = {"device": None, "mac": target.efuses.mac, "block": target.block}
-    say(as_json, {**facts, "changed": False, "would_change": empty}, told)
+    say(as_json, {**facts, "changed": empty}, told)
 
 
 def _now() -> datetime:

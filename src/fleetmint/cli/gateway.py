@@ -18,7 +18,7 @@ from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
 from fleetmint.cli.gateway_watch import watch_broker
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import table
+from fleetmint.cli.output import check_option, examples, json_option, table
 from fleetmint.errors import FleetmintError, PublishError
 
 with for_work():
@@ -49,11 +49,8 @@ _LARGEST_REQUEST = 1 << 20
 
 _T = TypeVar("_T")
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-_check = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 
-
-@click.group()
+@click.group(epilog=examples("fleetmint gateway devices", "fleetmint gateway audit", "fleetmint gateway publish"))
 @click.option(
     "--config",
     "path",
@@ -72,8 +69,8 @@ gateway.add_command(restore)
 gateway.add_command(watch_broker)
 
 
-@gateway.command("ca-status")
-@_as_json
+@gateway.command("ca-status", epilog=examples("fleetmint gateway ca-status --json"))
+@json_option
 @click.pass_context
 def ca_status(ctx: click.Context, as_json: bool) -> None:
     """Say which device CA is installed, and which ones are kept beside it during a rollover."""
@@ -85,11 +82,11 @@ def ca_status(ctx: click.Context, as_json: bool) -> None:
     _say(as_json, values, "\n".join(lines))
 
 
-@gateway.command("install-ca")
+@gateway.command("install-ca", epilog=examples("fleetmint gateway install-ca --check < ca.pem"))
 @click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
 @click.option("--beside", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_json: bool) -> None:
     """Install a device CA: its certificate and its unencrypted key, both PEM, on stdin."""
@@ -104,14 +101,14 @@ def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_
     _say(as_json, {"changed": plan.changed, "spki_sha256": plan.facts["spki_sha256"]}, text)
 
 
-@gateway.command("retire-ca")
-@click.argument("spki_sha256")
+@gateway.command("retire-ca", epilog=examples("fleetmint gateway retire-ca 4f0c5c517c308e2e --check"))
+@click.argument("spki_sha256", metavar="SPKI")
 @click.option("--force", is_flag=True, help="Even when certificates of it are valid, which are then refused.")
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as_json: bool) -> None:
-    """Remove a device CA, with its key, that is kept beside the one that issues."""
+    """Remove the device CA with the key hash SPKI (see `ca-status`), which is kept beside the one that issues."""
     config = _config(ctx)
 
     def run(engine: Engine) -> Sequence[datetime]:
@@ -131,8 +128,8 @@ def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as
     _say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons)}, text)
 
 
-@gateway.command("init")
-@_as_json
+@gateway.command("init", epilog=examples("fleetmint gateway init"))
+@json_option
 @click.pass_context
 def init(ctx: click.Context, as_json: bool) -> None:
     """Create the ledger; does nothing to one that exists."""
@@ -143,10 +140,15 @@ def init(ctx: click.Context, as_json: bool) -> None:
     _say(as_json, {"changed": changed}, "the ledger was created" if changed else "the ledger exists already")
 
 
-@gateway.command("import")
+@gateway.command(
+    "import",
+    epilog=examples(
+        "fleetmint gateway import spring.registration --check", "fleetmint gateway import spring.registration"
+    ),
+)
 @click.argument("file", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def import_(ctx: click.Context, file: Path | None, check: bool, as_json: bool) -> None:
     """Bring a registration or a handover of the factory into the ledger, wholly or not at all.
@@ -172,8 +174,14 @@ def import_(ctx: click.Context, file: Path | None, check: bool, as_json: bool) -
         raise PublishError(f"what was revoked is not in force yet: {'; '.join(problems)}; {_START} puts it in force")
 
 
-@gateway.command("devices")
-@_as_json
+@gateway.command(
+    "devices",
+    epilog=examples(
+        "fleetmint gateway devices",
+        "fleetmint gateway devices --json | jq '.devices[] | select(.status == \"active\") | .device'",
+    ),
+)
+@json_option
 @click.pass_context
 def devices(ctx: click.Context, as_json: bool) -> None:
     """List the devices of this gateway."""
@@ -189,11 +197,11 @@ def devices(ctx: click.Context, as_json: bool) -> None:
         table(list(rows[0]), [[value or "" for value in row.values()] for row in rows])
 
 
-@gateway.command("revoke")
+@gateway.command("revoke", epilog=examples("fleetmint gateway revoke lamp-000002 --reason key_compromise"))
 @click.argument("device")
 @click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def revoke(ctx: click.Context, device: str, reason: str, check: bool, as_json: bool) -> None:
     """Take DEVICE off the fleet for ever: its certificates and its token. `sign-crl` and `publish` put it in force."""
@@ -216,10 +224,10 @@ def revoke(ctx: click.Context, device: str, reason: str, check: bool, as_json: b
     _say(as_json, values, f"{device} is revoked" if found.changed else f"{device} was revoked before")
 
 
-@gateway.command("sign-crl")
+@gateway.command("sign-crl", epilog=examples("fleetmint gateway sign-crl --force"))
 @click.option("--force", is_flag=True, help="Sign even when nothing has changed.")
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> None:
     """Sign the device CAs' revocation lists when their content has changed or they are two days old."""
@@ -243,10 +251,10 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
     _say(as_json, {"changed": changed, "number": number}, text)
 
 
-@gateway.command("publish")
+@gateway.command("publish", epilog=examples("fleetmint gateway publish --check"))
 @click.option("--answer", is_flag=True, help="Take CRLs that the signing service passes on; systemd starts it so.")
-@_check
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def publish(ctx: click.Context, answer: bool, check: bool, as_json: bool) -> None:
     """Put the revocation lists in front of nginx and Mosquitto, and end the sessions of the revoked. Needs root."""
@@ -286,8 +294,10 @@ def _answer(config: Config) -> dict[str, object]:
     return {"kicked": done.kicked, "restarted": done.restarted, "problems": [*problems, *done.problems]}
 
 
-@gateway.command("audit")
-@_as_json
+@gateway.command(
+    "audit", epilog=examples("fleetmint gateway audit", "fleetmint gateway audit --json | jq '.findings[].remedy'")
+)
+@json_option
 @click.pass_context
 def audit(ctx: click.Context, as_json: bool) -> None:
     """Check that nothing has been lost, doubled or left lying about; exits with 1 when there is a finding."""
@@ -301,8 +311,10 @@ def audit(ctx: click.Context, as_json: bool) -> None:
     report(as_json, found, f"{number} devices checked")
 
 
-@gateway.command("request")
-@click.option("--name", required=True, help="Host name or address, the common name of the request.")
+@gateway.command(
+    "request", epilog=examples("fleetmint gateway request gateway.local --san 192.0.2.7 --key /etc/fleetmint/nginx.key")
+)
+@click.argument("name")
 @click.option("--san", "sans", multiple=True, help="Another host name or address; may be given several times.")
 @click.option(
     "--key",
@@ -318,9 +330,9 @@ def audit(ctx: click.Context, as_json: bool) -> None:
     show_default=True,
     help="What key to make when it is missing; RSA is for servers of legacy clients.",
 )
-@_as_json
+@json_option
 def request(name: str, sans: tuple[str, ...], key_path: Path, kind: str, as_json: bool) -> None:
-    """Print a certificate request for this host's own key, which stays here."""
+    """Print a certificate request for NAME, this host's name or address, with its own key, which stays here."""
     csr, changed = make_request(key_path, name, sans, kind)
     _say(as_json, {"changed": changed, "csr": csr.decode()}, csr.decode().rstrip("\n"))
 

@@ -9,6 +9,7 @@ import click
 
 from fleetmint import files
 from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import check_option, examples, json_option
 
 with for_work():
     from fleetmint.service import device_ca
@@ -17,13 +18,12 @@ with for_work():
     from fleetmint.service.config import config_path, load_config
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 _file = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(epilog=examples("fleetmint gateway backup /var/lib/fleetmint/backup.tar"))
 @click.argument("path", metavar="FILE", type=_file)
-@_as_json
+@json_option
 @click.pass_context
 def backup(ctx: click.Context, path: Path, as_json: bool) -> None:
     """Write ledger and CRL of this gateway to FILE, while the service goes on. It holds no key and no token."""
@@ -33,13 +33,18 @@ def backup(ctx: click.Context, path: Path, as_json: bool) -> None:
     click.echo(json.dumps(values) if as_json else f"{path}: {len(data)} bytes; keep it off this machine")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "fleetmint gateway restore --check backup.tar",
+        "fleetmint gateway restore --replace --crl device.crl backup.tar",
+    )
+)
 @click.argument("path", metavar="FILE", type=_file)
 @click.option("--crl", "crls", multiple=True, type=_file, help="A newer CRL of the device CA, if somebody has one.")
 @click.option("--keep-tokens", is_flag=True, help="The old gateway had ended its work before: unused tokens stay good.")
 @click.option("--replace", is_flag=True, help="Put it in the place of a ledger that is here, which is kept beside it.")
-@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
-@_as_json
+@check_option
+@json_option
 @click.pass_context
 def restore(
     ctx: click.Context,

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples
 
 with for_work():
     from fleetmint.service.broker.handshakes import Patience
@@ -21,7 +22,9 @@ with for_work():
 _positive = click.IntRange(min=1)
 
 
-@click.command("watch-broker")
+@click.command(
+    "watch-broker", epilog=examples("fleetmint gateway watch-broker …    systemctl cat fleetmint-broker-watch shows it")
+)
 @click.option("--devices-port", type=_positive, required=True, help="Port of the broker's listener for devices.")
 @click.option("--operators-port", type=_positive, required=True, help="Port of the broker's listener for operators.")
 @click.option("--retained", type=_positive, required=True, help="Retained messages that a device may have.")

@@ -13,7 +13,7 @@ from fleetmint import commands, files
 from fleetmint.cli import in_force
 from fleetmint.cli.door import LARGEST, post
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.output import check_option, examples, json_option, say
 from fleetmint.cli.site import (
     as_option,
     ledger_option,
@@ -38,7 +38,6 @@ to_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write a file that the station has signed, for a bench without a network, instead of asking the gateway.",
 )
-_check = click.option("--check", is_flag=True, help="Ask the gateway what would change, and change nothing.")
 
 
 @click.command(
@@ -53,7 +52,7 @@ _check = click.option("--check", is_flag=True, help="Ask the gateway what would 
 @ledger_option
 @as_option
 @to_option
-@_check
+@check_option
 @json_option
 def register(
     batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
@@ -86,7 +85,7 @@ def register(
 @ledger_option
 @as_option
 @to_option
-@_check
+@check_option
 @json_option
 def handover(
     batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
@@ -119,7 +118,7 @@ def directory_of(state: Path, batch: str) -> Path:
     directory = state / "batches" / batch
     if not directory.is_dir():
         raise StateError(
-            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'show')} lists those there are,"
+            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'list')} lists those there are,"
             f" and {commands.fleetmint('batch', 'new', 'FILE')} makes one"
         )
     return directory

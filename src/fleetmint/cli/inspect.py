@@ -39,7 +39,7 @@ _MANY_ROWS = 20
 )
 @json_option
 def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) -> None:
-    """Say what files are.
+    """Say what each FILE is.
 
     Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, flash, partition tables, littlefs.
 

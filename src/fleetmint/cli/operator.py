@@ -15,9 +15,10 @@ from fleetmint import commands, files
 from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
 from fleetmint.cli import in_force
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import days, examples, json_option, say, table
+from fleetmint.cli.output import check_option, days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, operators_directory, read_site, state_option
 from fleetmint.errors import SecretError, StateError
+from fleetmint.plan import Plan
 
 with for_work():
     from fleetmint.pki import compat, keys, names, pkcs12
@@ -80,16 +81,20 @@ def operator() -> None:
 @_out
 @_password_file
 @_password_fd
+@check_option
 @json_option
-def add(name: str, state: Path, profile: str, as_json: bool, **p12: Any) -> None:
+def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12: Any) -> None:
     """Make key and certificate of NAME, such as alice@workshop, or renew a certificate that nears its end."""
     hierarchy, directory, now = _open(state, name)
-    password = _password(**p12)
+    password = None if check else _password(**p12)
     plan = plan_client(hierarchy, profile, name, directory, now)
     if "warnings" in plan.facts:
         raise StateError(
             f"{name} is revoked: {commands.fleetmint('operator', 'replace', name)} makes a new key and certificate"
         )
+    if check:
+        _predict(as_json, name, plan)
+        return
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
     _report(as_json, directory, name, plan.reasons, written, now)
@@ -106,14 +111,18 @@ def add(name: str, state: Path, profile: str, as_json: bool, **p12: Any) -> None
 @_out
 @_password_file
 @_password_fd
+@check_option
 @json_option
-def replace(name: str, state: Path, profile: str, reason: str, as_json: bool, **p12: Any) -> None:
+def replace(name: str, state: Path, profile: str, reason: str, check: bool, as_json: bool, **p12: Any) -> None:
     """Revoke what NAME has and make a new key and certificate: for a lost laptop or phone."""
     hierarchy, directory, now = _open(state, name)
-    password = _password(**p12)
+    password = None if check else _password(**p12)
     if profile == OPERATOR:
         profile = _profile_of(state, directory, name)
     plan = plan_replacement(hierarchy, profile, name, directory, reason, now)
+    if check:
+        _predict(as_json, name, plan)
+        return
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
     told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
@@ -130,12 +139,16 @@ def replace(name: str, state: Path, profile: str, reason: str, as_json: bool, **
 @click.argument("name")
 @state_option
 @_reason
+@check_option
 @json_option
-def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
+def revoke(name: str, state: Path, reason: str, check: bool, as_json: bool) -> None:
     """Revoke the certificate of NAME and delete its key here."""
     hierarchy, directory, now = _open(state, name)
     client = find_client(hierarchy, directory, name, now)
     plan = plan_revoked_client(hierarchy, client, reason, now)
+    if check:
+        _predict(as_json, name, plan)
+        return
     plan.apply()
     told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
     values = {
@@ -156,7 +169,13 @@ def revoke(name: str, state: Path, reason: str, as_json: bool) -> None:
         sys.exit(1)
 
 
-@operator.command("list")
+@operator.command(
+    "list",
+    epilog=examples(
+        "fleetmint operator list",
+        "fleetmint operator list --json | jq '.operators[] | select(.days_left < 60) | .name'",
+    ),
+)
 @state_option
 @json_option
 def list_(state: Path, as_json: bool) -> None:
@@ -189,6 +208,11 @@ def _in_words(told: Sequence[in_force.Told]) -> str:
     if told:
         return in_force.in_words(told, commands.to_gateways())
     return f"The gateways refuse it after {commands.to_gateways()}, which restarts the broker to end its sessions."
+
+
+def _predict(as_json: bool, name: str, plan: Plan) -> None:
+    values = {"changed": plan.changed, "reasons": list(plan.reasons), "name": name}
+    say(as_json, values, "; ".join(plan.reasons) or f"nothing to do for {name}")
 
 
 def _profile_of(state: Path, directory: Path, name: str) -> str:

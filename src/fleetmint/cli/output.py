@@ -12,6 +12,8 @@ from fleetmint.printable import json_line, printable, printable_lines
 
 _GAP = "  "
 
+# What a command that was given --check calls changed in its JSON is what would change, as with Ansible.
+check_option = click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 

@@ -13,7 +13,7 @@ from fleetmint import commands
 from fleetmint.choices import REASONS
 from fleetmint.cli import in_force
 from fleetmint.cli.lazily import for_work
-from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.output import check_option, examples, json_option, say
 from fleetmint.cli.site import as_option, open_hierarchy, state_option
 from fleetmint.errors import FleetmintError
 
@@ -36,7 +36,7 @@ with for_work():
 @click.option("--ca", "authority", type=click.Choice(["operator", "factory"]), help="Whose serial number it is.")
 @click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
 @click.option("--whole-ca", is_flag=True, help="Yes, revoke a CA and with it everything it issued.")
-@click.option("--check", is_flag=True, help="Say what would change, and change nothing.")
+@check_option
 @json_option
 def revoke(
     target: str,
@@ -48,7 +48,7 @@ def revoke(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Revoke a device, an operator, a station, a certificate by its serial number or file, or a CA.
+    """Revoke NAME (a device, an operator, a station), a certificate by its SERIAL number or its FILE, or a CA.
 
     The CRL on this controller is new afterwards, and the gateways put it in force at once: ledger, nginx, broker and
     live sessions. Of a gateway that cannot be reached is said what puts it in force there; the exit code is then 1,

@@ -60,7 +60,7 @@ def devices(directory: Path, ledger: str) -> Iterator[dict[str, str]]:
     Raises StateError when there is no such batch.
     """
     if not (directory / DESCRIPTION).exists():
-        raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'show')} lists them")
+        raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'list')} lists them")
     public = {row["device"]: row for row in _json(directory / REGISTRATION)["devices"]}
     engine = open_ledger(ledger)
     try:

@@ -32,7 +32,7 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
     never be burnt any more. The ledger records it before anything is destroyed.
     """
     if not (directory / DESCRIPTION).exists() and not (directory / sealed.KEY_FILE).exists():
-        raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'show')} lists them")
+        raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'list')} lists them")
     batch = directory.name
     engine = open_ledger(ledger_url)
     try:

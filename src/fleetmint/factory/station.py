@@ -146,7 +146,7 @@ class Station:
         if device is None or key is None or not has_key(self.engine, device, board.mac, key):
             raise BurnError(
                 f"{port}: the board ({board.mac}) has no key for its encrypted NVS yet, and its firmware would burn one"
-                f" of its own: run {commands.fleetmint('efuse', '--batch', self.batch, '--port', port)} first",
+                f" of its own: run {commands.fleetmint('efuse', self.batch, '--port', port)} first",
                 "no-key",
                 board.mac,
             )

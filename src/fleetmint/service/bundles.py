@@ -119,7 +119,7 @@ def _check(
     if compat.last_update(crl) > now:
         raise PublishError(
             f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z: the"
-            f" clock that signed it ran ahead, or this one is behind ({commands.gateway('clock')} says what it knows);"
+            f" clock that signed it ran ahead, or this one is behind (`timedatectl` says what it knows);"
             f" if this one is right, {remedy(name)}"
         )
 

@@ -65,7 +65,7 @@ def test_a_batch_is_made_from_its_file_and_a_second_time_nothing_changes(
     new, site, fleetmint, snapshot, hierarchy, now
 ):
     before = snapshot(site)
-    assert new("--check")["changed"] is False
+    assert new("--check")["changed"] is True
     assert snapshot(site) == before
     made = new()
     assert (made["changed"], made["batch"], made["gateway"], made["devices"]) == (True, "spring", "gateway", 3)
@@ -116,7 +116,7 @@ def test_show_and_export_tell_states_boards_and_serials_and_no_secret(new, site,
     ]
     assert (rows[2]["serial"], rows[2]["product"], rows[2]["hardware"]) == ("000017", "Bulb", "C")
     assert len(rows[2]["certificate_serial"]) == 40
-    listed = fleetmint("batch", "show", "--json")["batches"]
+    listed = fleetmint("batch", "list", "--json")["batches"]
     assert {each["batch"]: each["devices"] for each in listed} == {"first": 2, "spring": 3}
     text = fleetmint("batch", "show", "spring", "--only", "burned").stdout
     assert "Bulb C, for gateway; 2 planned, 1 burned" in text
@@ -125,7 +125,7 @@ def test_show_and_export_tell_states_boards_and_serials_and_no_secret(new, site,
     fleetmint("batch", "export", "spring", "--out", site / "spring-out.csv")
     written = (site / "spring-out.csv").read_text()
     assert list(csv.DictReader(written.splitlines())) == rows
-    everything = json.dumps(shown) + text + written + fleetmint("batch", "show").stdout
+    everything = json.dumps(shown) + text + written + fleetmint("batch", "list").stdout
     for secret in secrets.load(site / "batches/spring", hierarchy.source).devices.values():
         assert secret.token is None or secret.token not in everything
     assert PSK not in everything
@@ -133,7 +133,7 @@ def test_show_and_export_tell_states_boards_and_serials_and_no_secret(new, site,
 
 def test_what_is_no_batch_is_told(site, fleetmint, refused):
     for command in (("show", "autumn"), ("export", "autumn"), ("shred", "autumn", "--yes")):
-        refused(fleetmint("batch", *command), "there is no batch in", "`fleetmint batch show` lists them")
+        refused(fleetmint("batch", *command), "there is no batch in", "`fleetmint batch list` lists them")
     refused(fleetmint("batch", "show", "../first"), "is no device id")
     for command in (("show",), ("labels", "--out", "-")):
         assert fleetmint("batch", *command, "first", "--only", "burnt").exit_code == 2
@@ -148,7 +148,7 @@ def test_shredding_asks_for_the_name_and_destroys_what_is_secret_for_ever(
         fleetmint("batch", "shred", "spring", "--yes"), "3 devices of spring are not burnt (3 planned)", "--unburnt"
     )
     burn(site, "first", "second", "third", now=now)
-    assert fleetmint("batch", "shred", "spring", "--check", "--json")["changed"] is False
+    assert fleetmint("batch", "shred", "spring", "--check", "--json")["changed"] is True
     for answer in ("summer\n", ""):
         result = fleetmint("batch", "shred", "spring", input=answer)
         assert result.exit_code == 1

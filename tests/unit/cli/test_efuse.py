@@ -36,8 +36,8 @@ def sealed(state, hierarchy, now):
 
 
 def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, sealed, port):
-    command = ("efuse", "--batch", "sealed", "--port", port)
-    dry = fleetmint(*command, "--dry-run")
+    command = ("efuse", "sealed", "--port", port)
+    dry = fleetmint(*command, "--check")
     assert f"{MAC} is no device yet: would make it the next free one of sealed, and burn its key" in dry.stdout
     assert read_efuses(port).blocks[0].empty
 
@@ -47,18 +47,13 @@ def test_a_key_is_burned_after_the_id_was_typed_and_only_once(fleetmint, sealed,
     assert done.stdout.startswith("done: burn the HMAC key of vault-000001 into block 0")
     assert read_efuses(port).blocks[0].sealed
     assert fleetmint(*command).stdout == f"vault-000001 has its key in block 0 of {MAC} already\n"
-    again = fleetmint(*command, "--dry-run", "--json")
-    assert (again["device"], again["block"], again["would_change"], again["changed"]) == (
-        "vault-000001",
-        0,
-        False,
-        False,
-    )
+    again = fleetmint(*command, "--check", "--json")
+    assert (again["device"], again["block"], again["changed"]) == ("vault-000001", 0, False)
 
 
 @pytest.mark.parametrize("typed", ["", "yes\n", "vault-000002\n"])
 def test_without_the_right_id_nothing_is_burned(fleetmint, sealed, port, typed, tmp_path):
-    result = fleetmint("efuse", "--batch", "sealed", "--port", port, input=typed)
+    result = fleetmint("efuse", "sealed", "--port", port, input=typed)
     assert result.exit_code == 1
     assert "nothing was burned" in result.stderr
     assert device_of(sealed, MAC, "sealed") is None
@@ -66,11 +61,11 @@ def test_without_the_right_id_nothing_is_burned(fleetmint, sealed, port, typed, 
 
 
 def test_a_batch_without_hmac_keys_is_refused(fleetmint, port, refused):
-    refused(fleetmint("efuse", "--batch", "first", "--port", port), "nvs_encryption none", "need no key in an eFuse")
+    refused(fleetmint("efuse", "first", "--port", port), "nvs_encryption none", "need no key in an eFuse")
 
 
 def test_a_board_with_another_chip_is_refused(fleetmint, sealed, refused, tmp_path):
-    other = fleetmint("efuse", "--batch", "sealed", "--port", f"virtual:esp32c3:{tmp_path / 'efuses.bin'}")
+    other = fleetmint("efuse", "sealed", "--port", f"virtual:esp32c3:{tmp_path / 'efuses.bin'}")
     refused(other, "the board is an esp32c3, the batch is for esp32s3")
 
 
@@ -79,9 +74,7 @@ def test_the_identity_comes_from_the_ledger_that_is_named(fleetmint, sealed, por
     shared = tmp_path / "shared.sqlite"
     sealed.dispose()
     (state / "ledger.sqlite").rename(shared)
-    result = fleetmint(
-        "efuse", "--batch", "sealed", "--port", port, "--ledger", f"sqlite:///{shared}", input="vault-000001\n"
-    )
+    result = fleetmint("efuse", "sealed", "--port", port, "--ledger", f"sqlite:///{shared}", input="vault-000001\n")
     assert result.exit_code == 0, result.output
     engine = open_ledger(f"sqlite:///{shared}")
     assert device_of(engine, MAC, "sealed") == "vault-000001"

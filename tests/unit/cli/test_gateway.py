@@ -232,7 +232,7 @@ def test_publish_prints_what_was_done_even_when_something_failed(site, gateway):
 
 def test_request_makes_a_key_once_and_never_prints_it(gateway, openssl, tmp_path):
     path = tmp_path / "host.key"
-    first = gateway("request", "--name", "gateway.local", "--san", "gateway.local", "--san", "192.0.2.7", "--key", path)
+    first = gateway("request", "gateway.local", "--san", "gateway.local", "--san", "192.0.2.7", "--key", path)
     key = path.read_bytes()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert "PRIVATE" not in first.output
@@ -240,7 +240,7 @@ def test_request_makes_a_key_once_and_never_prints_it(gateway, openssl, tmp_path
     assert "DNS:gateway.local, IP Address:192.0.2.7" in text
     assert "CN = gateway.local" in text
     assert "ASN1 OID: prime256v1" in text
-    second = gateway("request", "--name", "gateway.local", "--key", path, "--json")
+    second = gateway("request", "gateway.local", "--key", path, "--json")
     assert second["changed"] is False
     assert path.read_bytes() == key
     csrs = [x509.load_pem_x509_csr(csr.encode()) for csr in (first.stdout, second["csr"])]
@@ -250,14 +250,14 @@ def test_request_makes_a_key_once_and_never_prints_it(gateway, openssl, tmp_path
 def test_a_request_for_no_host_name_is_refused_before_a_key_is_made(gateway, tmp_path):
     path = tmp_path / "host.key"
     for name in ("a b", "", "*.local", "-x", "a" * 65, "ümlaut", "a..b", "a\n"):
-        refused(gateway("request", "--name", name, "--key", path), "neither a host name nor an IP address")
+        refused(gateway("request", "--key", path, "--", name), "neither a host name nor an IP address")
     assert not path.exists()
 
 
 def test_a_key_that_is_none_is_left_alone(gateway, tmp_path):
     path = tmp_path / "host.key"
     path.write_text("garbage")
-    refused(gateway("request", "--name", "gateway.local", "--key", path), "host.key")
+    refused(gateway("request", "gateway.local", "--key", path), "host.key")
     assert path.read_text() == "garbage"
 
 

@@ -34,7 +34,7 @@ RUNS = (
     "revoke nobody@test",
     "revoke 4f0c5c517c308e2e59beb76579424526a1b2c3d4",
     "revoke {state}/issued/gateway/nginx.crt",
-    "burn --batch nothing --port /dev/null",
+    "burn nothing --port /dev/null",
     "batch register nothing",
     "batch labels nothing --out labels.pdf",
     "batch labels first --only returned --out labels.pdf",

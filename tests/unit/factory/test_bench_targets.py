@@ -113,7 +113,7 @@ def test_an_encrypted_nvs_is_burned_only_into_a_board_that_has_its_key(make, boa
     port, flash = board("--chip", "esp32s3")
     refused = burn(bench, port)
     assert (refused.state, refused.code) == ("failed", "no-key")
-    assert "run `fleetmint efuse --batch first --port" in refused.reason
+    assert "run `fleetmint efuse first --port" in refused.reason
     assert flash.read_bytes() == delivered("esp32s3", 0x400000)
     key = secrets.load(bench.batch, bench.passphrases).of("lamp-000001").nvs_key
     engine, mac = open_ledger(bench.ledger), refused.mac

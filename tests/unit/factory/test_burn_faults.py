@@ -209,7 +209,7 @@ def test_a_worker_that_is_killed_leaves_the_identity_with_its_board(bench, put):
 def _station(bench, tmp_path, *ports, options=()):
     code = "from fleetmint.cli import main; main()"
     source = f"file:{tmp_path / 'passphrases'}"
-    command = [sys.executable, "-c", code, "burn", "--state", str(tmp_path), "--batch", "first", "--unregistered"]
+    command = [sys.executable, "-c", code, "burn", "--state", str(tmp_path), "first", "--unregistered"]
     command += ["--json", "--passphrases", source, "--ledger", bench.ledger, *options]
     for port in ports:
         command += ["--port", str(port)]

@@ -95,7 +95,7 @@ def test_a_ca_with_an_rsa_key_is_not_opened(hierarchy, rsa_key, openssl):
 def test_the_command_on_the_gateway_makes_the_kind_of_key_that_it_is_told(tmp_path):
     for kind, path in ((None, tmp_path / "ec.key"), (keys.RSA, tmp_path / "rsa.key")):
         chosen = [] if kind is None else ["--kind", kind]
-        done = CliRunner().invoke(gateway, ["request", "--name", "gateway", "--key", str(path), *chosen])
+        done = CliRunner().invoke(gateway, ["request", "gateway", "--key", str(path), *chosen])
         assert done.exit_code == 0, done.output
         found = x509.load_pem_x509_csr(done.output.encode()).public_key()
         assert keys.kind_of(found) == (kind or "P-256")

@@ -32,7 +32,7 @@ def registered(state, now):
 
 def test_a_burn_hands_over_by_itself_and_says_what_comes_next(door, fleetmint, put, gateway_side):
     assert fleetmint("batch", "register", "first").exit_code == 0
-    result = fleetmint("burn", "--batch", "first", "--port", put(), "--once")
+    result = fleetmint("burn", "first", "--port", put(), "--once")
     assert result.exit_code == 0, result.output
     assert "handed over: first: 0 revoked, 0 unchanged, 1 updated" in result.stderr
     assert "next: switch the boards on" in result.stderr
@@ -40,14 +40,14 @@ def test_a_burn_hands_over_by_itself_and_says_what_comes_next(door, fleetmint, p
 
 
 def test_a_gateway_that_is_away_is_told_with_the_command_for_later(state, registered, fleetmint, put):
-    result = fleetmint("burn", "--batch", "first", "--port", put(), "--once")
+    result = fleetmint("burn", "first", "--port", put(), "--once")
     assert result.exit_code == 0, result.output
     assert "not handed over to the gateway" in result.stderr
     assert f"next: {commands.fleetmint('batch', 'handover', 'first')}" in result.stderr
 
 
 def test_a_blank_board_is_refused_and_costs_nothing(state, registered, fleetmint, put):
-    result = fleetmint("burn", "--batch", "first", "--port", put(micropython=False), "--once")
+    result = fleetmint("burn", "first", "--port", put(micropython=False), "--once")
     assert result.exit_code == 1
     assert "has no firmware that starts" in result.stdout
     assert "--firmware FILE" in result.stdout
@@ -57,12 +57,12 @@ def test_a_blank_board_is_refused_and_costs_nothing(state, registered, fleetmint
 
 def test_auto_without_a_board_is_refused_when_it_may_not_wait(state, fleetmint, monkeypatch):
     monkeypatch.setattr("fleetmint.cli.burn.find_ports", lambda: ())
-    result = fleetmint("burn", "--batch", "first", "--port", "auto", "--once")
+    result = fleetmint("burn", "first", "--port", "auto", "--once")
     assert result.exit_code == 1
     assert "no board is connected, and nothing was burned" in result.stderr
 
 
 def test_auto_beside_a_port_is_not_guessed_about(state, fleetmint):
-    result = fleetmint("burn", "--batch", "first", "--port", "auto", "--port", os.devnull, "--once")
+    result = fleetmint("burn", "first", "--port", "auto", "--port", os.devnull, "--once")
     assert result.exit_code == 2
     assert "name it alone" in result.stderr

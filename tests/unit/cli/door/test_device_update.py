@@ -26,7 +26,7 @@ def board(tmp_path, door, fleetmint):
     slot, flash = Slot(tmp_path / "port"), tmp_path / "flash"
     blank = Blank("24:0a:c4:00:00:01", flash)
     slot.put(blank)
-    assert fleetmint("burn", "--batch", "first", "--port", slot.port, "--once").exit_code == 0
+    assert fleetmint("burn", "first", "--port", slot.port, "--once").exit_code == 0
     slot.take()
 
     def nvs():
@@ -83,14 +83,14 @@ def test_a_changed_program_reaches_the_board(fleetmint, board, new_app):
 
 def test_a_burn_says_that_a_board_which_is_done_is_not_up_to_date(fleetmint, board, new_app, new_wifi):
     port, _ = board
-    result = fleetmint("burn", "--batch", "first", "--port", port, "--once", "--app", new_app)
+    result = fleetmint("burn", "first", "--port", port, "--once", "--app-dir", new_app)
     assert result.exit_code == 0, result.output
     assert "the board is lamp-000001 already; what the batch has as program and Wi-Fi by now is not on it" in (
         result.stdout
     )
     assert f"fleetmint device update --port {port} --app --wifi --app-dir {new_app}" in result.stdout
     assert fleetmint("device", "update", "--port", port, "--wifi").exit_code == 0
-    second = fleetmint("burn", "--batch", "first", "--port", port, "--once")
+    second = fleetmint("burn", "first", "--port", port, "--once")
     assert "already\n" in second.stdout
 
 
