@@ -1,8 +1,9 @@
 """Make a batch again and again, each time in a copy of its own, and be killed one step later: kill -9, really.
 
-    python batch_cut.py TEMPLATE CUTS CA FILE
+    python batch_cut.py TEMPLATE CUTS CA FILE NOW
 
-Every copy is CUTS/<n>; the last one, which nothing killed, is finished. A step is what reaches the disk or the ledger.
+NOW is a time of ISO 8601, not before the CA's. Every copy is CUTS/<n>; the last one, which nothing killed, is finished.
+A step is what reaches the disk or the ledger.
 """
 
 import os
@@ -10,7 +11,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,15 +28,13 @@ from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
 from fleetmint.plan import Plan
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
-
-def make_plan(root: Path, ca: Path, file: Path) -> Plan:
+def make_plan(root: Path, ca: Path, file: Path, now: datetime) -> Plan:
     """Plan the batch of `file` below `root`, with passphrases of its own for batches."""
     hierarchy = Hierarchy(ca, "test", open_source(f"file:{root / 'passphrases'}"))
     common = site_common(ca, Gateway("localhost", 443, 8883), {"default": Wifi("workshop", "correct horse")})
     place = Place(root / "batches/first", f"sqlite:///{root / 'ledger.sqlite'}", "gateway")
-    return plan_batch(read_batch(file), common, place, hierarchy, NOW)
+    return plan_batch(read_batch(file), common, place, hierarchy, now)
 
 
 def _die_at(step: int) -> None:
@@ -62,7 +61,7 @@ def _die_at(step: int) -> None:
     event.listen(Engine, "commit", tick)
 
 
-def main(template: Path, cuts: Path, ca: Path, file: Path) -> None:
+def main(template: Path, cuts: Path, ca: Path, file: Path, now: datetime) -> None:
     """Make copies until one is not killed."""
     for step in count(1):
         root = cuts / f"{step:03d}"
@@ -70,7 +69,7 @@ def main(template: Path, cuts: Path, ca: Path, file: Path) -> None:
         child = os.fork()
         if child == 0:
             _die_at(step)
-            make_plan(root, ca, file).apply()
+            make_plan(root, ca, file, now).apply()
             os._exit(0)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
@@ -80,4 +79,5 @@ def main(template: Path, cuts: Path, ca: Path, file: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    *paths, now = sys.argv[1:]
+    main(*map(Path, paths), datetime.fromisoformat(now))

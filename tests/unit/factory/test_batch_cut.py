@@ -44,12 +44,12 @@ def kept(root):
 
 
 @pytest.fixture
-def killed(tmp_path, hierarchy):
+def killed(tmp_path, hierarchy, now):
     """Return copies of a site in which the making of a batch was killed, each one step further; the last is whole."""
 
     def run(template, file):
         cuts = tmp_path / "cuts"
-        program = [sys.executable, Path(batch_cut.__file__), template, cuts, hierarchy.directory, file]
+        program = [sys.executable, Path(batch_cut.__file__), template, cuts, hierarchy.directory, file, now.isoformat()]
         subprocess.run([*map(str, program)], check=True, capture_output=True)
         return sorted(cuts.iterdir())
 
@@ -67,37 +67,37 @@ def write(path, count):
     return path
 
 
-def check_resumed(root, hierarchy, file, units, before):
+def check_resumed(root, hierarchy, file, now, units, before):
     known, seen = told(root), entered(root)
-    batch_cut.make_plan(root, hierarchy.directory, file).apply()
-    now = kept(root)
-    assert sorted(now) == units, root
-    assert len({secret.token or secret.key for secret in now.values()}) == len(units)
-    assert entered(root) == list(now)
-    assert set(seen) <= set(now)
+    batch_cut.make_plan(root, hierarchy.directory, file, now).apply()
+    has = kept(root)
+    assert sorted(has) == units, root
+    assert len({secret.token or secret.key for secret in has.values()}) == len(units)
+    assert entered(root) == list(has)
+    assert set(seen) <= set(has)
     assert {device: row for device, row in told(root).items() if device in known} == known
-    assert list(told(root)) == list(now)
-    assert {device: now[device] for device in before} == before
-    assert not batch_cut.make_plan(root, hierarchy.directory, file).changed
+    assert list(told(root)) == list(has)
+    assert {device: has[device] for device in before} == before
+    assert not batch_cut.make_plan(root, hierarchy.directory, file, now).changed
 
 
-def test_a_batch_that_was_killed_at_any_step_is_finished_by_the_next_run(killed, template, hierarchy, tmp_path):
+def test_a_batch_that_was_killed_at_any_step_is_finished_by_the_next_run(killed, template, hierarchy, tmp_path, now):
     file = write(tmp_path / "batch.yml", 520)
     units = [f"lamp-{number:06d}" for number in range(1, 524)]
     roots = killed(template, file)
     assert len(roots) > 30
     for root in roots:
-        check_resumed(root, hierarchy, file, units, {})
+        check_resumed(root, hierarchy, file, now, units, {})
 
 
 def test_a_batch_that_was_killed_while_it_grew_keeps_what_it_had_and_gets_the_rest(
-    killed, template, hierarchy, tmp_path
+    killed, template, hierarchy, tmp_path, now
 ):
-    batch_cut.make_plan(template, hierarchy.directory, write(tmp_path / "batch.yml", 300)).apply()
+    batch_cut.make_plan(template, hierarchy.directory, write(tmp_path / "batch.yml", 300), now).apply()
     before = dict(kept(template))
     file = write(tmp_path / "batch.yml", 520)
     units = [f"lamp-{number:06d}" for number in range(1, 524)]
     roots = killed(template, file)
     assert len(roots) > 20
     for root in roots:
-        check_resumed(root, hierarchy, file, units, before)
+        check_resumed(root, hierarchy, file, now, units, before)
