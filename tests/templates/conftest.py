@@ -35,6 +35,9 @@ class Role:
         path = ROOT / "roles" / self.name / file
         return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
 
+    def read_text(self, file: str) -> str:
+        return (ROOT / "roles" / self.name / file).read_text()
+
     @property
     def defaults(self) -> dict[str, object]:
         return self.read("defaults/main.yml")
