@@ -43,8 +43,8 @@ def _cli() -> Iterator[str]:
     yield MADE.format("the help texts in `src/fleetmint/cli/`")
     yield (
         "Every command has `--help`. Exit codes: 0 done, 1 refused or failed, with one sentence on stderr that says"
-        " what to\ndo, 2 wrong usage. With `--json` a command prints one JSON object on stdout, with times in ISO 8601, UTC;"
-        " sentences\nstay on stderr.\n"
+        " what to\ndo, 2 wrong usage. With `--json` a command prints one JSON object on stdout, with times in ISO 8601,"
+        " UTC; sentences\nstay on stderr.\n"
     )
     context = click.Context(root, info_name="fleetmint")
     for name in root.list_commands(context):

@@ -18,6 +18,7 @@ import click
 
 from fleetmint import files
 from fleetmint.choices import UNIT_STATES
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say, table
 from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
@@ -143,13 +144,13 @@ def list_(state: Path, url: str | None, as_json: bool) -> None:
 @batch.command(
     "show", epilog=examples("fleetmint batch show spring", "fleetmint batch show spring --only quarantined --json")
 )
-@click.argument("name")
+@click.argument("name", metavar="BATCH", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @click.option("--only", type=click.Choice(UNIT_STATES), help="Devices in this state only.")
 @json_option
 def show(name: str, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
-    """Show the devices of the batch NAME: state, board, serial of the certificate. No secret."""
+    """Show the devices of BATCH: state, board, serial of the certificate. No secret."""
     ledger = ledger_url(state, url)
     devices = [row for row in overview.devices(_directory(state, name), ledger) if only in (None, row["state"])]
     about = next(each for each in overview.overviews(state / "batches", ledger) if each.about["batch"] == name)
@@ -163,12 +164,12 @@ def show(name: str, state: Path, url: str | None, only: str | None, as_json: boo
 
 
 @batch.command("export", epilog=examples("fleetmint batch export spring > spring.csv"))
-@click.argument("name")
+@click.argument("name", metavar="BATCH", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; the output by default.")
 def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
-    """Write the devices of the batch NAME as CSV: ids, states, boards, serials of certificates. No secret."""
+    """Write the devices of BATCH as CSV: ids, states, boards, serials of certificates. No secret."""
     made = io.StringIO()
     writer = csv.DictWriter(made, overview.COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -180,7 +181,7 @@ def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
 
 
 @batch.command("shred", epilog=examples("fleetmint batch shred spring"))
-@click.argument("name")
+@click.argument("name", metavar="BATCH", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -188,7 +189,7 @@ def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
 @check_option
 @json_option
 def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, check: bool, as_json: bool) -> None:
-    """Destroy the key of the batch NAME, and with it its tokens, device keys and Wi-Fi passphrases here.
+    """Destroy the key of BATCH, and with it its tokens, device keys and Wi-Fi passphrases here.
 
     Boards that are burnt work on. What the gateway and others have to know of the devices stays. Nobody can take this
     back, unless there is a backup; what it promises on flash media is in docs/factory.md.

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli import in_force
+from fleetmint.cli import completion, in_force
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, View, Watcher
 from fleetmint.cli.handover import gateway_of, tell_handover
 from fleetmint.cli.hello import Hello
@@ -57,12 +57,14 @@ AUTO = "auto"
         "fleetmint burn spring --port /dev/ttyUSB0 --once --json",
     )
 )
-@click.argument("batch")
+@click.argument("batch", shell_complete=completion.batches)
 @state_option
 @click.option(
     "--port",
     "ports",
     multiple=True,
+    metavar="PORT",
+    shell_complete=completion.ports,
     required=True,
     help="Serial port of a board, such as /dev/ttyUSB0; may be repeated. auto: every port with a usual USB bridge.",
 )

@@ -4,6 +4,7 @@ import time
 
 import click
 
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 from fleetmint.errors import BurnError
@@ -20,7 +21,13 @@ with for_work():
         "fleetmint console --port /dev/ttyUSB0 --reset --seconds 30",
     )
 )
-@click.option("--port", required=True, metavar="PORT", help="Serial port of the board, such as /dev/ttyUSB0.")
+@click.option(
+    "--port",
+    required=True,
+    metavar="PORT",
+    shell_complete=completion.ports,
+    help="Serial port of the board, such as /dev/ttyUSB0.",
+)
 @click.option("--reset", is_flag=True, help="Reset the board first, to see how it starts.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli import in_force
+from fleetmint.cli import completion, in_force
 from fleetmint.cli.handover import gateway_of, tell_handover, to_option
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -56,7 +56,7 @@ def device() -> None:
 
 
 @device.command(epilog=examples("fleetmint device release lamp-000007"))
-@click.argument("device_id", metavar="DEVICE")
+@click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
 @state_option
 @ledger_option
 @json_option
@@ -78,7 +78,7 @@ def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None
 
 
 @device.command("return", epilog=examples('fleetmint device return lamp-000002 --reason "display broken"'))
-@click.argument("device_id", metavar="DEVICE")
+@click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
 @click.option("--reason", required=True, help="Why it came back, for the ledger.")
 @state_option
 @ledger_option
@@ -115,7 +115,7 @@ def return_(
 @device.command(
     "transfer", epilog=examples('fleetmint device transfer lamp-000002 --owner "Bob, Berlin" --to lamp-000002.token')
 )
-@click.argument("device_id", metavar="DEVICE")
+@click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
 @click.option("--owner", required=True, help="Whose it is from now on, for the gateway's record of events.")
 @state_option
 @as_option
@@ -157,7 +157,13 @@ def transfer(
         "fleetmint device update --port /dev/ttyUSB0 --app", "fleetmint device update --port /dev/ttyUSB0 --wifi --json"
     ),
 )
-@click.option("--port", required=True, metavar="PORT", help="Serial port of the board, such as /dev/ttyUSB0.")
+@click.option(
+    "--port",
+    required=True,
+    metavar="PORT",
+    shell_complete=completion.ports,
+    help="Serial port of the board, such as /dev/ttyUSB0.",
+)
 @click.option("--app", is_flag=True, help="Give it the program in firmware/ as it is now.")
 @click.option("--wifi", is_flag=True, help="Give it the Wi-Fi that its batch has now.")
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
 from fleetmint.cli.signals import undisturbed
@@ -31,9 +32,11 @@ with for_work():
         "fleetmint efuse spring --port /dev/ttyACM0 --block 1",
     )
 )
-@click.argument("batch")
+@click.argument("batch", shell_complete=completion.batches)
 @state_option
-@click.option("--port", required=True, help="Serial port of the board.")
+@click.option(
+    "--port", required=True, metavar="PORT", shell_complete=completion.ports, help="Serial port of the board."
+)
 @click.option(
     "--block",
     type=click.IntRange(KEY_BLOCKS.start, KEY_BLOCKS.stop - 1),

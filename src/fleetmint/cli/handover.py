@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from fleetmint import commands, files
-from fleetmint.cli import in_force
+from fleetmint.cli import completion, in_force
 from fleetmint.cli.door import LARGEST, post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
@@ -47,7 +47,7 @@ to_option = click.option(
         commands.gateway("import", "-", stdin="spring.registration").line,
     )
 )
-@click.argument("batch")
+@click.argument("batch", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @as_option
@@ -80,7 +80,7 @@ def register(
         commands.gateway("import", "-", stdin="spring.handover").line,
     )
 )
-@click.argument("batch")
+@click.argument("batch", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @as_option

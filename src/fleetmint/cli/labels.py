@@ -8,6 +8,7 @@ import click
 
 from fleetmint import commands, files
 from fleetmint.choices import LABEL_FORMATS, UNIT_STATES
+from fleetmint.cli import completion
 from fleetmint.cli.handover import directory_of
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
@@ -25,7 +26,7 @@ with for_work():
         "fleetmint batch labels spring --only burned --size 40x20 --format svg --out spring.svg",
     )
 )
-@click.argument("name")
+@click.argument("name", metavar="BATCH", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @click.option(
@@ -40,7 +41,7 @@ with for_work():
     help="File, or - for stdout.",
 )
 def labels(name: str, state: Path, url: str | None, form: str, size: str, only: str | None, out: Path) -> None:
-    """Make a sheet with a label for each device of the batch NAME: A4, for scissors or a printer of labels.
+    """Make a sheet with a label for each device of BATCH: A4, for scissors or a printer of labels.
 
     On a label are the id, product and hardware, the serial and, once the device is burned, the MAC; its QR code says
     id and serial. No secret. Print it at 100 %.

@@ -13,7 +13,7 @@ import click
 
 from fleetmint import commands, files
 from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
-from fleetmint.cli import in_force
+from fleetmint.cli import completion, in_force
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, operators_directory, read_site, state_option
@@ -102,7 +102,7 @@ def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12:
 
 
 @operator.command("replace", epilog=examples("fleetmint operator replace alice@workshop --reason key_compromise --p12"))
-@click.argument("name")
+@click.argument("name", shell_complete=completion.operators)
 @state_option
 @_profile
 @_reason
@@ -136,7 +136,7 @@ def replace(name: str, state: Path, profile: str, reason: str, check: bool, as_j
 
 
 @operator.command("revoke", epilog=examples("fleetmint operator revoke alice@workshop"))
-@click.argument("name")
+@click.argument("name", shell_complete=completion.operators)
 @state_option
 @_reason
 @check_option

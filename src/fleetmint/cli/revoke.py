@@ -11,7 +11,7 @@ import click
 
 from fleetmint import commands
 from fleetmint.choices import REASONS
-from fleetmint.cli import in_force
+from fleetmint.cli import completion, in_force
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
 from fleetmint.cli.site import as_option, open_hierarchy, state_option
@@ -30,7 +30,7 @@ with for_work():
         "fleetmint revoke inventory/home/state/ca/device-gateway/ca.crt --whole-ca",
     )
 )
-@click.argument("target", metavar="NAME|SERIAL|FILE")
+@click.argument("target", metavar="NAME|SERIAL|FILE", shell_complete=completion.revocable)
 @state_option
 @as_option
 @click.option("--ca", "authority", type=click.Choice(["operator", "factory"]), help="Whose serial number it is.")

@@ -21,6 +21,7 @@ from typing import Any
 import click
 
 from fleetmint import commands, files
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.place import FILE as FILE
 from fleetmint.cli.place import state_option as state_option
@@ -51,8 +52,19 @@ ledger_option = click.option(
     envvar=LEDGER_VARIABLE,
     help="SQLAlchemy URL of the factory's ledger, if it is not in the state.  [env: FLEETMINT_LEDGER]",
 )
-as_option = click.option("--as", "name", metavar="NAME", help="Operator to appear as; the site's station otherwise.")
-gateway_option = click.option("--gateway", metavar="NAME", help="Gateway to ask; needed where a site has several.")
+as_option = click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    shell_complete=completion.operators,
+    help="Operator to appear as; the site's station otherwise.",
+)
+gateway_option = click.option(
+    "--gateway",
+    metavar="NAME",
+    shell_complete=completion.gateways,
+    help="Gateway to ask; needed where a site has several.",
+)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from fleetmint.cli import completion
 from fleetmint.cli.door import post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
@@ -27,7 +28,12 @@ with for_work():
 
 _DAYS = click.IntRange(1, 3650)
 days_option = click.option("--days", type=_DAYS, default=30, show_default=True, help="How long it can be used.")
-port_option = click.option("--port", metavar="PORT", help="Write it into the board at this serial port, at once.")
+port_option = click.option(
+    "--port",
+    metavar="PORT",
+    shell_complete=completion.ports,
+    help="Write it into the board at this serial port, at once.",
+)
 to_option = click.option(
     "--to", "file", type=click.Path(dir_okay=False, path_type=Path), help="Keep it in this file, for its owner only."
 )
@@ -50,7 +56,7 @@ def token() -> None:
         "fleetmint token new lamp-000002 --port /dev/ttyUSB0", "fleetmint token new lamp-000002 --to lamp-000002.token"
     ),
 )
-@click.argument("device")
+@click.argument("device", shell_complete=completion.devices)
 @state_option
 @as_option
 @gateway_option
@@ -84,7 +90,7 @@ def new(
 @token.command(
     "write", epilog=examples("fleetmint token write lamp-000002 --from lamp-000002.token --port /dev/ttyUSB0")
 )
-@click.argument("device")
+@click.argument("device", shell_complete=completion.devices)
 @click.option(
     "--from",
     "file",
@@ -92,7 +98,13 @@ def new(
     type=click.Path(dir_okay=False, path_type=Path),
     help="File that `token new --to` has written.",
 )
-@click.option("--port", required=True, metavar="PORT", help="Serial port of the board, such as /dev/ttyUSB0.")
+@click.option(
+    "--port",
+    required=True,
+    metavar="PORT",
+    shell_complete=completion.ports,
+    help="Serial port of the board, such as /dev/ttyUSB0.",
+)
 @json_option
 def write(device: str, file: Path, port: str, as_json: bool) -> None:
     """Put a token into the board of DEVICE; everything else in it stays as it is.
