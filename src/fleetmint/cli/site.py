@@ -12,11 +12,10 @@ wifi        the networks that devices join: name of the profile, ssid, whether i
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +27,9 @@ from fleetmint.cli.place import state_option as state_option
 from fleetmint.commands import LEDGER as LEDGER
 from fleetmint.commands import LEDGER_VARIABLE
 from fleetmint.errors import FleetmintError, StateError
+
+if TYPE_CHECKING:
+    import ssl
 
 with for_work():
     from fleetmint.factory import common as factory
@@ -80,6 +82,8 @@ class Gateway:
 
     def tls(self) -> ssl.SSLContext:
         """Return a context that trusts the site's server CAs and nothing else, and shows the operator's certificate."""
+        import ssl  # most commands ask no gateway
+
         issued = operators_directory(self.state)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from littlefs import LittleFS, LittleFSError
-
 from fleetmint.errors import ImageError
 
 BLOCK_SIZE = 4096
@@ -65,6 +63,8 @@ def make_image(files: Mapping[str, bytes], size: int, geometry: Geometry = MICRO
     block = geometry.block_size
     if size % block or size < _FEWEST_BLOCKS * block:
         raise ImageError(f"a file system has at least {_FEWEST_BLOCKS} blocks of {block} bytes; {size:#x} are not")
+    from littlefs import LittleFSError  # whoever makes a batch needs the layouts, and no file system
+
     blocks = size // block
     used = _FEWEST_BLOCKS
     while True:
@@ -82,6 +82,8 @@ def make_image(files: Mapping[str, bytes], size: int, geometry: Geometry = MICRO
 
 def _image(files: Mapping[str, bytes], used: int, blocks: int, geometry: Geometry) -> bytes:
     """Write `files` into the first `used` blocks, then declare the file system to have `blocks`."""
+    from littlefs import LittleFS
+
     fs = LittleFS(
         mount=False,
         block_size=geometry.block_size,

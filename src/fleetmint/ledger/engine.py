@@ -42,6 +42,7 @@ def open_ledger(url: str, *, create: bool = False) -> Engine:
             " postgresql+psycopg2://user@host/database, and install the driver it names"
         ) from error
     if parsed.get_backend_name() != "sqlite":
+        schema.prepare_for_postgresql()
         event.listen(engine, "begin", _begin_postgresql)
         return engine
     _prepare_file(parsed.database, create)

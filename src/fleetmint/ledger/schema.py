@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.sql.elements import TextClause
 
 from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
@@ -45,6 +46,20 @@ metadata = MetaData(
 def _one_of(column: str, values: Iterable[str]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(text(f"{column} IN ({listed})"), name=column)
+
+
+# Unique indexes over a part of their table.
+_partial_indexes: list[Index] = []
+
+
+def _partial(name: str, column: Column[str], where: TextClause) -> None:
+    _partial_indexes.append(Index(name, column, unique=True, sqlite_where=where))
+
+
+def prepare_for_postgresql() -> None:
+    """Limit the partial indexes for PostgreSQL, too: apart, since most processes need not import its dialect."""
+    for index in _partial_indexes:
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
 
 
 def _device_id(column: str = "device") -> CheckConstraint:
@@ -100,13 +115,7 @@ tokens = Table(
     Index(None, "device"),
 )
 # A device has one valid token at a time.
-Index(
-    "ix_tokens_unused",
-    tokens.c.device,
-    unique=True,
-    sqlite_where=text("state = 'unused'"),
-    postgresql_where=text("state = 'unused'"),
-)
+_partial("ix_tokens_unused", tokens.c.device, text("state = 'unused'"))
 
 public_keys = Table(
     "public_keys",
@@ -206,13 +215,7 @@ units = Table(
     Index(None, "batch", "state", "position"),
 )
 # One identity for a board, and one board for an identity, until the board comes back and that identity has ended.
-Index(
-    "ix_units_mac",
-    units.c.mac,
-    unique=True,
-    sqlite_where=text("state <> 'returned'"),
-    postgresql_where=text("state <> 'returned'"),
-)
+_partial("ix_units_mac", units.c.mac, text("state <> 'returned'"))
 
 FAILED, UNSEEN = "failed", "unseen"
 

@@ -64,3 +64,24 @@ main()
     result = run(program)
     assert result.returncode == 1
     assert result.stderr == "fleetmint: this cannot be done on this machine: paho is not installed\n"
+
+
+def test_a_batch_on_this_machine_imports_no_database_server_and_no_screen(state):
+    unwanted = (
+        "sqlalchemy.dialects.postgresql",
+        "littlefs",
+        "rich",
+        "paho",
+        "esptool",
+        "serial",
+        "segno",
+        "urllib.request",
+    )
+    program = f"""
+import sys
+from fleetmint.cli import root
+root(["batch", "new", {str(state / "batch.yml")!r}, "--state", {str(state)!r}], standalone_mode=False)
+print([name for name in {unwanted} if name in sys.modules])
+"""
+    done = run(program)
+    assert done.stdout.splitlines()[-1:] == ["[]"], done

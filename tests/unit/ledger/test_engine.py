@@ -108,6 +108,7 @@ def test_a_number_or_bytes_are_no_device_id(tmp_path, engine):
 
 def test_the_schema_compiles_for_postgresql_with_the_grammar_as_a_regular_expression():
     dialect = postgresql.dialect()
+    schema.prepare_for_postgresql()
     ddl = "".join(str(CreateTable(table).compile(dialect=dialect)) for table in schema.metadata.sorted_tables)
     assert f"""(device COLLATE "C") ~ '{names.DEVICE_ID_PATTERN}'""" in ddl
     indexes = "".join(str(CreateIndex(index).compile(dialect=dialect)) for index in schema.tokens.indexes)
