@@ -1,6 +1,7 @@
 """What all tests share: the time, MicroPython, and no test that is skipped unseen."""
 
 import os
+import signal
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,10 @@ def _no_site(monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     yield
     commands.act_on()
+
+
+# In the background of a shell SIGINT is ignored, and every process that a test starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

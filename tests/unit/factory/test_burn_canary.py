@@ -26,7 +26,7 @@ def burn(tmp_path, place, hierarchy, ports):
     canaries = [form for secret in (PSK, *own) for form in (secret, base64.b64encode(secret), secret.hex().encode())]
     state, temporary = tmp_path, tmp_path / "tmp"
     temporary.mkdir()
-    command = [Path(sys.executable).with_name("fleetmint"), "burn", "--once", "--unregistered", "--batch=first"]
+    command = [Path(sys.executable).with_name("fleetmint"), "burn", "--once", "--unregistered", "first"]
     command += [f"--state={state}", f"--passphrases=file:{tmp_path / 'passphrases'}", f"--ledger={place.ledger}"]
     command += [f"--port={port}" for port in ports]
     places = (temporary, place.directory, Path("/dev/shm"))  # noqa: S108 - looked at, not written to

@@ -8,7 +8,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -213,11 +212,7 @@ def _station(bench, tmp_path, *ports, options=()):
     command += ["--json", "--passphrases", source, "--ledger", bench.ledger, *options]
     for port in ports:
         command += ["--port", str(port)]
-    # where the tests run in the background of a shell they inherit that SIGINT is ignored
-    listens = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=listens
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def test_a_station_that_is_killed_leaves_no_worker_behind_and_the_next_one_goes_on(bench, put, tmp_path):
