@@ -33,6 +33,9 @@ all:
     fleet_gateway_names: [gateway.example]
     fleet_https_port: 443
     fleet_mqtt_port: 8883
+    fleet_operators_https_port: 8443
+    fleet_operators_mqtt_port: 8884
+    operators_station: bench@test
     fleet_state_dir: "{{ inventory_dir }}/state"
     fleet_ca_dir: "{{ fleet_state_dir }}/ca"
     fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"

@@ -8,6 +8,7 @@ from fleetmint import commands, files
 from fleetmint.errors import FleetmintError
 from fleetmint.factory.networks import Wifi, checked_wifi
 from fleetmint.pki import bundle
+from fleetmint.pki.hosts import host
 
 DEFAULT_WIFI = "default"
 
@@ -57,8 +58,7 @@ def checked(common: Common) -> Common:
     """Return `common` if a device can use it; raise FleetmintError, which never repeats a passphrase, otherwise."""
     for name, wifi in common.wifi.items():
         checked_wifi(name, wifi)
-    if not common.gateway or not common.gateway.isascii() or len(common.gateway) > 253:
-        raise FleetmintError(f"the gateway's name {common.gateway!r} has to be a host name or an address")
+    host(common.gateway)
     for port in (common.https_port, common.mqtt_port):
         if not 1 <= port <= 65535:
             raise FleetmintError(f"{port} is no port number: choose one from 1 to 65535")

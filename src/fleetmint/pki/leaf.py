@@ -12,6 +12,7 @@ from fleetmint.pki import compat, keys, revocation
 from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.pki.crls import WITH_CRL
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
+from fleetmint.pki.hosts import host
 from fleetmint.pki.profiles import profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
@@ -58,7 +59,12 @@ def plan_host_certificate(
     now: datetime,
     profile_name: str = "server",
 ) -> Plan:
-    """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA."""
+    """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA.
+
+    Raises NameRefusedError for a name among `sans` that no client can call.
+    """
+    for name in sans:
+        host(name)
     key = read_host_request(files.read(request, "certificate request"))
     return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now)
 

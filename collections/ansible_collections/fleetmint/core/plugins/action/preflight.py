@@ -1,0 +1,52 @@
+"""Check a site before anything is made for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """The action behind fleetmint.core.preflight."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Fail with everything that is wrong with the site."""
+        super().run(tmp, task_vars)
+        _, params = self.validate_argument_spec({"roles": {"type": "path", "required": True}})
+
+        from ansible_collections.fleetmint.core.plugins.plugin_utils import site
+
+        from fleetmint.preflight.problem import report
+        from fleetmint.preflight.variables import check_site
+
+        hostvars, roles = task_vars["hostvars"], Path(params["roles"])
+        options = site.read_options(roles, self._loader)
+        inventory = site.read_inventory(hostvars, task_vars["groups"].get("gateways", []), options, roles)
+        problems = check_site(inventory) + site.of_another_type(inventory, options)
+        problems += site.vault_problems(inventory.controller.get("fleet_ca_passphrases"), self._loader)
+        lines = [str(site.placed(problem, hostvars)) for problem in problems] + self._networks(task_vars)
+        if lines:
+            return {"failed": True, "msg": report(lines)}
+        # a play that follows in the same run need not look again
+        return {"changed": False, "ansible_facts": {"fleetmint_preflight": True}}
+
+    def _networks(self, task_vars):
+        """Return what is wrong with the networks, which have a reader of their own, as they are written."""
+        if "fleet_wifi" not in task_vars and task_vars["inventory_hostname"] != "localhost":
+            return []  # they are the controller's, which a play for gateways need not be told
+        task = self._task.copy()
+        task.args = {}
+        action = self._shared_loader_obj.action_loader.get(
+            "fleetmint.core.networks", task, self._connection, self._play_context, self._loader, self._templar,
+            self._shared_loader_obj,
+        )  # fmt: skip
+        try:
+            action.run(task_vars=task_vars)
+        except AnsibleActionFail as error:
+            return str(error.message).splitlines()
+        return []

@@ -1,0 +1,118 @@
+"""What an inventory says about the site, as the library wants it, and where each thing stands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.parsing.dataloader import DataLoader
+
+try:  # where a value stands; ansible-core keeps it for its own messages, and has no public name for it
+    from ansible._internal._datatag._tags import Origin
+except ImportError:
+    Origin = None
+
+from fleetmint.preflight.problem import Problem, merged
+from fleetmint.preflight.variables import CHECKED, OTHERS, Inventory, Unreadable
+
+SPECS = "meta/argument_specs.yml"
+CONTROLLER = "localhost"
+# A message of Ansible would repeat a part of it.
+_SECRET = frozenset({"fleet_wifi"})
+
+
+def read_options(roles: Path, loader: DataLoader) -> dict[str, dict]:
+    """Return the variables of all roles below `roles` with what their specs say about them."""
+    found: dict[str, dict] = {}
+    for path in sorted(roles.glob(f"*/{SPECS}")):
+        for entry in loader.load_from_file(str(path))["argument_specs"].values():
+            found |= entry["options"]
+    return found
+
+
+def read_inventory(hostvars, gateways: list[str], options: dict[str, dict], roles: Path) -> Inventory:
+    """Return the variables that the inventory and the command line set; those that a role reads with their values."""
+    known = options.keys() | OTHERS
+    prefixes = [f"{path.name}_" for path in roles.iterdir() if path.is_dir()]
+    return Inventory(
+        _variables(hostvars, CONTROLLER, known),
+        {name: _variables(hostvars, name, known) for name in gateways},
+        known,
+        prefixes,
+    )
+
+
+def of_another_type(inventory: Inventory, options: dict[str, dict]) -> list[Problem]:
+    """Return what Ansible would refuse when the role comes that reads it, if the library does not read it itself."""
+    found = []
+    for host, variables in ((CONTROLLER, inventory.controller), *inventory.gateways.items()):
+        for name in variables.keys() & options.keys() - CHECKED - _SECRET:
+            value = variables[name]
+            if isinstance(value, Unreadable):
+                found.append(Problem(name, "it cannot be read", value.reason, hosts=(host,)))
+                continue
+            wanted = {key: part for key, part in options[name].items() if key not in ("required", "default")}
+            said = ArgumentSpecValidator({name: wanted}).validate({name: value}, validate_role_argument_spec=True)
+            for message in said.error_messages:
+                remedy = "`ansible-doc -t role -r roles -l` lists the roles, and each page says what it takes"
+                found.append(Problem(name, str(message), remedy, hosts=(host,)))
+    return merged(found)
+
+
+def placed(problem: Problem, hostvars) -> Problem:
+    """Return the problem with file and line of the value, where Ansible can tell them."""
+    if not problem.hosts or Origin is None:
+        return problem
+    value = hostvars.raw_get(problem.hosts[0]).get(problem.variable)
+    item = value[problem.index] if problem.index is not None and isinstance(value, (list, tuple)) else None
+    origin = Origin.get_tag(item) or Origin.get_tag(value)
+    if origin is None:
+        return problem
+    if not origin.path:
+        return replace(problem, where=origin.description or "")
+    here = os.path.relpath(origin.path)
+    path = origin.path if here.startswith("..") else here
+    return replace(problem, where=f"{path}:{origin.line_num}" if origin.line_num else path)
+
+
+def vault_problems(source: object, loader: DataLoader) -> list[Problem]:
+    """Return what keeps the passphrases from being made or opened, when they are in Ansible Vault."""
+    kind, _, directory = str(source).partition(":")
+    if kind != "vault":
+        return []
+    # whoever opens the passphrases is a program of its own, and is told by the environment only
+    if not (constants.DEFAULT_VAULT_PASSWORD_FILE or constants.DEFAULT_VAULT_IDENTITY_LIST):
+        remedy = (
+            "export ANSIBLE_VAULT_PASSWORD_FILE=FILE, with the file that holds it (a password that is typed, or named"
+            " on the command line, does not reach the modules)"
+        )
+        return [Problem("fleet_ca_passphrases", "there is no vault password", remedy, hosts=(CONTROLLER,))]
+    found = []
+    for path in sorted(Path(directory).glob("*")):
+        try:
+            if path.is_file():
+                loader.get_text_file_contents(str(path))
+        except AnsibleError:
+            remedy = "the file that ANSIBLE_VAULT_PASSWORD_FILE names holds another one"
+            found.append(
+                Problem("fleet_ca_passphrases", f"the vault password does not open {path}", remedy, hosts=(CONTROLLER,))
+            )
+    return found
+
+
+def _variables(hostvars, host: str, known) -> dict[str, object]:
+    templated = hostvars[host]
+    return {name: _value(templated, name) if name in known else None for name in templated}
+
+
+def _value(templated, name: str) -> object:
+    try:
+        return templated[name]
+    except AnsibleError as error:
+        # of what may hold a secret, the message may be a part
+        reason = "a template in it fails: write !unsafe before a text that holds braces" if name in _SECRET else ""
+        return Unreadable(reason or str(error.message).partition("\n")[0])

@@ -1,0 +1,187 @@
+"""What a value of the site's variables has to be. Each function raises ValueRefusedError for one that is not."""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fleetmint.errors import FleetmintError, NameRefusedError
+from fleetmint.pki import names
+from fleetmint.pki.hosts import HostRefusedError, host
+from fleetmint.pki.passphrases import open_source
+
+PROFILES = ("server", "server-rsa")
+TLS_PROFILES = ("compatible", "modern")
+
+
+class ValueRefusedError(FleetmintError):
+    """A value is not what its variable means; `what` is wrong and `remedy` helps. `index` is the item's in a list.
+
+    `each` is this one, or those of all items of a list.
+    """
+
+    def __init__(self, what: str, remedy: str, index: int | None = None) -> None:
+        super().__init__(f"{what}: {remedy}")
+        self.what = what
+        self.remedy = remedy
+        self.index = index
+        self.each = [self]
+
+
+Reader = Callable[[Any], object]
+
+
+def text(value: Any) -> str:
+    """Return a text."""
+    if not isinstance(value, str):
+        raise ValueRefusedError(f"{value!r} is no text", "put it in quotes")
+    return value
+
+
+def port(value: Any) -> int:
+    """Return the number of a port; one that came from the command line is written with digits."""
+    if isinstance(value, str) and re.fullmatch("[1-9][0-9]*", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueRefusedError(f"{value!r} is no port number", "write a number from 1 to 65535")
+    if not 1 <= value <= 65535:
+        raise ValueRefusedError(f"there is no port {value}", "write a number from 1 to 65535")
+    return value
+
+
+def gateway_host(value: Any) -> str:
+    """Return one name or address of a gateway."""
+    try:
+        return host(value)
+    except HostRefusedError as error:
+        raise ValueRefusedError(f"{value!r} {error.wrong}", error.remedy) from error
+
+
+def site(value: Any) -> str:
+    """Return the name of a site."""
+    return _named(names.site_name, value)
+
+
+def operator(value: Any) -> str:
+    """Return the name of an operator, a station or a dashboard."""
+    return _named(names.operator_name, value)
+
+
+def passphrases(value: Any) -> str:
+    """Return the source of the passphrases, if a playbook can use it."""
+    try:
+        open_source(text(value))
+    except ValueRefusedError:
+        raise
+    except FleetmintError as error:
+        what, _, remedy = str(error).partition(": ")
+        raise ValueRefusedError(what, remedy) from error
+    if not value.startswith(("file:", "vault:")):
+        kind = value.partition(":")[0]
+        raise ValueRefusedError(f"a playbook has nothing to read {kind}: from", "write vault:DIRECTORY")
+    return str(value)
+
+
+def several(reader: Reader) -> Reader:
+    """Return the reader of a list of what `reader` reads, in which nothing is there twice."""
+
+    def read(value: Any) -> list[object]:
+        if not isinstance(value, (list, tuple)):
+            given = f"{value!r} is no list"
+            raise ValueRefusedError(given, f"write [{value}]" if isinstance(value, str) and value else "write a list")
+        found: list[object] = []
+        refused: list[ValueRefusedError] = []
+        for index, item in enumerate(value):
+            try:
+                one = reader(item)
+                if str(one).lower() in [str(each).lower() for each in found]:
+                    raise ValueRefusedError(f"{item!r} is there twice", "take one out")
+                found.append(one)
+            except ValueRefusedError as error:
+                refused.append(ValueRefusedError(error.what, error.remedy, index))
+        if refused:
+            first = refused[0]
+            first.each = refused
+            raise first
+        return found
+
+    return read
+
+
+def some(reader: Reader) -> Reader:
+    """Return the reader of a list that is not empty."""
+
+    def read(value: Any) -> object:
+        found = several(reader)(value)
+        if not found:
+            raise ValueRefusedError("it is empty", "name at least one")
+        return found
+
+    return read
+
+
+def one_of(*choices: str) -> Reader:
+    """Return the reader of a choice."""
+
+    def read(value: Any) -> object:
+        if value not in choices:
+            raise ValueRefusedError(f"{value!r} is no choice", f"write {' or '.join(choices)}")
+        return value
+
+    return read
+
+
+def like(pattern: str, remedy: str) -> Reader:
+    """Return the reader of a text of which all matches `pattern`."""
+
+    def read(value: Any) -> str:
+        # what consists of digits may be a number to YAML
+        given = str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+        if not re.fullmatch(pattern, given):
+            raise ValueRefusedError(f"{given!r} is not understood", remedy)
+        return given
+
+    return read
+
+
+def listen_address(value: Any) -> str:
+    """Return an address as nginx has it: IPv6 in brackets."""
+    given = text(value)
+    inner = given[1:-1] if given.startswith("[") and given.endswith("]") else given
+    try:
+        found = ipaddress.ip_address(inner)
+    except ValueError:
+        raise ValueRefusedError(
+            f"{given!r} is no address", "write an IPv4 address, or an IPv6 one in brackets"
+        ) from None
+    if (found.version == 6) != (inner != given):
+        form = f"[{inner}]" if found.version == 6 else inner
+        raise ValueRefusedError(f"{given!r} is not how nginx has it", f'write "{form}"')
+    return given
+
+
+def network(value: Any) -> str:
+    """Return a network."""
+    try:
+        return str(ipaddress.ip_network(text(value), strict=False))
+    except ValueError:
+        raise ValueRefusedError(f"{value!r} is no network", "write one such as 192.168.0.0/16") from None
+
+
+def server_profiles(value: Any) -> Mapping[str, str]:
+    """Return what each server shows."""
+    if not isinstance(value, Mapping):
+        raise ValueRefusedError(f"{value!r} is no mapping", "write {nginx: server-rsa}, or mosquitto, or both")
+    for name, profile in value.items():
+        if name not in ("nginx", "mosquitto"):
+            raise ValueRefusedError(f"there is no server {name!r}", "write nginx or mosquitto")
+        one_of(*PROFILES)(profile)
+    return value
+
+
+def _named(check: Callable[[str], str], value: Any) -> str:
+    try:
+        return check(text(value))
+    except NameRefusedError as error:
+        what, _, grammar = str(error).partition(": ")
+        raise ValueRefusedError(what, grammar.replace("it has to be", "write")) from error

@@ -1,0 +1,177 @@
+"""What an inventory says about a site, and everything about it that can be wrong before anything is made."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fleetmint.errors import FleetmintError
+from fleetmint.pki import names
+from fleetmint.preflight import reading
+from fleetmint.preflight.problem import Problem, merged
+from fleetmint.preflight.reading import Reader, ValueRefusedError
+from fleetmint.preflight.spelling import unread
+
+HTTPS, OPERATORS_HTTPS = "fleet_https_port", "fleet_operators_https_port"
+MQTT, OPERATORS_MQTT = "fleet_mqtt_port", "fleet_operators_mqtt_port"
+PORTS = (HTTPS, OPERATORS_HTTPS, MQTT, OPERATORS_MQTT)
+GATEWAY_NAMES = "fleet_gateway_names"
+# The ports that servers listen on, and the variable each follows while it is not set itself.
+LISTENING = {
+    "nginx_devices_port": HTTPS,
+    "nginx_operators_port": OPERATORS_HTTPS,
+    "mosquitto_devices_port": MQTT,
+    "mosquitto_operators_port": OPERATORS_MQTT,
+}
+PLAIN, PLAIN_PORT = "nginx_plain_port", 80
+SSH, SSH_PORT = "ssh", 22
+
+# What has to be said, by whom, and what it has to be.
+_OF_THE_SITE: Mapping[str, Reader] = {
+    "fleet_site": reading.site,
+    "fleet_state_dir": reading.text,
+    "fleet_ca_dir": reading.text,
+    "fleet_ca_passphrases": reading.passphrases,
+    "operators_station": reading.operator,
+}
+_OF_A_GATEWAY: Mapping[str, Reader] = {
+    GATEWAY_NAMES: reading.some(reading.gateway_host),
+    **dict.fromkeys(PORTS, reading.port),
+}
+# What has a default, and what it has to be where it is said.
+_OPTIONAL: Mapping[str, Reader] = {
+    "fleet_ca_root_dir": reading.text,
+    "fleet_tls_profile": reading.one_of(*reading.TLS_PROFILES),
+    "fleet_server_profiles": reading.server_profiles,
+    "operators_names": reading.several(reading.operator),
+    "operators_rsa_names": reading.several(reading.operator),
+    "signing_service_stations": reading.several(reading.operator),
+    **dict.fromkeys((*LISTENING, PLAIN), reading.port),
+    "nginx_addresses": reading.some(reading.listen_address),
+    "nginx_max_body": reading.like("[1-9][0-9]*[kKmM]?", "write a size such as 64k"),
+    "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
+    "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
+    "gateway_time_networks": reading.several(reading.network),
+    "gateway_certificates_names": reading.some(reading.gateway_host),
+    "factory_firmware_sha256": reading.like("|[0-9a-fA-F]{64}", "write 64 hexadecimal digits"),
+    "ca_root_fingerprint": reading.like("|[0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}", "write it in full"),
+}
+CHECKED = frozenset({*_OF_THE_SITE, *_OF_A_GATEWAY, *_OPTIONAL})
+# What plays take from the command line, and roles from the site without a line of its own in their specs.
+OTHERS = frozenset(
+    {"batch", "device", "ca_rollover", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"}
+)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Stands for a value that could not be had: `reason` says why, without it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Variables by name, of the controller and of each gateway; `known` and `prefixes` are what roles read."""
+
+    controller: Mapping[str, object]
+    gateways: Mapping[str, Mapping[str, object]]
+    known: Collection[str]
+    prefixes: Collection[str]
+
+
+def check_site(inventory: Inventory) -> list[Problem]:
+    """Return everything that is wrong with what the inventory says; empty when a play may begin."""
+    found = list(_hosts(inventory))
+    found += _each({**_OF_THE_SITE, **_OPTIONAL}, inventory.controller, _OF_THE_SITE, "localhost")
+    found += _operators(inventory.controller)
+    for name, variables in inventory.gateways.items():
+        found += _each({**_OF_A_GATEWAY, **_OPTIONAL}, variables, _OF_A_GATEWAY, name)
+        found += _ports(name, variables)
+    found += _shared(inventory.gateways)
+    for name, variables in (("localhost", inventory.controller), *inventory.gateways.items()):
+        problems = unread(variables, inventory.known, inventory.prefixes)
+        found += [replace(problem, hosts=(name,)) for problem in problems]
+    return merged(found)
+
+
+def _hosts(inventory: Inventory) -> Iterator[Problem]:
+    if not inventory.gateways:
+        yield Problem("gateways", "the inventory has no host in this group", "name your gateway in it, in hosts.yml")
+    for name in inventory.gateways:
+        try:
+            names.device_id(name)
+        except FleetmintError:
+            grammar = "3 to 63 of a-z, 0-9 and '-', not first; `ansible_host` says how it is reached"
+            yield Problem("gateways", f"{name!r} is no name of a gateway", f"write {grammar}")
+
+
+def _each(
+    readers: Mapping[str, Reader], variables: Mapping[str, object], needed: Collection[str], host: str
+) -> Iterator[Problem]:
+    for name, read in readers.items():
+        if name in variables:
+            yield from _refused(name, read, variables[name], host)
+        elif name in needed:
+            yield Problem(name, "it is not set", "say it in the group_vars of your inventory", hosts=(host,))
+
+
+def _refused(name: str, read: Reader, value: object, host: str) -> Iterator[Problem]:
+    if isinstance(value, Unreadable):
+        yield Problem(name, "it cannot be read", value.reason, hosts=(host,))
+        return
+    try:
+        read(value)
+    except ValueRefusedError as error:
+        for each in error.each:
+            yield Problem(name, each.what, each.remedy, each.index, (host,))
+
+
+def _operators(variables: Mapping[str, object]) -> Iterator[Problem]:
+    """Whoever is named twice would be given two certificates for one file."""
+    taken: dict[Any, str] = {}
+    for name in ("operators_station", "operators_names", "operators_rsa_names"):
+        value = variables.get(name)
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(each, str) and taken.setdefault(each, name) != name:
+                yield Problem(name, f"{each!r} is in {taken[each]} too", "take one out", hosts=("localhost",))
+
+
+def _ports(host: str, variables: Mapping[str, object]) -> Iterator[Problem]:
+    """Two servers cannot listen on one port, and nobody reaches two at one."""
+    listening = {name: variables.get(name, variables.get(follows)) for name, follows in LISTENING.items()}
+    fixed = {SSH: variables.get("ansible_port", SSH_PORT), PLAIN: variables.get(PLAIN, PLAIN_PORT)}
+    seen: set[tuple[str, ...]] = set()
+    for group in ({name: variables.get(name) for name in PORTS}, {**_listening_fixed(fixed, listening, variables)}):
+        taken: dict[int, str] = {}
+        for name, value in group.items():
+            try:
+                number = reading.port(value)
+            except ValueRefusedError:
+                continue  # said already, or not set
+            other = taken.setdefault(number, name)
+            if other != name and (said := tuple(sorted((other, name)))) not in seen:
+                seen.add(said)
+                yield Problem(name, f"port {number} is that of {other} too", "choose another", hosts=(host,))
+
+
+def _listening_fixed(
+    fixed: Mapping[str, object], listening: Mapping[str, object], variables: Mapping[str, object]
+) -> dict[str, object]:
+    """Return who listens where, each by the variable that says so."""
+    named = {name if name in variables else LISTENING[name]: value for name, value in listening.items()}
+    return {**fixed, **named}
+
+
+def _shared(gateways: Mapping[str, Mapping[str, object]]) -> Iterator[Problem]:
+    """Devices of one gateway would knock at another, which refuses them."""
+    taken: dict[tuple[str, object], str] = {}
+    for host, variables in gateways.items():
+        hosts = variables.get(GATEWAY_NAMES)
+        if not isinstance(hosts, (list, tuple)) or not hosts:
+            continue
+        for port in (HTTPS, MQTT):
+            other = taken.setdefault((str(hosts[0]).lower(), variables.get(port)), host)
+            if other != host:
+                what = f"devices of {host} would come to {other}, which has {hosts[0]!r} and this port too"
+                yield Problem(GATEWAY_NAMES, what, f"say those of {host} in host_vars/{host}.yml", hosts=(host,))
+                break

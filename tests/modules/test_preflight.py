@@ -1,0 +1,136 @@
+"""Playbooks that begin with a look at the inventory: what is wrong is said with its line, and nothing is made."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fleetmint.preflight.variables import OTHERS
+
+ROOT = Path(__file__).parents[2]
+HOSTS = """
+all:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: "{{ ansible_playbook_python }}"
+  children:
+    gateways:
+      hosts:
+        gateway:
+      vars: # nobody answers there
+        ansible_host: 127.0.0.1
+        ansible_port: 1
+"""
+SITE = """\
+fleet_site: test
+fleet_gateway_names:
+  - pi.example
+  - 192.0.2.7
+fleet_https_port: 443
+fleet_operators_https_port: 8443
+fleet_mqtt_port: 8883
+fleet_operators_mqtt_port: 8884
+fleet_state_dir: "{{ inventory_dir }}/state"
+fleet_ca_dir: "{{ fleet_state_dir }}/ca"
+fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
+operators_station: bench@test
+fleet_wifi:
+  - {name: default, ssid: test, psk: canary-long-enough}
+"""
+
+
+@pytest.fixture
+def site(tmp_path):
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "hosts.yml").write_text(HOSTS)
+    (tmp_path / "group_vars/all.yml").write_text(SITE)
+    return tmp_path
+
+
+def play(site, playbook, *flags, **variables):
+    """Run a playbook; return its exit code and what it printed."""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_HOME": str(site / "ansible"),
+        **variables,
+    }
+    if not variables:
+        environment.pop("ANSIBLE_VAULT_PASSWORD_FILE", None)
+    command = [program, f"--inventory={site}/hosts.yml", *flags, ROOT / "playbooks" / playbook]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def change(site, old, new):
+    path = site / "group_vars/all.yml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(("playbook", "flags"), [
+    ("ca.yml", []), ("gateway.yml", ["--tags=certificates"]), ("factory.yml", ["--tags=batch"]), ("handover.yml", []),
+    ("revoke.yml", ["-e", "device=lamp-1"]), ("gateway_backup.yml", []), ("ca_rollover.yml", ["--tags=nothing"]),
+])  # fmt: skip
+def test_every_play_says_all_that_is_wrong_with_its_line_and_makes_nothing(site, playbook, flags):
+    change(site, "192.0.2.7", "192.0.2.300")
+    change(site, "fleet_mqtt_port: 8883", "fleet_mqtt_prot: 8883")
+    code, printed = play(site, playbook, *flags)
+    assert code != 0
+    assert "group_vars/all.yml:4: fleet_gateway_names[1] of gateway: '192.0.2.300' is no IPv4 address" in printed
+    assert re.search(r"all.yml:7: fleet_mqtt_prot .*did you mean fleet_mqtt_port\?", printed)
+    assert "fleet_mqtt_port of gateway: it is not set" in printed
+    assert not (site / "state").exists()
+    assert "UNREACHABLE" not in printed  # nobody was asked
+
+
+def test_a_site_in_order_gets_its_cas_and_its_secrets_stay_its_own(site):
+    code, printed = play(site, "ca.yml", "-vvv", "--diff")
+    assert code == 0, printed
+    assert (site / "state/ca/root/ca.crt").exists()
+    assert "canary" not in printed
+
+
+def test_what_a_role_would_refuse_later_is_refused_now(site):
+    code, printed = play(site, "ca.yml", "-e", json.dumps({"mosquitto_max_devices": "many", "ca_root": "elsewhere"}))
+    assert code != 0
+    assert "mosquitto_max_devices" in printed
+    assert "value of ca_root must be one of: controller, ceremony" in printed
+    assert not (site / "state").exists()
+
+
+def test_a_template_that_fails_is_named_by_its_variable(site):
+    change(site, "fleet_site: test", 'fleet_site: "{{ nobodys }}"')
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert "fleet_site of localhost: it cannot be read: 'nobodys' is undefined" in printed
+
+
+def test_the_vault_password_is_missed_before_there_is_anything_to_open(site):
+    change(site, "file:{{ fleet_state_dir }}/passphrases", "vault:{{ inventory_dir }}/passphrases")
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert "there is no vault password: export ANSIBLE_VAULT_PASSWORD_FILE=" in printed
+    assert not (site / "state").exists()
+    right, wrong = site / "right", site / "wrong"
+    right.write_text("right\n")
+    wrong.write_text("wrong\n")
+    assert play(site, "ca.yml", ANSIBLE_VAULT_PASSWORD_FILE=str(right))[0] == 0
+    code, printed = play(site, "ca.yml", ANSIBLE_VAULT_PASSWORD_FILE=str(wrong))
+    assert code != 0
+    assert f"the vault password does not open {site}/passphrases/" in printed
+
+
+def test_every_variable_that_a_role_takes_from_elsewhere_is_known():
+    used = set()
+    for path in (ROOT / "roles").glob("*/defaults/main.yml"):
+        used |= set(re.findall(r"{{ \(?(\w+) \| default", path.read_text()))
+    own = {path.name for path in (ROOT / "roles").iterdir()}
+    assert {name for name in used if not name.startswith(tuple(f"{role}_" for role in own))} <= OTHERS

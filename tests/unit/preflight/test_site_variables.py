@@ -1,0 +1,143 @@
+import pytest
+
+from fleetmint.preflight.problem import report
+from fleetmint.preflight.variables import CHECKED, OTHERS, Inventory, Unreadable, check_site
+
+SITE = {
+    "fleet_site": "workshop",
+    "fleet_state_dir": "/home/me/state",
+    "fleet_ca_dir": "/home/me/state/ca",
+    "fleet_ca_passphrases": "vault:/home/me/passphrases",
+    "operators_station": "bench@workshop",
+}
+GATEWAY = {
+    "fleet_gateway_names": ["pi.example", "192.0.2.7"],
+    "fleet_https_port": 443,
+    "fleet_operators_https_port": 8443,
+    "fleet_mqtt_port": 8883,
+    "fleet_operators_mqtt_port": 8884,
+}
+KNOWN = CHECKED | OTHERS | {"fleet_wifi", "nginx_client_timeout"}
+PREFIXES = ("nginx_", "mosquitto_", "operators_")
+
+
+def problems(gateways=None, **changed):
+    """Return what is said of a site that is in order but for what is `changed`; None takes a variable away."""
+    everybody = {name: value for name, value in (SITE | GATEWAY | changed).items() if value is not None}
+    named = {name: everybody | own for name, own in (gateways or {"gateway": {}}).items()}
+    return check_site(Inventory(everybody, named, KNOWN, PREFIXES))
+
+
+def only(found):
+    assert len(found) == 1, report(found)
+    return found[0]
+
+
+def test_a_site_that_is_in_order_has_no_problems():
+    assert problems() == []
+    # text is what the command line gives
+    assert problems(fleet_https_port="10443", nginx_addresses=["192.0.2.7", "[::]"], operators_names=["a@b"]) == []
+
+
+def test_everything_is_named_at_once_with_variable_item_and_host():
+    found = problems(fleet_site="Big Site", fleet_gateway_names=["pi.example", "a_b", "c:1"], fleet_mqtt_port="x")
+    assert [(each.variable, each.index, each.hosts) for each in found] == [
+        ("fleet_site", None, ("localhost",)),
+        ("fleet_gateway_names", 1, ("gateway",)),
+        ("fleet_gateway_names", 2, ("gateway",)),
+        ("fleet_mqtt_port", None, ("gateway",)),
+    ]
+    text = report(found)
+    assert text.startswith("4 things have to be mended")
+    assert "- fleet_gateway_names[1] of gateway: 'a_b' has an underscore" in text
+    assert len(text.splitlines()) == 5
+
+
+@pytest.mark.parametrize("name", sorted(SITE | GATEWAY))
+def test_what_has_to_be_said_is_missed(name):
+    found = problems(**{name: None})
+    assert [each.variable for each in found] == [name]
+    assert "not set" in found[0].what
+
+
+@pytest.mark.parametrize(("changed", "what"), [
+    ({"fleet_gateway_names": "pi.example"}, "is no list"),  # its first letter would be the host
+    ({"fleet_gateway_names": []}, "empty"),
+    ({"fleet_gateway_names": ["pi.example", "PI.example"]}, "there twice"),
+    ({"fleet_gateway_names": None, "fleet_site": "workshop"}, "not set"),
+    ({"fleet_https_port": "https"}, "no port number"),
+    ({"fleet_https_port": "0443"}, "no port number"),
+    ({"fleet_https_port": True}, "no port number"),
+    ({"fleet_https_port": 443.0}, "no port number"),
+    ({"fleet_https_port": 0}, "no port 0"),
+    ({"fleet_https_port": 65536}, "no port 65536"),
+    ({"fleet_https_port": 8443}, "port 8443 is that of fleet_"),
+    ({"fleet_mqtt_port": 443}, "port 443 is that of fleet_"),
+    ({"fleet_operators_https_port": 80}, "port 80 is that of nginx_plain_port"),
+    ({"fleet_operators_https_port": 22}, "port 22 is that of ssh"),
+    ({"nginx_devices_port": 8443}, "port 8443 is that of"),
+    ({"nginx_plain_port": 8883}, "port 8883 is that of nginx_plain_port"),
+    ({"fleet_site": 1}, "is no text"),
+    ({"fleet_site": "Workshop"}, "no site name"),
+    ({"fleet_ca_passphrases": "/home/me/passphrases"}, "no source"),
+    ({"fleet_ca_passphrases": "prompt:"}, "nothing to read prompt: from"),
+    ({"operators_station": "bench"}, "no operator name"),
+    ({"operators_names": "alice@workshop"}, "no list"),
+    ({"operators_names": ["alice@workshop", "bob"]}, "no operator name"),
+    ({"operators_names": ["bench@workshop"]}, "is in operators_station too"),
+    ({"operators_names": ["a@b"], "operators_rsa_names": ["a@b"]}, "is in operators_names too"),
+    ({"fleet_tls_profile": "modrn"}, "no choice"),
+    ({"fleet_server_profiles": {"nginx": "rsa"}}, "no choice"),
+    ({"fleet_server_profiles": {"apache": "server"}}, "no server"),
+    ({"nginx_addresses": ["::"]}, "not how nginx has it"),
+    ({"nginx_addresses": ["eth0"]}, "no address"),
+    ({"nginx_hsts": "yes"}, "not understood"),
+    ({"gateway_time_networks": ["192.168.0.0/33"]}, "no network"),
+    ({"mosquitto_session_expiry": "14 days"}, "not understood"),
+])  # fmt: skip
+def test_a_value_that_cannot_be_meant_is_one_problem(changed, what):
+    assert what in only(problems(**changed)).what
+
+
+def test_a_gateway_behind_a_router_may_listen_elsewhere_than_it_is_reached():
+    assert problems(fleet_https_port=8080, nginx_devices_port=443, fleet_operators_https_port=80) != []
+    assert problems(fleet_operators_https_port=80, nginx_operators_port=8443) == []
+
+
+def test_two_gateways_need_names_of_their_own():
+    found = only(problems({"one": {}, "two": {}}))
+    assert "devices of two would come to one" in found.what
+    assert "host_vars/two.yml" in found.remedy
+    assert problems({"one": {}, "two": {"fleet_gateway_names": ["two.example"]}}) == []
+    ports = {"fleet_https_port": 10443, "fleet_mqtt_port": 18883}
+    assert problems({"one": {}, "two": ports}) == []
+
+
+def test_without_a_gateway_there_is_no_site():
+    assert "no host in this group" in only(check_site(Inventory(SITE, {}, KNOWN, PREFIXES))).what
+    assert "no name of a gateway" in only(problems({"pi.example": {}})).what
+
+
+@pytest.mark.parametrize(("name", "meant"), [
+    ("fleet_gatway_names", "fleet_gateway_names"),
+    ("fleet_operator_https_port", "fleet_operators_https_port"),
+    ("Fleet_site", "fleet_site"),
+    ("nginx_operator_port", "nginx_operators_port"),
+    ("operator_names", "operators_names"),  # the prefix itself
+    ("bacth", "batch"),
+    ("devise", "device"),
+])  # fmt: skip
+def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(name, meant):
+    found = only(problems(**{name: "x"}))
+    assert (found.variable, found.remedy) == (name, f"did you mean {meant}?")
+
+
+def test_a_variable_that_claims_to_be_ours_is_refused_and_a_persons_own_is_not():
+    for name in ("fleet_colour_of_the_box", "nginx_worker_niceness"):
+        assert "nothing reads" in only(problems(**{name: 1})).what
+    assert problems(my_pi="192.0.2.7", ansible_user="pi", __x=1, wifi_channel=6) == []
+
+
+def test_what_cannot_be_read_is_said_with_the_reason_and_not_as_missing():
+    found = only(problems(fleet_site=Unreadable("'home' is undefined")))
+    assert (found.what, found.remedy) == ("it cannot be read", "'home' is undefined")
