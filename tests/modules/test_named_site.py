@@ -29,6 +29,11 @@ fleet_ca_dir: "{{ fleet_state_dir }}/ca"
 fleet_ca_passphrases: "file:passphrases"
 fleet_wifi: []
 operators_station: bench@test
+fleet_gateway_names: [pi.example]
+fleet_https_port: 443
+fleet_operators_https_port: 8443
+fleet_mqtt_port: 8883
+fleet_operators_mqtt_port: 8884
 """
 
 
@@ -123,7 +128,7 @@ def test_a_syntax_check_needs_no_site(play):
 def test_a_relative_state_is_meant_from_the_inventory(play, site, tmp_path):
     variables = site / "group_vars/all/site.yml"
     variables.write_text(f"fleet_site: test\nfleet_state_dir: ../far/state\n{REST}")
-    (site / "hosts.yml").write_text(HOSTS + "  children:\n    gateways:\n")
+    (site / "hosts.yml").write_text(HOSTS + "  children:\n    gateways:\n      hosts:\n        gateway:\n")
     shutil.rmtree(site / "state")
 
     done = play("ca.yml", FLEETMINT_SITE=str(site))
