@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+
+OPTIONS = {
+    "roles": {"type": "path", "required": True},
+    "clock_is_right": {"type": "bool", "default": False},
+}
 
 
 class ActionModule(ActionBase):
@@ -17,10 +23,11 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Fail with everything that is wrong with the site."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec({"roles": {"type": "path", "required": True}})
+        _, params = self.validate_argument_spec(OPTIONS)
 
         from ansible_collections.fleetmint.core.plugins.plugin_utils import site
 
+        from fleetmint.preflight.clock import controller_clock
         from fleetmint.preflight.problem import report
         from fleetmint.preflight.variables import check_site
 
@@ -29,6 +36,8 @@ class ActionModule(ActionBase):
         inventory = site.read_inventory(hostvars, task_vars["groups"].get("gateways", []), options, roles)
         problems = check_site(inventory) + site.of_another_type(inventory, options)
         problems += site.vault_problems(inventory.controller.get("fleet_ca_passphrases"), self._loader)
+        if not params["clock_is_right"]:
+            problems += controller_clock(datetime.now(UTC), *site.places(inventory))
         lines = [str(site.placed(problem, hostvars)) for problem in problems] + self._networks(task_vars)
         if lines:
             return {"failed": True, "msg": report(lines)}

@@ -18,6 +18,10 @@ options:
     description: Directory of the roles, whose argument specs say which variables there are.
     type: path
     required: true
+  clock_is_right:
+    description: Whether somebody attests the controller's clock, so that what was signed later than now is no matter.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full

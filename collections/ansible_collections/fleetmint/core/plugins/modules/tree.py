@@ -41,6 +41,10 @@ options:
     type: list
     elements: str
     default: []
+  hints:
+    description: What to do about a failure of O(validate), by what its message then holds.
+    type: dict
+    default: {}
   pending:
     description:
       - File made before the first change, for the handlers to remove once the service runs with the new files. When it
@@ -96,6 +100,7 @@ FILE = {
 OPTIONS = {
     "files": {"type": "list", "elements": "dict", "required": True, "options": FILE},
     "validate": {"type": "list", "elements": "str", "default": []},
+    "hints": {"type": "dict", "default": {}},
     "pending": {"type": "path"},
 }
 
@@ -146,7 +151,8 @@ def prove(module: AnsibleModule, entries) -> None:
         code, out, err = module.run_command(command)
     if code:
         said = (err or out).strip() or f"it ended with {code} and said nothing"
-        module.fail_json(msg=f"the new files do not work, so the old ones stay: {command[0]} says: {said}")
+        hints = "".join(f". {hint}" for text, hint in module.params["hints"].items() if text in said)
+        module.fail_json(msg=f"the new files do not work, so the old ones stay: {command[0]} says: {said}{hints}")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,13 @@ def vault_problems(source: object, loader: DataLoader) -> list[Problem]:
     return found
 
 
+def places(inventory: Inventory) -> list[Path]:
+    """Return where certificates and CRLs of the site are, on the controller."""
+    state = inventory.controller.get("fleet_state_dir")
+    found = [inventory.controller.get("fleet_ca_dir"), f"{state}/issued" if isinstance(state, str) else None]
+    return [Path(each) for each in found if isinstance(each, str)]
+
+
 def _variables(hostvars, host: str, known) -> dict[str, object]:
     templated = hostvars[host]
     return {name: _value(templated, name) if name in known else None for name in templated}

@@ -1,0 +1,54 @@
+"""Check that a gateway can be worked on: SSH, sudo, its clock, its addresses and ports."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.plugins.action import ActionBase
+
+OPTIONS = {
+    "addresses": {"type": "list", "elements": "str", "required": True},
+    "ports": {"type": "dict", "required": True},
+    "clock_difference": {"type": "int", "required": True},
+}
+
+
+class ActionModule(ActionBase):
+    """The action behind fleetmint.core.preflight_gateway."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        """Ask the Pi about itself in one round trip, and fail with everything that is wrong with it."""
+        super().run(tmp, task_vars)
+        _, params = self.validate_argument_spec(OPTIONS)
+
+        from fleetmint.preflight import gateway, look
+        from fleetmint.preflight.problem import report
+
+        command = shlex.join(["/usr/bin/python3", "-", *params["addresses"]])
+        before = datetime.now(UTC)
+        try:
+            script = Path(look.__file__).read_bytes()
+            done = self._low_level_execute_command(command, in_data=script, executable="/bin/sh")
+        except AnsibleConnectionFailure as error:
+            option = self._connection.get_option
+            host, user = option("host") or "", option("remote_user") or ""
+            return {"unreachable": True, "msg": report([gateway.unreachable(str(error.message), host, user)])}
+        except AnsibleError as error:
+            done = {"rc": 1, "stdout": "", "stderr": str(error.message)}
+        if done["rc"] != 0:
+            said = (done["stderr"] or done["stdout"]).strip()
+            problem = gateway.not_root(said) or f"what a gateway has to say about itself cannot be asked: {said}"
+            return {"failed": True, "msg": report([problem])}
+        now = before + (datetime.now(UTC) - before) / 2
+        ports = {program: [int(port) for port in wanted] for program, wanted in params["ports"].items()}
+        most = timedelta(seconds=params["clock_difference"])
+        problems = gateway.check_gateway(json.loads(done["stdout"]), ports, now, most)
+        if problems:
+            return {"failed": True, "msg": report(problems)}
+        return {"changed": False, "ansible_facts": {"fleetmint_preflight_gateway": True}}
