@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.pki.passphrases import open_source
 from fleetmint.preflight.variables import OTHERS
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +82,7 @@ def change(site, old, new):
 @pytest.mark.parametrize(("playbook", "flags"), [
     ("ca.yml", []), ("gateway.yml", ["--tags=certificates"]), ("factory.yml", ["--tags=batch"]), ("handover.yml", []),
     ("revoke.yml", ["-e", "device=lamp-1"]), ("gateway_backup.yml", []), ("ca_rollover.yml", ["--tags=nothing"]),
+    ("site.yml", []),
 ])  # fmt: skip
 def test_every_play_says_all_that_is_wrong_with_its_line_and_makes_nothing(site, playbook, flags):
     change(site, "192.0.2.7", "192.0.2.300")
@@ -96,6 +101,48 @@ def test_a_site_in_order_gets_its_cas_and_its_secrets_stay_its_own(site):
     assert code == 0, printed
     assert (site / "state/ca/root/ca.crt").exists()
     assert "canary" not in printed
+
+
+def test_a_site_whose_gateway_does_not_answer_is_told_why_before_its_cas_are_made(site):
+    code, printed = play(site, "site.yml", "-e", "ansible_user=pi")
+    assert code != 0
+    assert re.search(r"SSH does not reach pi@127.0.0.1 \(.*Connection refused\): turn on SSH there", printed)
+    assert "Make the certificate authorities" not in printed
+    assert not (site / "state").exists()
+
+
+def test_networks_are_read_too_and_no_passphrase_is_shown(site):
+    change(site, "psk: canary-long-enough}", "psk: canary!}")
+    change(site, "192.0.2.7", "192.0.2.300")
+    code, printed = play(site, "ca.yml", "-vvv", "--diff")
+    assert code != 0
+    assert "2 things have to be mended" in printed
+    assert re.search(
+        r"all.yml, line 14: psk of the network 'default': a passphrase of WPA has 8 to 63 characters", printed
+    )
+    assert "canary" not in printed
+
+
+def test_a_clock_before_what_was_signed_is_refused_unless_somebody_attests_it(site):
+    assert play(site, "ca.yml")[0] == 0
+    root = site / "state/ca/root/ca.crt"
+    source = open_source(f"file:{site / 'state/passphrases'}")
+    cas = Hierarchy(site / "state/ca", "test", source)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    plan_authority_crl(cas, "factory", [0xABCDEF], tomorrow).apply()
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert "factory/crl.pem was signed" in printed
+    assert root.exists()
+    assert "was signed" not in play(site, "ca.yml", "-e", "preflight_clock_is_right=true")[1]
+
+
+def test_a_look_ahead_at_a_gateway_alone_does_not_foresee_cas_that_nobody_would_make(site):
+    code, printed = play(
+        site, "factory.yml", "--check", "--tags=batch", "-e", f"batch={ROOT}/inventory/virtual/batch.yml"
+    )
+    assert code != 0
+    assert "trust bundle, which playbooks/ca.yml makes" in printed
 
 
 def test_what_a_role_would_refuse_later_is_refused_now(site):

@@ -39,9 +39,16 @@ def test_a_candidate_that_does_not_work_changes_nothing(module, tmp_path):
     module("tree", files=files)
     broken = tree(tmp_path, **{"etc/a.conf": "two\n"})
     failed, _ = module("tree", files=broken, validate=["/bin/sh", "-c", "echo no good >&2; exit 3"])
-    assert "the old ones stay: /bin/sh says: no good" in failed["msg"]
+    assert failed["msg"].endswith("the old ones stay: /bin/sh says: no good")
     assert (tmp_path / "etc/a.conf").read_text() == "one\n"
     assert sorted(path.name for path in (tmp_path / "etc").iterdir()) == ["a.conf", "sub"]
+
+
+def test_a_known_failure_of_a_candidate_comes_with_what_to_do(module, tmp_path):
+    hints = {"97: Address": "Set nginx_addresses", "98: Address": "Stop the other"}
+    proof = ["/bin/sh", "-c", "echo 'socket() failed (97: Address family not supported)' >&2; exit 1"]
+    failed, _ = module("tree", files=tree(tmp_path), validate=proof, hints=hints)
+    assert failed["msg"].endswith("(97: Address family not supported). Set nginx_addresses")
 
 
 def test_the_candidate_is_proven_as_a_whole(module, tmp_path):

@@ -90,6 +90,31 @@ def plan_batch_file(
     return plan_batch(batch, common, Place(into / batch.name, ledger, gateway), hierarchy, now, watch)
 
 
+def foresee_batch_file(path: Path, values: SiteValues) -> Plan:
+    """Plan a batch of which nothing is made yet, at a site whose CAs are not either; applying it is an error.
+
+    It says what plan_batch_file will say, for a look ahead. Raises FleetmintError for what can be known to be refused.
+    """
+    if not values.gateways:
+        raise StateError("the site has no gateway that devices could belong to: name one in the inventory")
+    batch = read_batch(path, Site(list(values.gateways), list(values.wifi)))
+    count, gateway = len(batch.units), batch.gateway or next(iter(values.gateways))
+
+    def apply() -> None:
+        raise StateError("the CAs are not made yet")
+
+    return Plan(
+        (
+            f"make {count} identities for {batch.name}",
+            f"enter {count} devices of {batch.name} into the ledger",
+            f"write the registration of {batch.name} for {gateway}",
+        ),
+        apply,
+        after="".join(f"{unit.device} key_origin={unit.key_origin}\n" for unit in batch.units),
+        facts={"batch": batch.name, "gateway": gateway, "devices": count},
+    )
+
+
 def plan_batch(
     batch: Batch,
     common: Common,

@@ -34,8 +34,12 @@ _FINGERPRINTS = "root.sha256"
 FILES = (*_DOORS, *_CERTIFICATES, *_CRLS, _FINGERPRINTS)
 
 
+class NotMadeError(StateError):
+    """A CA that a gateway is given is not there, and is not damaged either: it was not made yet."""
+
+
 def shipped(directory: Path, gateway: str, file: str) -> bytes:
-    """Return the content of `file` (one of FILES) for `gateway`; raise StateError when a CA of it is missing."""
+    """Return the content of `file` (one of FILES) for `gateway`; raise NotMadeError when a CA of it is missing."""
     if file in _CRLS:
         return _crls(directory, _CRLS[file])
     if file not in FILES:
@@ -46,7 +50,7 @@ def shipped(directory: Path, gateway: str, file: str) -> bytes:
         path = device_ca(gateway) if name == "device" else name
         certificates = generations.trusted(directory, path)
         if not certificates:
-            raise StateError(f"there is no {directory / path / CERTIFICATE}: run {commands.playbook('ca.yml')}")
+            raise NotMadeError(f"there is no {directory / path / CERTIFICATE}: run {commands.playbook('ca.yml')}")
         if file == _ROOTS:  # the CRL of a root that leaves is shipped until no door trusts it, and has to be checked
             leaving = generations.generations(directory, ROOT, [LEAVING])
             certificates += [load_certificate(directory / each / CERTIFICATE) for each in leaving]
@@ -60,5 +64,5 @@ def _crls(directory: Path, name: str) -> bytes:
     places = ("", INCOMING, OUTGOING, LEAVING)
     paths = [directory / each / revocation.CRL for each in generations.generations(directory, name, places)]
     if not paths:
-        raise StateError(f"there is no {directory / name / CERTIFICATE}: run {commands.playbook('ca.yml')}")
+        raise NotMadeError(f"there is no {directory / name / CERTIFICATE}: run {commands.playbook('ca.yml')}")
     return b"".join(files.read(path, "CRL") for path in paths)

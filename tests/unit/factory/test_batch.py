@@ -8,7 +8,8 @@ import pytest
 
 from fleetmint.errors import FleetmintError, SecretError, StateError
 from fleetmint.factory import secrets
-from fleetmint.factory.batch import plan_batch
+from fleetmint.factory.batch import foresee_batch_file, plan_batch, plan_batch_file
+from fleetmint.factory.common import Gateway, SiteValues
 from fleetmint.factory.image import nvs_entries
 from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import Extra, Unit
@@ -39,6 +40,21 @@ def test_a_batch_gives_each_device_what_its_key_origin_asks_for(
     assert openssl("x509", "-inform", "DER", "-in", tmp_path / "leaf.der", "-noout", "-pubkey").stdout == public
     subject = openssl("x509", "-inform", "DER", "-in", tmp_path / "leaf.der", "-noout", "-subject").stdout
     assert subject.strip() == b"subject=O = test, OU = devices, CN = lamp-000003"
+
+
+def test_what_is_foreseen_without_cas_is_what_is_planned_with_them(hierarchy, now, tmp_path):
+    path = tmp_path / "summer.yml"
+    path.write_text("prefix: lamp\ndevices: [{count: 2}, {count: 1, key_origin: factory}]\n")
+    values = SiteValues({"gateway": Gateway("pi.example", 443, 8883)}, {"default": Wifi("workshop", "correct horse")})
+    ledger = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
+    planned = plan_batch_file(path, values, tmp_path / "batches", ledger, hierarchy, now)
+    foreseen = foresee_batch_file(path, values)
+    assert (foreseen.reasons, foreseen.after) == (planned.reasons, planned.after)
+    with pytest.raises(StateError, match="not made yet"):
+        foreseen.apply()
+    path.write_text("prefix: lamp\ndevices: [{count: 2, wifi: nowhere}]\n")
+    with pytest.raises(FleetmintError, match="nowhere"):
+        foresee_batch_file(path, values)
 
 
 def test_a_second_run_changes_nothing(batch, common, place, hierarchy, now):

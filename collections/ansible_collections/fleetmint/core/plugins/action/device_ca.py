@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.fleetmint.core.plugins.plugin_utils import foreseen
 
 OPTIONS = {
     "directory": {"type": "path", "required": True},
@@ -50,6 +51,8 @@ class ActionModule(ActionBase):
                 certificate = authority.load_certificate(cas.directory / each / authority.CERTIFICATE)
                 spki = keys.spki_sha256(certificate.public_key()).hex()
                 wanted[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
+            if name not in wanted and foreseen.cas(task_vars):
+                return {"changed": True, "reasons": ["the gateway has no device CA yet"]}
             if name not in wanted:
                 raise StateError(
                     f"there is no {cas.directory / name / authority.CERTIFICATE}: run {commands.playbook('ca.yml')}"

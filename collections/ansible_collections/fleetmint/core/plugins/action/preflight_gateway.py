@@ -38,7 +38,8 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             option = self._connection.get_option
             host, user = option("host") or "", option("remote_user") or ""
-            return {"unreachable": True, "msg": report([gateway.unreachable(str(error.message), host, user)])}
+            # failed and not "unreachable", behind which Ansible goes on with plays for other hosts
+            return {"failed": True, "msg": report([gateway.unreachable(str(error.message), host, user)])}
         except AnsibleError as error:
             done = {"rc": 1, "stdout": "", "stderr": str(error.message)}
         if done["rc"] != 0:

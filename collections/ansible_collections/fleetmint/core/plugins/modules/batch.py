@@ -63,6 +63,10 @@ options:
         description: Its passphrase; empty for an open network.
         type: raw
         required: true
+  foreseen:
+    description: Whether the CAs would only be made earlier in the same run, in check mode.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -149,13 +153,14 @@ def main() -> None:
         "ledger": {"type": "str", "required": True},
         "gateways": {"type": "list", "elements": "dict", "options": GATEWAY, "required": True},
         "wifi": {"type": "list", "elements": "dict", "options": WIFI, "required": True},
+        "foreseen": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.batch import plan_batch_file
+        from fleetmint.factory.batch import foresee_batch_file, plan_batch_file
         from fleetmint.factory.common import Gateway, SiteValues
         from fleetmint.factory.networks import read_networks
         from fleetmint.text import is_text
@@ -170,6 +175,8 @@ def main() -> None:
             },
             read_networks(params["wifi"]),
         )
+        if module.check_mode and params["foreseen"]:
+            return foresee_batch_file(Path(params["file"]), values)
         return plan_batch_file(
             Path(params["file"]), values, Path(params["into"]), params["ledger"], hierarchy(module), utc_now()
         )

@@ -93,6 +93,7 @@ def main() -> None:
     )
 
     def make_plan():
+        from dataclasses import replace
         from pathlib import Path
 
         from fleetmint.pki.founding import plan_hierarchy
@@ -100,7 +101,10 @@ def main() -> None:
 
         params = module.params
         if params["root"] == "controller":
-            return plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
+            plan = plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
+            # in check mode the plays that follow find no CAs, and have to know that they would
+            foreseen = {"ansible_facts": {"fleetmint_foreseen_cas": plan.changed}} if module.check_mode else {}
+            return replace(plan, facts={**plan.facts, **foreseen})
         post = Exchange(Path(params["requests"]), Path(params["answers"]), params["root_fingerprint"])
         return plan_offline_hierarchy(hierarchy(module), params["gateways"], post, utc_now())
 

@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fleetmint.preflight import look
+from fleetmint.preflight.gateway import check_gateway, not_root, unreachable
+
+PORTS = {"nginx": [80, 443, 8443], "mosquitto": [8883, 8884]}
+MOST = timedelta(minutes=5)
+DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nVERSION_ID="13"\nID=debian\n'
+SSH = 'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=60,fd=6))\n'
+
+
+def found(now, **changed):
+    said = {"time": now.timestamp(), "refused": {}, "listening": SSH, "release": DEBIAN} | changed
+    return [str(problem) for problem in check_gateway(said, PORTS, now, MOST)]
+
+
+@pytest.fixture
+def now():
+    return datetime.now(UTC)
+
+
+def listens(port, program, address="0.0.0.0"):  # noqa: S104
+    return f'LISTEN 0 511 {address}:{port} {address}:* users:(("{program}",pid=7,fd=6),("{program}",pid=6,fd=6))\n'
+
+
+def test_a_pi_as_it_should_be_has_no_problems(now):
+    assert found(now) == []
+    running = "".join(listens(port, program) for program, ports in PORTS.items() for port in ports)
+    assert found(now, listening=SSH + running + listens(8123, "hass")) == []
+    assert found(now, release='ID=raspbian\nID_LIKE=debian\nVERSION_ID="12"\n') == []
+    assert found(now, release="ID=debian\n") == []  # testing has no number
+
+
+def test_a_clock_that_differs_is_told_with_both_times(now):
+    assert found(now, time=(now + timedelta(minutes=4)).timestamp()) == []
+    for off in (timedelta(hours=-3), timedelta(days=90)):
+        (text,) = found(now, time=(now + off).timestamp())
+        assert f"its clock says {now + off:%Y-%m-%d %H:%M}" in text
+        assert f"that of this machine {now:%Y-%m-%d %H:%M}" in text
+
+
+def test_a_machine_without_ipv6_is_told_what_to_set(now):
+    (text,) = found(now, refused={"[::]": "EAFNOSUPPORT"})
+    assert "has no IPv6" in text
+    assert text.endswith("set nginx_addresses: [0.0.0.0]")
+    (text,) = found(now, refused={"192.0.2.7": "EADDRNOTAVAIL"})
+    assert "cannot listen on 192.0.2.7" in text
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "127.0.0.1", "[::]", "*"])  # noqa: S104
+def test_a_port_that_another_program_has_is_named_with_it(now, address):
+    (text,) = found(now, listening=SSH + listens(80, "lighttpd", address))
+    assert "port 80, which nginx needs, is taken by lighttpd" in text
+
+
+@pytest.mark.parametrize("release", ['ID=debian\nVERSION_ID="11"\n', "ID=ubuntu\nID_LIKE=debian\n", "ID=fedora\n"])
+def test_another_system_is_refused(now, release):
+    (text,) = found(now, release=release)
+    assert "write Raspberry Pi OS or Debian, 12 or 13" in text
+
+
+@pytest.mark.parametrize(("said", "remedy"), [
+    ("Failed to connect to the host via ssh: pi@pi.example: Permission denied (publickey).", "`ssh-copy-id pi@pi.ex"),
+    ("Host key verification failed.", "log in once with `ssh pi@pi.example`"),
+    ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nx", "ssh-keygen -R pi.example"),
+    ("over ssh: ssh: Could not resolve hostname pi.example: Name or service not known", "set ansible_host"),
+    ("ssh: connect to host pi.example port 22: Connection refused", "turn on SSH"),
+    ("ssh: connect to host pi.example port 22: Connection timed out", "turn it on"),
+    ("something new", "try `ssh pi@pi.example` by hand"),
+])  # fmt: skip
+def test_what_ssh_says_comes_with_what_to_do(said, remedy):
+    text = str(unreachable(said, "pi.example", "pi"))
+    assert text.startswith("SSH does not reach pi@pi.example (")
+    assert remedy in text
+
+
+@pytest.mark.parametrize(("said", "remedy"), [
+    ("Missing sudo password", "with -K"),
+    ("sudo: a password is required", "with -K"),
+    ("Incorrect sudo password", "with -K"),
+    ("pi is not in the sudoers file.", "group sudo"),
+])  # fmt: skip
+def test_what_sudo_says_comes_with_what_to_do(said, remedy):
+    assert remedy in str(not_root(said))
+    assert not_root("python3: not found") is None
+
+
+def test_the_look_runs_from_a_pipe_with_nothing_but_python():
+    with Path(look.__file__).open("rb") as script:
+        done = subprocess.run(
+            [sys.executable, "-I", "-", "127.0.0.1", "192.0.2.77"],
+            stdin=script,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    said = json.loads(done.stdout)
+    assert said["refused"] == {"192.0.2.77": "EADDRNOTAVAIL"}
+    assert abs(said["time"] - datetime.now(UTC).timestamp()) < 60
+    assert "ID=" in said["release"]
