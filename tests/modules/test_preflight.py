@@ -103,7 +103,11 @@ def test_a_site_in_order_gets_its_cas_and_its_secrets_stay_its_own(site):
     assert "canary" not in printed
 
 
-def test_a_site_whose_gateway_does_not_answer_is_told_why_before_its_cas_are_made(site):
+def test_a_site_one_of_whose_gateways_does_not_answer_is_told_why_before_its_cas_are_made(site):
+    ready = {"ansible_connection": "local", "ansible_become": False, "fleet_gateway_names": ["other.example"]}
+    (site / "hosts.yml").write_text(
+        HOSTS.replace("        gateway:\n", f"        gateway:\n        other: {json.dumps(ready)}\n")
+    )
     code, printed = play(site, "site.yml", "-e", "ansible_user=pi")
     assert code != 0
     assert re.search(r"SSH does not reach pi@127.0.0.1 \(.*Connection refused\): turn on SSH there", printed)
