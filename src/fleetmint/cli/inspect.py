@@ -12,10 +12,12 @@ import click
 from fleetmint import files
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.errors import StateError
+from fleetmint.errors import FleetmintError, StateError
 
 with for_work():
     from fleetmint.factory.inspect import inspect_flash
+    from fleetmint.factory.inspect_nvs import KIND as NVS
+    from fleetmint.nvs.crypt import NvsKeys
     from fleetmint.pki.inspect import Finding
     from fleetmint.pki.inspect import inspect as inspect_pki
     from fleetmint.pki.pkcs12 import first_line
@@ -29,6 +31,7 @@ _MANY_ROWS = 20
         "fleetmint inspect inventory/home/state/ca/*/ca.crt",
         "fleetmint inspect alice@workshop.p12",
         "fleetmint inspect nvs.bin --json",
+        "fleetmint inspect nvs.bin --nvs-keys nvs_keys.bin",
     )
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
@@ -37,8 +40,14 @@ _MANY_ROWS = 20
     type=click.Path(dir_okay=False, path_type=Path),
     help="File with the password of a PKCS #12 file; asked for on the terminal otherwise.",
 )
+@click.option(
+    "--nvs-keys",
+    "keys_path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File that opens an encrypted NVS: its partition nvs_keys, or the HMAC key of the board's eFuse.",
+)
 @json_option
-def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) -> None:
+def inspect(paths: tuple[Path, ...], password_file: Path | None, keys_path: Path | None, as_json: bool) -> None:
     """Say what each FILE is.
 
     Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, flash, partition tables, littlefs.
@@ -53,20 +62,31 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, as_json: bool) 
         answer: str = click.prompt("Password of the PKCS #12 file", hide_input=True, err=True)
         return answer.encode()
 
+    keys = None if keys_path is None else NvsKeys.from_file(files.read(keys_path, "keys of the NVS"), str(keys_path))
     found = []
     for path in paths:
         data = files.read(path, "file")
-        findings = inspect_pki(data, now, ask, str(path)) or inspect_flash(data, now)
+        findings = inspect_pki(data, now, ask, str(path)) or _flash(data, now, keys, path)
         if not findings:
             raise StateError(
                 f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, trust"
                 " bundles, NVS, flash, partition tables and littlefs"
             )
         found.append((path, findings))
+    if keys is not None and not any(one.kind == NVS and "encrypted" in one.facts for _, many in found for one in many):
+        files_said = ", ".join(map(str, paths))
+        raise StateError(f"there is no encrypted NVS in {files_said}: leave --nvs-keys out, nothing has to be opened")
     rows = [
         {"file": str(path), "kind": one.kind, "title": one.title, **one.facts} for path, many in found for one in many
     ]
     say(as_json, {"found": rows}, "\n\n".join(_text(path, many) for path, many in found))
+
+
+def _flash(data: bytes, now: datetime, keys: NvsKeys | None, path: Path) -> list[Finding]:
+    try:
+        return inspect_flash(data, now, keys)
+    except FleetmintError as error:
+        raise StateError(f"{path}: {error}") from error
 
 
 def _text(path: Path, findings: list[Finding]) -> str:

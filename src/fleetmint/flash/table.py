@@ -32,6 +32,7 @@ FACTORY = 0x00
 OTA_DATA = 0x00
 FIRST_OTA = 0x10
 NVS = 0x02
+NVS_KEYS = 0x04
 FAT = 0x81
 
 _ROW = struct.Struct("<2sBBII16sI")
@@ -51,7 +52,7 @@ _SUBTYPES = {
     (DATA, "phy"): 0x01,
     (DATA, "nvs"): NVS,
     (DATA, "coredump"): 0x03,
-    (DATA, "nvs_keys"): 0x04,
+    (DATA, "nvs_keys"): NVS_KEYS,
     (DATA, "efuse"): 0x05,
     (DATA, "undefined"): 0x06,
     (DATA, "esphttpd"): 0x80,

@@ -66,6 +66,29 @@ class NvsKeys:
             raise NvsError("the keys in this partition nvs_keys are damaged: their CRC is wrong")
         return cls(keys)
 
+    @classmethod
+    def from_file(cls, content: bytes, what: str) -> "NvsKeys":
+        """Return the keys in a file: a partition nvs_keys, the two keys alone, or the HMAC key that they are made of.
+
+        Raises NvsError, which names `what`, for anything else.
+        """
+        if len(content) == HMAC_KEY_SIZE:
+            return cls.of_hmac_key(content)
+        try:
+            if len(content) == _XTS_SIZE:
+                return cls(content)
+            if content and len(content) % PAGE_SIZE == 0:
+                return cls.from_partition(content)
+        except NvsError as error:
+            raise NvsError(
+                f"{what} holds no keys of an NVS: {error}; of a board with flash encryption they cannot be read back"
+            ) from error
+        raise NvsError(
+            f"{what} has {len(content)} bytes, and is no keys of an NVS: those are a partition nvs_keys of"
+            f" {PAGE_SIZE} bytes (or a multiple), the two keys of it alone ({_XTS_SIZE}), or the HMAC key of an eFuse"
+            f" ({HMAC_KEY_SIZE})"
+        )
+
     def to_partition(self, size: int = KEYS_PARTITION_SIZE) -> bytes:
         """Return the image of a partition nvs_keys of `size` bytes."""
         if size < KEYS_PARTITION_SIZE or size % PAGE_SIZE:

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from fleetmint.nvs.crypt import NvsKeys
+from fleetmint.nvs.encode import encode
 from fleetmint.pki import compat, revocation
 from fleetmint.pki.inspect import time_text
 
@@ -97,6 +99,22 @@ def test_inspect_refuses_what_it_does_not_know_or_cannot_read(fleetmint, refused
     refused(fleetmint("inspect", tmp_path / "x"), "nothing that this command knows")
     refused(fleetmint("inspect", tmp_path / "none"), "cannot read")
     assert fleetmint("inspect").exit_code == 2
+
+
+def test_inspect_opens_an_encrypted_nvs_with_its_keys_only(fleetmint, refused, tmp_path):
+    key, image, plain = bytes(range(32)), tmp_path / "nvs.bin", tmp_path / "plain.bin"
+    values = {"fleetmint": {"device_id": b"lamp-000001", "wifi_psk": b"correct horse battery"}}
+    image.write_bytes(encode(values, 0x3000, NvsKeys.of_hmac_key(key)))
+    plain.write_bytes(encode(values, 0x3000))
+    (tmp_path / "hmac.key").write_bytes(key)
+    (tmp_path / "other.key").write_bytes(bytes(32))
+    opened = fleetmint("inspect", image, "--nvs-keys", tmp_path / "hmac.key")
+    assert "the device lamp-000001" in opened.stdout
+    assert "correct horse" not in opened.stdout
+    assert "encrypted (--nvs-keys opens it)" in fleetmint("inspect", image).stdout
+    refused(fleetmint("inspect", image, "--nvs-keys", tmp_path / "other.key"), "nvs.bin: the keys do not open this NVS")
+    refused(fleetmint("inspect", plain, "--nvs-keys", tmp_path / "hmac.key"), "no encrypted NVS in", "plain.bin")
+    refused(fleetmint("inspect", image, "--nvs-keys", plain), "plain.bin holds no keys of an NVS")
 
 
 def test_verify_exits_with_1_and_says_why(fleetmint, state):

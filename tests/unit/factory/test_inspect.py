@@ -3,12 +3,16 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
+from esp_idf_nvs_partition_gen import nvs_partition_gen as espressif
 
 from fleetmint.errors import ImageError, NvsError
 from fleetmint.factory.inspect import inspect_flash
 from fleetmint.flash.app import make_image
 from fleetmint.flash.table import TABLE_OFFSET, Partition, PartitionTable, stock
+from fleetmint.nvs.crypt import NvsKeys
+from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from fleetmint.pki import keys
 from fleetmint.pki.inspect import bundle_findings
@@ -51,6 +55,87 @@ def test_an_nvs_shows_ids_sizes_and_certificates_and_no_secret(nvs, now):
     for secret in SECRETS:
         assert secret.decode() not in text
     assert f"{key.private_numbers().private_value:x}" not in text
+
+
+@pytest.fixture
+def espressifs(tmp_path):
+    """What Espressif's generator makes of some values: the encrypted image, and the files that open it."""
+    (tmp_path / "values.csv").write_text(
+        "key,type,encoding,value\nstorage,namespace,,\npass,data,string,hunter2hunter2\ncount,data,u16,7\n"
+    )
+
+    def make(*options):
+        command = ["encrypt", str(tmp_path / "values.csv"), "nvs.bin", "0x5000", "--outdir", str(tmp_path)]
+        done = CliRunner().invoke(espressif._build_cli(), [*command, "--keygen", "--keyfile", "keys.bin", *options])
+        assert done.exit_code == 0, done.output
+        return (tmp_path / "nvs.bin").read_bytes(), tmp_path / "keys"
+
+    return make
+
+
+def test_an_nvs_that_espressifs_generator_encrypted_opens_with_its_keys(espressifs, now):
+    image, keys_of = espressifs()
+    opened = NvsKeys.from_file((keys_of / "keys.bin").read_bytes(), "keys.bin")
+    (found,) = inspect_flash(image, now, opened)
+    assert found.title == "an encrypted NVS partition of 20480 bytes: no device of Fleetmint"
+    assert [row["name"] for row in found.facts["entries"]["storage"]] == ["pass", "count"]
+    assert "hunter2" not in repr(found)
+
+
+def test_an_hmac_key_of_espressifs_generator_opens_what_it_protects(espressifs, now):
+    image, keys_of = espressifs("--key_protect_hmac", "--kp_hmac_keygen", "--kp_hmac_keyfile", "hmac.bin")
+    opened = NvsKeys.from_file((keys_of / "hmac.bin").read_bytes(), "hmac.bin")
+    assert "storage" in inspect_flash(image, now, opened)[0].facts["entries"]
+
+
+def test_an_encrypted_nvs_is_told_without_keys_and_refuses_others(nvs, now):
+    plain, _ = nvs
+    secret = NvsKeys.new()
+    image = encode(decode(plain), SIZE, secret)
+    found = inspect_flash(image, now, secret)
+    assert found[0].title == f"an encrypted NVS partition of {SIZE} bytes: the device lamp-000001"
+    assert found[1:] == inspect_flash(plain, now)[1:]
+    assert inspect_flash(plain, now, secret) == inspect_flash(plain, now)
+    assert "encrypted (--nvs-keys opens it), or damaged" in inspect_flash(image, now)[0].title
+    with pytest.raises(NvsError, match="keys do not open this NVS"):
+        inspect_flash(image, now, NvsKeys.new())
+
+
+def test_damage_in_an_encrypted_nvs_is_told_as_that(nvs, now):
+    secret = NvsKeys.new()
+    image = bytearray(encode(decode(nvs[0]), SIZE, secret))
+    image[64 + 2 * 32] ^= 1
+    with pytest.raises(NvsError, match="the NVS is damaged: the data of entry 1 of page 0"):
+        inspect_flash(bytes(image), now, secret)
+
+
+def test_a_flash_with_an_encrypted_nvs_shows_the_rest_without_keys(nvs, now):
+    secret, table = NvsKeys.new(), PartitionTable(
+        (Partition("nvs", 1, 2, 0x9000, SIZE), Partition("nvs_key", 1, 4, 0xF000, 0x1000))
+    )  # fmt: skip
+    flash = bytearray(b"\xff" * 0x20000)
+    flash[TABLE_OFFSET : TABLE_OFFSET + 0xC00] = table.to_bytes()
+    flash[0x9000:0xF000] = encode(decode(nvs[0]), SIZE, secret)
+    flash[0xF000:0x10000] = secret.to_partition()
+    kinds = [finding.kind for finding in inspect_flash(bytes(flash), now)]
+    assert kinds == ["partition table", "NVS", "NVS keys"]
+    opened = inspect_flash(bytes(flash), now, secret)
+    assert "lamp-000001" in opened[1].title
+    assert secret.data.hex() not in repr(opened)
+
+
+def test_an_nvs_that_is_cut_off_or_empty_is_told(nvs, now):
+    with pytest.raises(NvsError, match="5000 bytes, which are no whole pages of 4096"):
+        inspect_flash(nvs[0][:5000], now)
+    empty = nvs[0][:32] + b"\xff" * (SIZE - 32)
+    assert inspect_flash(empty, now)[0].title == f"an NVS partition of {SIZE} bytes: no entry"
+
+
+def test_a_keys_partition_is_told_without_its_keys(now):
+    secret = NvsKeys.new()
+    (found,) = inspect_flash(secret.to_partition(), now)
+    assert found.kind == "NVS keys"
+    assert secret.data.hex() not in repr(found)
 
 
 def test_a_bundle_that_was_changed_is_told(nvs, hierarchy, now):

@@ -85,3 +85,22 @@ def test_keys_that_are_not_random_or_of_another_size_are_refused():
         NvsKeys(bytes(64))
     with pytest.raises(NvsError, match="32 bytes, not 16"):
         NvsKeys.of_hmac_key(bytes(16))
+
+
+def test_keys_are_taken_from_each_of_their_files():
+    keys = NvsKeys.of_hmac_key(bytes(range(HMAC_KEY_SIZE)))
+    for content in (bytes(range(HMAC_KEY_SIZE)), keys.data, keys.to_partition(), keys.to_partition(2 * PAGE_SIZE)):
+        assert NvsKeys.from_file(content, "the file") == keys
+
+
+@pytest.mark.parametrize("size", [0, 31, 33, 68, 100, 4095, 4097])
+def test_a_file_of_another_size_holds_no_keys(size):
+    content = NvsKeys(bytes(range(64))).to_partition(2 * PAGE_SIZE)[:size]
+    with pytest.raises(NvsError, match=f"the file has {size} bytes, and is no keys of an NVS"):
+        NvsKeys.from_file(content, "the file")
+
+
+@pytest.mark.parametrize("content", [bytes(64), bytes(PAGE_SIZE), b"\xff" * PAGE_SIZE])
+def test_a_file_of_the_right_size_without_keys_is_refused(content):
+    with pytest.raises(NvsError, match="the file holds no keys of an NVS"):
+        NvsKeys.from_file(content, "the file")
