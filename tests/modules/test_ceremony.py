@@ -131,7 +131,7 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
 
     # a gateway more asks alone, and is left out until it is answered
     (tmp_path / "site/hosts-more.yml").write_text(
-        "gateways: {hosts: {second: {fleet_gateway_names: [second.example]}}}\n"
+        "gateways: {hosts: {second: {ansible_port: 2, fleet_gateway_names: [second.example]}}}\n"
     )
     changed, printed = play("ca.yml", **root)
     assert "Waiting for the root: device-second." in " ".join(printed.split())

@@ -56,7 +56,7 @@ def site(tmp_path):
     return tmp_path
 
 
-def play(site, playbook, *flags, **variables):
+def play(site, playbook, *flags, inventory=None, **variables):
     """Run a playbook; return its exit code and what it printed."""
     program = Path(sys.executable).with_name("ansible-playbook")
     environment = {
@@ -68,7 +68,7 @@ def play(site, playbook, *flags, **variables):
     }
     if not variables:
         environment.pop("ANSIBLE_VAULT_PASSWORD_FILE", None)
-    command = [program, f"--inventory={site}/hosts.yml", *flags, ROOT / "playbooks" / playbook]
+    command = [program, f"--inventory={inventory or site / 'hosts.yml'}", *flags, ROOT / "playbooks" / playbook]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
@@ -155,6 +155,46 @@ def test_what_a_role_would_refuse_later_is_refused_now(site):
     assert "mosquitto_max_devices" in printed
     assert "value of ca_root must be one of: controller, ceremony" in printed
     assert not (site / "state").exists()
+
+
+@pytest.mark.parametrize(("given", "taken"), [("0443", 291), ("7:23", 443), ("0x1bb", 443), ("4_43", 443)])
+def test_a_number_that_yaml_reads_as_another_is_refused(site, given, taken):
+    change(site, "fleet_https_port: 443", f"fleet_https_port: {given}")
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert f"group_vars/all.yml:5: fleet_https_port of gateway: YAML takes {given} for {taken}: write it in" in printed
+    assert not (site / "state").exists()
+
+
+def test_a_line_that_says_yes_where_a_port_belongs_is_named(site):
+    change(site, "fleet_https_port: 443", "fleet_https_port: yes")
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert "group_vars/all.yml:5: fleet_https_port of gateway: True is no port number" in printed
+
+
+def test_an_inventory_without_the_controller_is_told_so_and_not_what_follows_from_it(site):
+    (site / "hosts.yml").write_text("gateways: {hosts: {gateway: {ansible_host: 127.0.0.1, ansible_port: 1}}}\n")
+    code, printed = play(site, "ca.yml")
+    assert code != 0
+    assert "One thing has to be mended" in printed
+    assert "localhost: the inventory has to name it" in printed
+
+
+def test_an_inventory_in_ini_is_read_as_well(site):
+    (site / "hosts.yml").rename(site / "hosts.old")
+    lines = "localhost ansible_connection=local\n\n[gateways]\ngateway ansible_port=1 fleet_mqtt_port=08883\n"
+    (site / "hosts").write_text(lines)
+    code, printed = play(site, "ca.yml", inventory=site / "hosts")
+    assert code != 0
+    assert re.search(r"/hosts:4: fleet_mqtt_port of gateway: '08883' is no port number", printed)
+    assert "One thing has to be mended" in printed
+
+
+def test_a_misspelt_word_on_the_command_line_is_none_of_ones_own(site):
+    code, printed = play(site, "ca.yml", "-e", "bacth=spring.yml")
+    assert code != 0
+    assert "bacth of localhost, gateway: nothing reads a variable of this name: did you mean batch?" in printed
 
 
 def test_a_template_that_fails_is_named_by_its_variable(site):

@@ -21,10 +21,22 @@ _SSH = (
     ("No route to host", "turn it on, and see that it is in this network"),
     ("timed out", "turn it on, and see that it is in this network"),
 )
-_SUDO = (
+_SUDO_SAYS = re.compile(r"\bsudo: ")
+_NOT_LOOKED = (
+    (
+        "sudo: (command )?not found",
+        "there is no sudo",
+        "install it as root (`apt install sudo`), with this account in it",
+    ),
+    ("python3: .*(not found|No such file)", "there is no /usr/bin/python3", "`sudo apt install python3` there"),
     ("Missing", "sudo there asks for a password", "run this again with -K, and type it"),
     ("Incorrect", "sudo there refuses the password", "run this again with -K, and type the one of this account"),
     ("password is required", "sudo there asks for a password", "run this again with -K, and type it"),
+    (
+        "(?i)sorry, try again",
+        "sudo there refuses the password",
+        "run this again with -K, and type the one of this account",
+    ),
     ("not in the sudoers", "this account may not use sudo there", "add it to the group sudo, or use another account"),
     ("not allowed to", "this account may not use sudo there", "add it to the group sudo, or use another account"),
 )
@@ -46,9 +58,15 @@ def unreachable(message: str, host: str, user: str) -> Problem:
     return Problem("", f"SSH does not reach {at} ({reason})", remedy.format(at=at, host=host))
 
 
-def not_root(message: str) -> Problem | None:
-    """Return the problem of an account that cannot become root; None when the message is about something else."""
-    return next((Problem("", what, remedy) for key, what, remedy in _SUDO if key in message), None)
+def not_looked(message: str) -> Problem:
+    """Return the problem of a Pi that SSH reached and that did not say anything about itself, but `message`."""
+    known = next((Problem("", what, remedy) for key, what, remedy in _NOT_LOOKED if re.search(key, message)), None)
+    if known is not None:
+        return known
+    if _SUDO_SAYS.search(message):  # in the language of that account
+        remedy = "if that is because it wants a password, run this again with -K; or try `sudo true` there by hand"
+        return Problem("", f"sudo there refuses ({message})", remedy)
+    return Problem("", f"it cannot say anything about itself ({message})", "see that its /usr/bin/python3 works")
 
 
 def _clock(said: Mapping[str, Any], now: datetime, most: timedelta) -> Iterator[Problem]:

@@ -38,6 +38,15 @@ def text(value: Any) -> str:
     return value
 
 
+def directory(value: Any) -> str:
+    """Return the path of a directory, as it is when relative ones have been settled."""
+    if not text(value).strip():
+        raise ValueRefusedError("it is empty", "name a directory")
+    if not value.isprintable():
+        raise ValueRefusedError(f"{value!r} holds an unseen character", "write the path without it")
+    return str(value)
+
+
 def port(value: Any) -> int:
     """Return the number of a port; one that came from the command line is written with digits."""
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]*", value):

@@ -23,13 +23,17 @@ LISTENING = {
     "mosquitto_operators_port": OPERATORS_MQTT,
 }
 PLAIN, PLAIN_PORT = "nginx_plain_port", 80
+FIREWALL = tuple(
+    f"gateway_firewall_{each}_port" for each in ("http", "https", "operators_https", "mqtt", "operators_mqtt")
+)
 SSH, SSH_PORT = "ssh", 22
+CONTROLLER = "localhost"
 
 # What has to be said, by whom, and what it has to be.
 _OF_THE_SITE: Mapping[str, Reader] = {
     "fleet_site": reading.site,
-    "fleet_state_dir": reading.text,
-    "fleet_ca_dir": reading.text,
+    "fleet_state_dir": reading.directory,
+    "fleet_ca_dir": reading.directory,
     "fleet_ca_passphrases": reading.passphrases,
     "operators_station": reading.operator,
 }
@@ -39,13 +43,13 @@ _OF_A_GATEWAY: Mapping[str, Reader] = {
 }
 # What has a default, and what it has to be where it is said.
 _OPTIONAL: Mapping[str, Reader] = {
-    "fleet_ca_root_dir": reading.text,
+    "fleet_ca_root_dir": reading.directory,
     "fleet_tls_profile": reading.one_of(*reading.TLS_PROFILES),
     "fleet_server_profiles": reading.server_profiles,
     "operators_names": reading.several(reading.operator),
     "operators_rsa_names": reading.several(reading.operator),
     "signing_service_stations": reading.several(reading.operator),
-    **dict.fromkeys((*LISTENING, PLAIN), reading.port),
+    **dict.fromkeys((*LISTENING, PLAIN, *FIREWALL), reading.port),
     "nginx_addresses": reading.some(reading.listen_address),
     "nginx_max_body": reading.like("[1-9][0-9]*[kKmM]?", "write a size such as 64k"),
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
@@ -56,6 +60,10 @@ _OPTIONAL: Mapping[str, Reader] = {
     "ca_root_fingerprint": reading.like("|[0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}", "write it in full"),
 }
 CHECKED = frozenset({*_OF_THE_SITE, *_OF_A_GATEWAY, *_OPTIONAL})
+# How Ansible reaches a host.
+CONNECTION, ADDRESS, SSH_PORT_OF = "ansible_connection", "ansible_host", "ansible_port"
+REACHED = (CONNECTION, ADDRESS, SSH_PORT_OF)
+_LOCAL = ("local", "ansible.builtin.local")
 # What plays take from the command line, and roles from the site without a line of its own in their specs.
 OTHERS = frozenset(
     {"batch", "device", "ca_rollover", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"}
@@ -64,37 +72,47 @@ OTHERS = frozenset(
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Stands for a value that could not be had: `reason` says why, without it."""
+    """Stands for a value that could not be had, or that is not what was written; neither text holds a secret."""
 
-    reason: str
+    remedy: str
+    what: str = "it cannot be read"
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Variables by name, of the controller and of each gateway; `known` and `prefixes` are what roles read."""
+    """Variables by name, of the controller and of each gateway; `known` and `prefixes` are what roles read.
+
+    `controller` is empty where the inventory does not name it; `typed` are the names on the command line.
+    """
 
     controller: Mapping[str, object]
     gateways: Mapping[str, Mapping[str, object]]
     known: Collection[str]
     prefixes: Collection[str]
+    typed: Collection[str] = ()
 
 
 def check_site(inventory: Inventory) -> list[Problem]:
     """Return everything that is wrong with what the inventory says; empty when a play may begin."""
     found = list(_hosts(inventory))
-    found += _each({**_OF_THE_SITE, **_OPTIONAL}, inventory.controller, _OF_THE_SITE, "localhost")
-    found += _operators(inventory.controller)
+    if inventory.controller:
+        found += _each({**_OF_THE_SITE, **_OPTIONAL}, inventory.controller, _OF_THE_SITE, CONTROLLER)
+        found += _operators(inventory.controller)
     for name, variables in inventory.gateways.items():
         found += _each({**_OF_A_GATEWAY, **_OPTIONAL}, variables, _OF_A_GATEWAY, name)
         found += _ports(name, variables)
     found += _shared(inventory.gateways)
-    for name, variables in (("localhost", inventory.controller), *inventory.gateways.items()):
-        problems = unread(variables, inventory.known, inventory.prefixes)
+    for name, variables in ((CONTROLLER, inventory.controller), *inventory.gateways.items()):
+        problems = unread(variables, inventory.known, inventory.prefixes, inventory.typed)
         found += [replace(problem, hosts=(name,)) for problem in problems]
     return merged(found)
 
 
 def _hosts(inventory: Inventory) -> Iterator[Problem]:
+    if inventory.controller.get(CONNECTION) not in _LOCAL:
+        remedy = 'give it ansible_connection: local and ansible_python_interpreter: "{{ ansible_playbook_python }}"'
+        what = "the inventory has to name it, as the machine that plays are started on"
+        yield Problem(CONTROLLER, what, f"{remedy}, as inventory/sample/hosts.yml does")
     if not inventory.gateways:
         yield Problem("gateways", "the inventory has no host in this group", "name your gateway in it, in hosts.yml")
     for name in inventory.gateways:
@@ -117,7 +135,7 @@ def _each(
 
 def _refused(name: str, read: Reader, value: object, host: str) -> Iterator[Problem]:
     if isinstance(value, Unreadable):
-        yield Problem(name, "it cannot be read", value.reason, hosts=(host,))
+        yield Problem(name, value.what, value.remedy, hosts=(host,))
         return
     try:
         read(value)
@@ -133,13 +151,13 @@ def _operators(variables: Mapping[str, object]) -> Iterator[Problem]:
         value = variables.get(name)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(each, str) and taken.setdefault(each, name) != name:
-                yield Problem(name, f"{each!r} is in {taken[each]} too", "take one out", hosts=("localhost",))
+                yield Problem(name, f"{each!r} is in {taken[each]} too", "take one out", hosts=(CONTROLLER,))
 
 
 def _ports(host: str, variables: Mapping[str, object]) -> Iterator[Problem]:
     """Two servers cannot listen on one port, and nobody reaches two at one."""
     listening = {name: variables.get(name, variables.get(follows)) for name, follows in LISTENING.items()}
-    fixed = {SSH: variables.get("ansible_port", SSH_PORT), PLAIN: variables.get(PLAIN, PLAIN_PORT)}
+    fixed = {SSH: variables.get(SSH_PORT_OF, SSH_PORT), PLAIN: variables.get(PLAIN, PLAIN_PORT)}
     seen: set[tuple[str, ...]] = set()
     for group in ({name: variables.get(name) for name in PORTS}, {**_listening_fixed(fixed, listening, variables)}):
         taken: dict[int, str] = {}
@@ -163,15 +181,21 @@ def _listening_fixed(
 
 
 def _shared(gateways: Mapping[str, Mapping[str, object]]) -> Iterator[Problem]:
-    """Devices of one gateway would knock at another, which refuses them."""
+    """Whoever wants one gateway would come to another, which does not know them; one machine cannot be two."""
     taken: dict[tuple[str, object], str] = {}
+    machines: dict[tuple[str, str], str] = {}
     for host, variables in gateways.items():
-        hosts = variables.get(GATEWAY_NAMES)
-        if not isinstance(hosts, (list, tuple)) or not hosts:
-            continue
-        for port in (HTTPS, MQTT):
-            other = taken.setdefault((str(hosts[0]).lower(), variables.get(port)), host)
-            if other != host:
-                what = f"devices of {host} would come to {other}, which has {hosts[0]!r} and this port too"
-                yield Problem(GATEWAY_NAMES, what, f"say those of {host} in host_vars/{host}.yml", hosts=(host,))
-                break
+        remedy = f"say those of {host} in host_vars/{host}.yml"
+        for index, name in enumerate(_items(variables.get(GATEWAY_NAMES))):
+            others = {taken.setdefault((str(name).lower(), str(variables.get(port))), host) for port in PORTS} - {host}
+            if others:
+                what = f"whoever calls {name!r} may come to {min(others)}, which has this name and port too"
+                yield Problem(GATEWAY_NAMES, what, remedy, index, (host,))
+        machine = (str(variables.get(ADDRESS, host)).lower(), str(variables.get(SSH_PORT_OF, SSH_PORT)))
+        if variables.get(CONNECTION, "ssh") not in _LOCAL and machines.setdefault(machine, host) != host:
+            what = f"{host} is the same machine as {machines[machine]} ({machine[0]}, SSH port {machine[1]})"
+            yield Problem("gateways", what, "give each an ansible_host of its own")
+
+
+def _items(value: object) -> list[object]:
+    return list(value) if isinstance(value, (list, tuple)) else []

@@ -3,6 +3,7 @@ import pytest
 from fleetmint.preflight.problem import report
 from fleetmint.preflight.variables import CHECKED, OTHERS, Inventory, Unreadable, check_site
 
+CONTROLLER = {"ansible_connection": "local"}
 SITE = {
     "fleet_site": "workshop",
     "fleet_state_dir": "/home/me/state",
@@ -21,11 +22,11 @@ KNOWN = CHECKED | OTHERS | {"fleet_wifi", "nginx_client_timeout"}
 PREFIXES = ("nginx_", "mosquitto_", "operators_")
 
 
-def problems(gateways=None, **changed):
+def problems(gateways=None, typed=(), controller=CONTROLLER, **changed):
     """Return what is said of a site that is in order but for what is `changed`; None takes a variable away."""
     everybody = {name: value for name, value in (SITE | GATEWAY | changed).items() if value is not None}
     named = {name: everybody | own for name, own in (gateways or {"gateway": {}}).items()}
-    return check_site(Inventory(everybody, named, KNOWN, PREFIXES))
+    return check_site(Inventory(controller and everybody | controller, named, KNOWN, PREFIXES, typed))
 
 
 def only(found):
@@ -77,7 +78,12 @@ def test_what_has_to_be_said_is_missed(name):
     ({"fleet_operators_https_port": 22}, "port 22 is that of ssh"),
     ({"nginx_devices_port": 8443}, "port 8443 is that of"),
     ({"nginx_plain_port": 8883}, "port 8883 is that of nginx_plain_port"),
+    ({"gateway_firewall_mqtt_port": 0}, "no port 0"),
+    ({"ansible_port": 8883}, "port 8883 is that of ssh"),
     ({"fleet_site": 1}, "is no text"),
+    ({"fleet_state_dir": ""}, "empty"),
+    ({"fleet_ca_dir": " "}, "empty"),
+    ({"fleet_ca_root_dir": "/media/me\n"}, "unseen"),
     ({"fleet_site": "Workshop"}, "no site name"),
     ({"fleet_ca_passphrases": "/home/me/passphrases"}, "no source"),
     ({"fleet_ca_passphrases": "prompt:"}, "nothing to read prompt: from"),
@@ -104,17 +110,44 @@ def test_a_gateway_behind_a_router_may_listen_elsewhere_than_it_is_reached():
     assert problems(fleet_operators_https_port=80, nginx_operators_port=8443) == []
 
 
-def test_two_gateways_need_names_of_their_own():
-    found = only(problems({"one": {}, "two": {}}))
-    assert "devices of two would come to one" in found.what
+TWO = ["two.example", "192.0.2.8"]
+
+
+@pytest.mark.parametrize("names", [["PI.example"], ["two.example", "192.0.2.7"]])
+def test_two_gateways_need_names_of_their_own(names):
+    found = only(problems({"one": {}, "two": {"fleet_gateway_names": names}}))
+    assert f"whoever calls {names[-1]!r} may come to one" in found.what
+    assert found.index == len(names) - 1
     assert "host_vars/two.yml" in found.remedy
-    assert problems({"one": {}, "two": {"fleet_gateway_names": ["two.example"]}}) == []
-    ports = {"fleet_https_port": 10443, "fleet_mqtt_port": 18883}
-    assert problems({"one": {}, "two": ports}) == []
+    assert problems({"one": {}, "two": {"fleet_gateway_names": TWO}}) == []
+
+
+def test_two_gateways_behind_one_router_need_ports_of_their_own():
+    ports = dict.fromkeys(("fleet_https_port", "fleet_mqtt_port", "fleet_operators_mqtt_port"))
+    ports = {name: 10000 + number for number, name in enumerate(ports)}
+    one_is_alike = problems({"one": {}, "two": ports})
+    assert [each.variable for each in one_is_alike] == ["fleet_gateway_names"] * 2
+    assert problems({"one": {}, "two": {**ports, "fleet_operators_https_port": 10443}}) == []
+
+
+def test_one_machine_cannot_be_two_gateways():
+    reached = {"ansible_host": "pi.example", "ansible_port": 2222}
+    two = reached | {"fleet_gateway_names": TWO}
+    found = only(problems({"one": reached, "two": two}))
+    assert found.what == "two is the same machine as one (pi.example, SSH port 2222)"
+    assert problems({"one": reached, "two": {**two, "ansible_port": 2223}}) == []
+    assert problems({"one": reached, "two": {**two, "ansible_host": "two.example"}}) == []
+
+
+@pytest.mark.parametrize("controller", [{}, {"ansible_connection": "ssh"}])
+def test_the_controller_is_this_machine_and_named(controller):
+    found = only(problems(controller=controller))
+    assert found.variable == "localhost"
+    assert "ansible_connection: local" in found.remedy
 
 
 def test_without_a_gateway_there_is_no_site():
-    assert "no host in this group" in only(check_site(Inventory(SITE, {}, KNOWN, PREFIXES))).what
+    assert "no host in this group" in only(check_site(Inventory(SITE | CONTROLLER, {}, KNOWN, PREFIXES))).what
     assert "no name of a gateway" in only(problems({"pi.example": {}})).what
 
 
@@ -123,19 +156,29 @@ def test_without_a_gateway_there_is_no_site():
     ("fleet_operator_https_port", "fleet_operators_https_port"),
     ("Fleet_site", "fleet_site"),
     ("nginx_operator_port", "nginx_operators_port"),
-    ("operator_names", "operators_names"),  # the prefix itself
-    ("bacth", "batch"),
-    ("devise", "device"),
+    # the prefix itself: a letter missing, too many, another, two that changed places
+    ("operator_names", "operators_names"),
+    ("flleet_site", "fleet_site"),
+    ("ngimx_hsts", "nginx_hsts"),
+    ("felet_wifi", "fleet_wifi"),
 ])  # fmt: skip
 def test_a_misspelt_variable_is_refused_with_the_one_that_was_meant(name, meant):
     found = only(problems(**{name: "x"}))
     assert (found.variable, found.remedy) == (name, f"did you mean {meant}?")
 
 
+@pytest.mark.parametrize(("name", "meant"), [("bacth", "batch"), ("devise", "device"), ("devices", "device")])
+def test_what_is_typed_is_meant_for_a_play(name, meant):
+    found = only(problems(typed=[name], **{name: "x"}))
+    assert (found.variable, found.remedy) == (name, f"did you mean {meant}?")
+    assert problems(**{name: "x"}) == []  # of one's own, in an inventory that other plays have too
+
+
 def test_a_variable_that_claims_to_be_ours_is_refused_and_a_persons_own_is_not():
     for name in ("fleet_colour_of_the_box", "nginx_worker_niceness"):
         assert "nothing reads" in only(problems(**{name: 1})).what
-    assert problems(my_pi="192.0.2.7", ansible_user="pi", __x=1, wifi_channel=6) == []
+    assert problems(my_pi="192.0.2.7", ansible_user="pi", __x=1, wifi_channel=6, my_device=1, site_names=[]) == []
+    assert problems(typed=["my_pi"], my_pi="192.0.2.7") == []
 
 
 def test_what_cannot_be_read_is_said_with_the_reason_and_not_as_missing():

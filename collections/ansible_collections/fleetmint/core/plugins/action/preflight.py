@@ -33,7 +33,7 @@ class ActionModule(ActionBase):
 
         hostvars, roles = task_vars["hostvars"], Path(params["roles"])
         options = site.read_options(roles, self._loader)
-        inventory = site.read_inventory(hostvars, task_vars["groups"].get("gateways", []), options, roles)
+        inventory = site.read_inventory(hostvars, task_vars["groups"], options, roles, self._loader)
         problems = check_site(inventory) + site.of_another_type(inventory, options)
         problems += site.vault_problems(inventory.controller.get("fleet_ca_passphrases"), self._loader)
         if not params["clock_is_right"]:

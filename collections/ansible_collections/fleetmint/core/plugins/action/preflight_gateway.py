@@ -36,20 +36,28 @@ class ActionModule(ActionBase):
             script = Path(look.__file__).read_bytes()
             done = self._low_level_execute_command(command, in_data=script, executable="/bin/sh")
         except AnsibleConnectionFailure as error:
-            option = self._connection.get_option
-            host, user = option("host") or "", option("remote_user") or ""
+            host, user = (_value(self._connection, *names) for names in (("host", "remote_addr"), ("remote_user",)))
             # failed and not "unreachable", behind which Ansible goes on with plays for other hosts
             return {"failed": True, "msg": report([gateway.unreachable(str(error.message), host, user)])}
         except AnsibleError as error:
             done = {"rc": 1, "stdout": "", "stderr": str(error.message)}
         if done["rc"] != 0:
-            said = (done["stderr"] or done["stdout"]).strip()
-            problem = gateway.not_root(said) or f"what a gateway has to say about itself cannot be asked: {said}"
-            return {"failed": True, "msg": report([problem])}
+            said = " ".join((done["stderr"] or done["stdout"]).split())
+            return {"failed": True, "msg": report([gateway.not_looked(said)])}
         now = before + (datetime.now(UTC) - before) / 2
         ports = {program: [int(port) for port in wanted] for program, wanted in params["ports"].items()}
         most = timedelta(seconds=params["clock_difference"])
-        problems = gateway.check_gateway(json.loads(done["stdout"]), ports, now, most)
+        # whatever a shell there says at its start comes before
+        said = json.loads(done["stdout"].splitlines()[-1])
+        problems = gateway.check_gateway(said, ports, now, most)
         if problems:
             return {"failed": True, "msg": report(problems)}
         return {"changed": False, "ansible_facts": {"fleetmint_preflight_gateway": True}}
+
+
+def _value(connection, *names):
+    """Return an option of a connection, which each kind names as it likes."""
+    for name in names:
+        if connection.has_option(name) and connection.get_option(name):
+            return connection.get_option(name)
+    return ""

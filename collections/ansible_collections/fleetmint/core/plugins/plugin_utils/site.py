@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
+from ansible.utils.vars import load_extra_vars
 
 try:  # where a value stands; ansible-core keeps it for its own messages, and has no public name for it
     from ansible._internal._datatag._tags import Origin
@@ -17,10 +19,9 @@ except ImportError:
     Origin = None
 
 from fleetmint.preflight.problem import Problem, merged
-from fleetmint.preflight.variables import CHECKED, OTHERS, Inventory, Unreadable
+from fleetmint.preflight.variables import CHECKED, CONTROLLER, OTHERS, REACHED, Inventory, Unreadable
 
 SPECS = "meta/argument_specs.yml"
-CONTROLLER = "localhost"
 # A message of Ansible would repeat a part of it.
 _SECRET = frozenset({"fleet_wifi"})
 
@@ -34,15 +35,17 @@ def read_options(roles: Path, loader: DataLoader) -> dict[str, dict]:
     return found
 
 
-def read_inventory(hostvars, gateways: list[str], options: dict[str, dict], roles: Path) -> Inventory:
+def read_inventory(hostvars, groups, options: dict[str, dict], roles: Path, loader: DataLoader) -> Inventory:
     """Return the variables that the inventory and the command line set; those that a role reads with their values."""
     known = options.keys() | OTHERS
     prefixes = [f"{path.name}_" for path in roles.iterdir() if path.is_dir()]
     return Inventory(
-        _variables(hostvars, CONTROLLER, known),
-        {name: _variables(hostvars, name, known) for name in gateways},
+        # Ansible makes one up where it is not named, which has no interpreter and no directory
+        _variables(hostvars, CONTROLLER, known) if CONTROLLER in groups["all"] else {},
+        {name: _variables(hostvars, name, known) for name in groups.get("gateways", [])},
         known,
         prefixes,
+        load_extra_vars(loader),
     )
 
 
@@ -53,7 +56,7 @@ def of_another_type(inventory: Inventory, options: dict[str, dict]) -> list[Prob
         for name in variables.keys() & options.keys() - CHECKED - _SECRET:
             value = variables[name]
             if isinstance(value, Unreadable):
-                found.append(Problem(name, "it cannot be read", value.reason, hosts=(host,)))
+                found.append(Problem(name, value.what, value.remedy, hosts=(host,)))
                 continue
             wanted = {key: part for key, part in options[name].items() if key not in ("required", "default")}
             said = ArgumentSpecValidator({name: wanted}).validate({name: value}, validate_role_argument_spec=True)
@@ -67,9 +70,12 @@ def placed(problem: Problem, hostvars) -> Problem:
     """Return the problem with file and line of the value, where Ansible can tell them."""
     if not problem.hosts or Origin is None:
         return problem
-    value = hostvars.raw_get(problem.hosts[0]).get(problem.variable)
+    variables = hostvars.raw_get(problem.hosts[0])
+    value = variables.get(problem.variable)
     item = value[problem.index] if problem.index is not None and isinstance(value, (list, tuple)) else None
-    origin = Origin.get_tag(item) or Origin.get_tag(value)
+    # yes, no and null carry no mark, but then their names do
+    names = (name for name in variables if name == problem.variable)
+    origin = Origin.get_tag(item) or Origin.get_tag(value) or Origin.get_tag(next(names, None))
     if origin is None:
         return problem
     if not origin.path:
@@ -113,13 +119,32 @@ def places(inventory: Inventory) -> list[Path]:
 
 def _variables(hostvars, host: str, known) -> dict[str, object]:
     templated = hostvars[host]
-    return {name: _value(templated, name) if name in known else None for name in templated}
+    return {name: _value(templated, name) if name in known or name in REACHED else None for name in templated}
 
 
 def _value(templated, name: str) -> object:
     try:
-        return templated[name]
+        value = templated[name]
+        number = _another_number(value)
+        return Unreadable("write it in decimal digits, without a 0 before them", number) if number else value
     except AnsibleError as error:
         # of what may hold a secret, the message may be a part
         reason = "a template in it fails: write !unsafe before a text that holds braces" if name in _SECRET else ""
         return Unreadable(reason or str(error.message).partition("\n")[0])
+
+
+def _another_number(value: object) -> str:
+    """Return what YAML has made of a number that a person would read otherwise: 0443 is 291 to it, and 8:44 is 524."""
+    origin = (
+        Origin.get_tag(value) if Origin is not None and type(value) is not bool and isinstance(value, int) else None
+    )
+    if origin is None or not (origin.path and origin.line_num and origin.col_num):
+        return ""
+    try:
+        line = Path(origin.path).read_text().splitlines()[origin.line_num - 1][origin.col_num - 1 :]
+    except (OSError, ValueError, IndexError):
+        return ""  # the file is encrypted, or has just been changed
+    found = re.match(r"[+-]?[0-9][0-9a-zA-Z_:]*", line)
+    if found is None or found[0] == str(int(value)):
+        return ""
+    return f"YAML takes {found[0]} for {int(value)}"
