@@ -1,12 +1,13 @@
 """The one place that writes to disk: whole files, atomically, with their final mode from the first byte on."""
 
 import contextlib
+import errno
 import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fleetmint import modes, staging, trouble
 from fleetmint.errors import StateError
 
 PRIVATE_DIR = 0o700
@@ -37,7 +38,9 @@ def make_private_dir(path: Path) -> list[Path]:
             continue  # somebody else was faster
         except OSError as error:
             _remove_dirs(made)
-            raise StateError(f"cannot make the directory {directory}: {error.strerror}") from error
+            raise StateError(
+                f"cannot make the directory {directory}: {error.strerror}; {trouble.remedy(error, directory.parent)}"
+            ) from error
     return made
 
 
@@ -46,13 +49,9 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], mode: int = PRIV
 
     Raises StateError when the directory is missing or the disk is full; nothing half-written stays behind.
     """
-    staged = _stage(path, data, mode)
-    try:
-        staged.replace(path)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise _failed(path, error) from error
-    _sync_dir(path.parent)
+    with _staged(path, data, mode) as staged:
+        _rename(staged, path)
+    _sync_dir(path.parent, path)
 
 
 def append(path: Path, at: int, contents: Iterable[bytes]) -> None:
@@ -70,7 +69,9 @@ def append(path: Path, at: int, contents: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise StateError(f"cannot append to {path}: {error.strerror}; what it had before is untouched") from error
+        raise StateError(
+            f"cannot append to {path}: {error.strerror}; what it had before is untouched; {trouble.remedy(error, path)}"
+        ) from error
 
 
 def destroy(path: Path) -> None:
@@ -85,8 +86,18 @@ def destroy(path: Path) -> None:
             os.fsync(file.fileno())
         path.unlink()
     except OSError as error:
-        raise StateError(f"cannot destroy {path}: {error.strerror}") from error
-    _sync_dir(path.parent)
+        raise StateError(
+            f"cannot destroy {path}: {error.strerror}; it may be there still: {trouble.remedy(error, path)}"
+        ) from error
+    _sync_dir(path.parent, path)
+
+
+def remove(path: Path) -> None:
+    """Remove the file at `path`, if it is there; raise StateError when that is refused."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StateError(f"cannot remove {path}: {error.strerror}; {trouble.remedy(error, path)}") from error
 
 
 def write_together(contents: Sequence[File]) -> None:
@@ -96,25 +107,20 @@ def write_together(contents: Sequence[File]) -> None:
     nothing; only a machine that stops between two renames leaves the first ones. Raises StateError.
     """
     made: list[Path] = []
-    staged: list[tuple[Path, Path]] = []
-    try:
-        for content in contents:
-            made += make_private_dir(content.path.parent)
-            staged.append((_stage(*content), content.path))
-    except StateError:
-        for temporary, _ in staged:
-            temporary.unlink(missing_ok=True)
-        _remove_dirs(made)
-        raise
-    for temporary, path in staged:
+    with contextlib.ExitStack() as stack:
         try:
-            temporary.replace(path)
-        except OSError as error:
-            for left, _ in staged:
-                left.unlink(missing_ok=True)
-            raise _failed(path, error) from error
-    for directory in {path.parent for _, path in staged}:
-        _sync_dir(directory)
+            staged = []
+            for content in contents:
+                made += make_private_dir(content.path.parent)
+                staged.append((stack.enter_context(_staged(*content)), content.path))
+        except StateError:
+            stack.close()
+            _remove_dirs(made)
+            raise
+        for temporary, path in staged:
+            _rename(temporary, path)
+    for directory, path in {path.parent: path for _, path in staged}.items():
+        _sync_dir(directory, path)
 
 
 def read(path: Path, what: str) -> bytes:
@@ -122,39 +128,65 @@ def read(path: Path, what: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StateError(f"cannot read {what} {path}: {error.strerror}") from error
+        raise _unreadable(path, what, error) from error
 
 
-def _stage(path: Path, data: bytes | Iterable[bytes], mode: int) -> Path:
-    """Write to a new file beside the final one, down to the disk."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise StateError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), mode)
-            file.writelines((data,) if isinstance(data, bytes) else data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException as error:  # who makes the parts can fail, too
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
+@contextlib.contextmanager
+def _staged(path: Path, data: bytes | Iterable[bytes], mode: int) -> Iterator[Path]:
+    """Write to a new file beside the final one, down to the disk; gone at the end unless it was renamed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            handle, staged = stack.enter_context(staging.part(path))
+            _set_mode(handle, path, mode)
+            with os.fdopen(handle, "wb", closefd=False) as file:
+                file.writelines((data,) if isinstance(data, bytes) else data)
+                file.flush()
+                os.fsync(handle)
+        except OSError as error:
             raise _failed(path, error) from error
-        raise
-    return Path(name)
+        yield staged
+
+
+def _set_mode(handle: int, path: Path, mode: int) -> None:
+    """Give a new file its mode; raise StateError where none can be given and others could read what they must not."""
+    with contextlib.suppress(OSError):  # FAT has none: what matters is who may read it now
+        os.fchmod(handle, mode)
+    if os.fstat(handle).st_mode & ~mode & modes.OTHERS:
+        raise StateError(f"cannot write {path} so that nobody else can read it: {modes.explain(path)}")
+
+
+def _rename(staged: Path, path: Path) -> None:
+    try:
+        staged.replace(path)
+    except OSError as error:
+        raise _failed(path, error) from error
 
 
 def _failed(path: Path, error: OSError) -> StateError:
-    return StateError(f"cannot write {path}: {error.strerror}; the old content is untouched")
+    return StateError(
+        f"cannot write {path}: {error.strerror}; the old content is untouched; {trouble.remedy(error, path.parent)}"
+    )
 
 
-def _sync_dir(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY)
+def _unreadable(path: Path, what: str, error: OSError) -> StateError:
+    return StateError(f"cannot read {what} {path}: {error.strerror}; {trouble.remedy(error, path)}")
+
+
+def _sync_dir(directory: Path, path: Path) -> None:
+    """Bring the renaming of `path` in its directory down to the disk: it has to survive a power cut."""
     try:
-        os.fsync(directory)  # the rename itself must survive a power cut
-    finally:
-        os.close(directory)
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a file system that has no such thing as a directory on a disk
+            return
+        raise StateError(
+            f"{path} is written, but the directory {directory} may not be on the disk, and a power cut could undo it:"
+            f" {error.strerror}; {trouble.remedy(error, directory)}"
+        ) from error
 
 
 def _remove_dirs(paths: Sequence[Path]) -> None:

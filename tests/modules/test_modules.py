@@ -132,3 +132,36 @@ def test_client_warns_about_a_revoked_operator_and_makes_nothing(module, cas, sn
     assert not result["changed"]
     assert "fleetmint operator replace alice@test" in printed
     assert snapshot() == before
+
+
+# Read by every Python that finds it: a card whose directories, or whose certificates, cannot be reached any more.
+BAD_CARD = """
+import errno, os, pathlib
+def fail(real, only):
+    def call(first, *arguments, **options):
+        if only(first):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), *[str(first)] * isinstance(first, pathlib.Path))
+        return real(first, *arguments, **options)
+    return call
+if os.environ["BAD_CARD"] == "fsync":
+    os.fsync = fail(os.fsync, lambda handle: pathlib.Path(f"/proc/self/fd/{handle}").is_dir())
+else:
+    pathlib.Path.glob = fail(pathlib.Path.glob, lambda path: path.name == "ca")
+"""
+
+
+def test_a_card_that_fails_under_a_module_is_a_sentence(module, cas, tmp_path, monkeypatch):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/sitecustomize.py").write_text(BAD_CARD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bad"))
+    for call, words in {
+        "fsync": ("is written, but the directory", "Input/output error", "dmesg"),
+        "glob": (f"this cannot go on: {tmp_path / 'state/ca'}: Input/output error", "dmesg"),
+    }.items():
+        monkeypatch.setenv("BAD_CARD", call)
+        failed, printed = module("ca", **cas, gateways=["gateway"])
+        assert all(word in failed["msg"] for word in words), failed
+        assert "Traceback" not in printed
+    monkeypatch.delenv("PYTHONPATH")
+    assert module("ca", **cas, gateways=["gateway"])[0]["changed"]
+    assert not module("ca", **cas, gateways=["gateway"])[0]["changed"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from fleetmint import trouble
 from fleetmint.cli import lazily, terminal
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable_lines
@@ -65,6 +66,9 @@ class _Lazy(click.Group):
                     return super().invoke(ctx)
             except FleetmintError as error:
                 click.echo(f"fleetmint: {printable_lines(str(error))}", err=True)
+                ctx.exit(1)
+            except OSError as error:
+                click.echo(f"fleetmint: {printable_lines(trouble.sentence(error, 'this cannot go on'))}", err=True)
                 ctx.exit(1)
             except ImportError as error:
                 if error.name is None or error.name.startswith("fleetmint"):

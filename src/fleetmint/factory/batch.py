@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from sqlalchemy.engine import Engine
 
-from fleetmint import files
+from fleetmint import files, staging
 from fleetmint.errors import ImageError, NvsError, StateError
 from fleetmint.factory import sealed, secrets
 from fleetmint.factory.common import Common, SiteValues, checked, site_common
@@ -179,6 +179,7 @@ def plan_batch(
 def _make(batch: Batch, wanted: Settings, place: Place, hierarchy: Hierarchy, now: datetime, watch: Watch) -> None:
     """Do what is missing now, which another process may have changed since it was planned."""
     files.make_private_dir(place.directory)
+    staging.look_below(place.directory.parent)  # what a killed run left of another batch would stay for good
     with sealed.locked(place.directory, alone=True):
         _refuse_shredded(batch, place)
         store = _open_or_make(place.directory, hierarchy)

@@ -149,6 +149,10 @@ def _begin_postgresql(connection: Connection) -> None:
 _REMEDIES = (
     ("locked", "another process holds it; try again"),
     ("disk is full", "the disk is full: make room, then try again"),
+    (
+        "disk i/o error",
+        "the disk or card fails, or is full: `sudo dmesg` and `df` say which; make room, or go on elsewhere",
+    ),
     ("readonly", "it is read-only: check the owner and mode of the file and of its directory, and the file system"),
     ("unable to open", "it cannot be opened: check the owner and mode of the file and of its directory"),
     ("no such table", "it has no schema: run {init}"),

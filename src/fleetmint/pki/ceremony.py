@@ -4,6 +4,8 @@ Under the directory of the CA: `root/` with ca.key, ca.crt, crl.pem and the tran
 certificate that the root signed. The passphrase of the key exists as shares only.
 """
 
+import contextlib
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint import files
+from fleetmint import files, staging, trouble
 from fleetmint.errors import StateError
 from fleetmint.pki import compat, exchange, keys, names, passphrases, revocation, shares, transcript
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_certificate, pem, public_key_bytes, self_signed
@@ -26,6 +28,7 @@ ISSUED = "issued"
 TRANSCRIPT = "transcript.txt"
 # What is not yet the root: a run that is cut leaves this behind, and the next one starts again.
 STAGING = "root.unfinished"
+_SHARES_DIRECTORY = re.compile("[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
@@ -73,26 +76,27 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
     def make() -> None:
         parts = shares.split(secret, root.fingerprint(hashes.SHA256()), custody.count, custody.needed)
         text = transcript.of_root(root, key.public_key(), custody.count, custody.needed, people, now)
-        staging = directory / STAGING
-        shutil.rmtree(staging, ignore_errors=True)
+        unfinished = directory / STAGING
+        _forget_cut(unfinished, custody)
         try:
             files.write_together(
-                [
+                # first, since it tells the next run where the shares of a root are that never came into being
+                [files.File(unfinished / CERTIFICATE, pem(root), files.PUBLIC_FILE)]
+                + [
                     files.File(
                         papers / f"share-{part.number}.txt", shares.printed(part, site, fingerprint(root)).encode()
                     )
                     for part in parts
                 ]
                 + [
-                    files.File(staging / KEY, keys.sealed_pem(key, shares.passphrase(secret))),
-                    files.File(staging / revocation.CRL, revocation.crl_pem(crl), files.PUBLIC_FILE),
-                    files.File(staging / CERTIFICATE, pem(root), files.PUBLIC_FILE),
-                    files.File(staging / TRANSCRIPT, text.encode(), files.PUBLIC_FILE),
+                    files.File(unfinished / KEY, keys.sealed_pem(key, shares.passphrase(secret))),
+                    files.File(unfinished / revocation.CRL, revocation.crl_pem(crl), files.PUBLIC_FILE),
+                    files.File(unfinished / TRANSCRIPT, text.encode(), files.PUBLIC_FILE),
                 ]
             )
-            _rename(staging, final)
+            _rename(unfinished, final)
         except StateError:
-            shutil.rmtree(staging, ignore_errors=True)
+            _forget_cut(unfinished, custody)
             raise
 
     return Plan(
@@ -218,11 +222,27 @@ def _root_facts(root: x509.Certificate) -> dict[str, object]:
     return {"root_fingerprint": fingerprint(root)}
 
 
+def _forget_cut(unfinished: Path, custody: Custody) -> None:
+    """Remove what a run left that was cut before there was a root: its files, and the shares that open nothing now."""
+    with contextlib.suppress(StateError):
+        papers = shares_directory(custody, load_certificate(unfinished / CERTIFICATE))
+        for path in sorted(papers.glob("share-*.txt")):
+            files.destroy(path)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for papers in sorted(custody.into.glob("*/")):
+        if _SHARES_DIRECTORY.fullmatch(papers.name):
+            staging.look(papers)
+            with contextlib.suppress(OSError):  # the shares of another root are in it
+                papers.rmdir()
+
+
 def _rename(source: Path, target: Path) -> None:
     try:
         source.rename(target)
     except OSError as error:
-        raise StateError(f"cannot make {target}: {error.strerror}; no root was made") from error
+        raise StateError(
+            f"cannot make {target}: {error.strerror}; no root was made; {trouble.remedy(error, target.parent)}"
+        ) from error
 
 
 def _revoked(path: Path) -> tuple[revocation.Revoked, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import commands, files
+from fleetmint import commands, files, staging
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle, chain, compat, generations, names, passphrases, release, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
@@ -76,6 +76,7 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
     reasons += [reason for plan in later for reason in plan.reasons]
 
     def apply() -> None:
+        staging.look_below(hierarchy.directory)
         for secret in new_secrets:
             hierarchy.source.make(secret)
         files.write_together(_founded(hierarchy, missing, wanted, now))

@@ -11,7 +11,6 @@ was given out, and tokens that were unused then are void, because one may have b
 import io
 import sqlite3
 import tarfile
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from cryptography import x509
 from sqlalchemy import func, select, update
 from sqlalchemy.engine import Connection, Engine, make_url
 
-from fleetmint import commands, files
+from fleetmint import commands, files, staging
 from fleetmint.errors import LedgerError, StateError
 from fleetmint.ledger import events, open_ledger, reading, writing
 from fleetmint.ledger.audit import of_database
@@ -288,8 +287,8 @@ def _read(backup: bytes) -> _Content:
 @contextmanager
 def _opened(ledger: bytes) -> Iterator[tuple[Engine, Path]]:
     """Open the bytes of a ledger as a file of its own, in a directory that only this user can read."""
-    with tempfile.TemporaryDirectory(prefix="fleetmint-restore-") as directory:
-        path = Path(directory) / LEDGER
+    with staging.workspace("restore") as directory:
+        path = directory / LEDGER
         files.write_atomically(path, ledger)
         engine = open_ledger(f"sqlite:///{path}")
         try:
@@ -299,8 +298,8 @@ def _opened(ledger: bytes) -> Iterator[tuple[Engine, Path]]:
 
 
 def _copied(path: Path) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="fleetmint-backup-") as directory:
-        target = Path(directory) / LEDGER
+    with staging.workspace("backup") as directory:
+        target = directory / LEDGER
         try:
             with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
                 source.backup(copy)

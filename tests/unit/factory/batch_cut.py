@@ -29,11 +29,11 @@ from fleetmint.pki.passphrases import open_source
 from fleetmint.plan import Plan
 
 
-def make_plan(root: Path, ca: Path, file: Path, now: datetime) -> Plan:
+def make_plan(root: Path, ca: Path, file: Path, now: datetime, name: str = "first") -> Plan:
     """Plan the batch of `file` below `root`, with passphrases of its own for batches."""
     hierarchy = Hierarchy(ca, "test", open_source(f"file:{root / 'passphrases'}"))
     common = site_common(ca, Gateway("localhost", 443, 8883), {"default": Wifi("workshop", "correct horse")})
-    place = Place(root / "batches/first", f"sqlite:///{root / 'ledger.sqlite'}", "gateway")
+    place = Place(root / "batches" / name, f"sqlite:///{root / 'ledger.sqlite'}", "gateway")
     return plan_batch(read_batch(file), common, place, hierarchy, now)
 
 

@@ -79,6 +79,14 @@ def check_resumed(root, hierarchy, file, now, units, before):
     assert list(told(root)) == list(has)
     assert {device: has[device] for device in before} == before
     assert not batch_cut.make_plan(root, hierarchy.directory, file, now).changed
+    assert unfinished(root) == []
+
+
+def unfinished(root):
+    """Return the files that do not belong to a batch, the ledger or the passphrases."""
+    whole = {"batch.key", "settings.bin", "secrets.bin", "registration.json", "batch.json"}
+    whole |= {"ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "root", "issuing", "bench", "spare"}
+    return [path for path in root.rglob("*") if path.is_file() and path.name not in whole]
 
 
 def test_a_batch_that_was_killed_at_any_step_is_finished_by_the_next_run(killed, template, hierarchy, tmp_path, now):
@@ -101,3 +109,14 @@ def test_a_batch_that_was_killed_while_it_grew_keeps_what_it_had_and_gets_the_re
     assert len(roots) > 20
     for root in roots:
         check_resumed(root, hierarchy, file, now, units, before)
+
+
+def test_what_a_killed_batch_left_is_gone_when_another_one_is_made(killed, template, hierarchy, tmp_path, now):
+    roots = killed(template, write(tmp_path / "batch.yml", 20))
+    left = [root for root in roots if unfinished(root / "batches")]
+    assert left
+    another = tmp_path / "another.yml"
+    another.write_text("batch: second\nprefix: bulb\ndevices:\n  - count: 1\n")
+    for root in left:
+        batch_cut.make_plan(root, hierarchy.directory, another, now, name="second").apply()
+        assert unfinished(root) == []

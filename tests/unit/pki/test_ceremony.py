@@ -1,7 +1,10 @@
 """The machine of the root: what it makes, what it answers, and what it refuses."""
 
 import shutil
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from ceremony_site import PEOPLE, CeremonySite
@@ -124,6 +127,55 @@ def test_a_ceremony_that_was_cut_before_the_root_existed_can_be_held_again(site,
     assert again.root_fingerprint in check_shares(site.vault, shares.read_files(fresh))
     assert not (site.vault / "root.unfinished").exists()
     assert revocation.crl_number(x509.load_pem_x509_crl((site.vault / "root/crl.pem").read_bytes())) == 1
+
+
+KILLED = """
+import os, signal, sys
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from fleetmint.pki.ceremony import Custody, plan_root
+
+place, now = Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])
+for last in count(1):
+    if os.fork() == 0:
+        steps = count(1)
+        def around(function):
+            def wrapped(*arguments, **options):
+                result = function(*arguments, **options)
+                if next(steps) == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return result
+            return wrapped
+        os.fsync = around(os.fsync)
+        for name in ("replace", "mkdir", "rename"):
+            setattr(Path, name, around(getattr(Path, name)))
+        each = place / f"{last:03d}"
+        each.mkdir(parents=True)
+        plan_root(each / "ca", "test", Custody(each / "memory", 3, 2), ("Alice",), now).apply()
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.wait()[1]) == 0:
+        break
+"""
+
+
+def test_a_ceremony_that_was_killed_at_any_step_leaves_no_share_of_a_root_that_never_came_to_be(tmp_path, now):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path / "cuts", now.isoformat()], check=True)
+    cuts = sorted((tmp_path / "cuts").iterdir())
+    unfinished = [cut for cut in cuts if not (cut / "ca/root").exists()]
+    assert len(unfinished) > 10
+    assert any(list(cut.glob("memory/*/share-*.txt")) for cut in unfinished)
+    for cut in unfinished:
+        plan = plan_root(cut / "ca", "test", Custody(cut / "memory", 3, 2), PEOPLE, now)
+        plan.apply()
+        papers = Path(plan.facts["shares"])
+        assert sorted(cut.glob("memory/**/*")) == [
+            papers, *(papers / f"share-{number}.txt" for number in (1, 2, 3))
+        ]  # fmt: skip
+        assert [path.name for path in (cut / "ca").iterdir()] == ["root"]
+        assert sorted(path.name for path in (cut / "ca/root").iterdir()) == [
+            "ca.crt", "ca.key", "crl.pem", "transcript.txt"
+        ]  # fmt: skip
 
 
 def test_requests_are_answered_once_and_the_same_way_again(site, snapshot, tmp_path):
