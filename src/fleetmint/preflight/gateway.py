@@ -13,8 +13,12 @@ OLDEST = 12
 _LISTENER = re.compile(r'^\S+ +\S+ +\S+ +\S+:(\d+) .*users:\(\("([^"]+)"', re.MULTILINE)
 # What ssh says, and what to do about it.
 _SSH = (
+    # ssh ends that with the words below, too
+    (
+        "IDENTIFICATION HAS CHANGED",
+        "if it is a new Pi, remove the old key with `ssh-keygen -R {host}`, and log in once with `ssh {at}`",
+    ),
     ("Host key verification failed", "log in once with `ssh {at}`, and compare the host key that you are shown"),
-    ("IDENTIFICATION HAS CHANGED", "if it is a new Pi, remove the old key with `ssh-keygen -R {host}`"),
     ("Permission denied", "bring your key to it with `ssh-copy-id {at}`"),
     ("Could not resolve hostname", "set ansible_host in hosts.yml to a name or an address that this machine knows"),
     ("Connection refused", "turn on SSH there (`sudo raspi-config`, or `sudo systemctl enable --now ssh`)"),

@@ -68,7 +68,7 @@ def test_another_system_is_refused(now, release):
 @pytest.mark.parametrize(("said", "remedy"), [
     ("Failed to connect to the host via ssh: pi@pi.example: Permission denied (publickey).", "`ssh-copy-id pi@pi.ex"),
     ("Host key verification failed.", "log in once with `ssh pi@pi.example`"),
-    ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nx", "ssh-keygen -R pi.example"),
+    ("WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.", "ssh-keygen -R pi.example"),
     ("over ssh: ssh: Could not resolve hostname pi.example: Name or service not known", "set ansible_host"),
     ("ssh: connect to host pi.example port 22: Connection refused", "turn on SSH"),
     ("ssh: connect to host pi.example port 22: Connection timed out", "turn it on"),
