@@ -12,12 +12,23 @@ from datetime import date
 from fleetmint.errors import TextRefusedError
 
 _NAMES = {"\n": "a line feed", "\r": "a carriage return", "\t": "a tab", "\f": "a form feed", "\0": "a zero byte"}
-# They are no control characters to Unicode, and nobody sees them: they turn text around, or stand where an encoding
-# went wrong. Joiners stay, since emoji and Persian are made with them.
-_UNSEEN = frozenset("\u200b\u200e\u200f\u2060\ufeff\ufffd\ufffe\uffff\u061c") | {
-    chr(code) for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+# They are no control characters to Unicode, and nobody sees them: most of what Unicode lets fonts ignore, such as soft
+# hyphens and what turns text around, and what stands where an encoding went wrong. Joiners, the variation selectors of
+# emoji and the tags of flags stay, since people write with them.
+_RANGES = (
+    (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5), (0x180E, 0x180E),
+    (0x200B, 0x200B), (0x200E, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0x2800, 0x2800), (0x3164, 0x3164),
+    (0xFDD0, 0xFDEF), (0xFEFF, 0xFEFF), (0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0xFFFD, 0xFFFD), (0x1BCA0, 0x1BCA3),
+    (0x1D173, 0x1D17A), (0xE0000, 0xE001F), (0xE0080, 0xE00FF), (0xE01F0, 0xE0FFF),
+)  # fmt: skip
+_NO_CHARACTERS = {(plane << 16) + last for plane in range(17) for last in (0xFFFE, 0xFFFF)}
+_UNSEEN = frozenset(map(chr, _NO_CHARACTERS.union(*(range(first, last + 1) for first, last in _RANGES))))
+# How files begin that are no text, and what they are.
+_OTHERS = {
+    b"\xff\xfe": "and this is UTF-16: save it as UTF-8",
+    b"\xfe\xff": "and this is UTF-16: save it as UTF-8",
+    b"PK\x03\x04": "and this is a spreadsheet or another ZIP archive: save its one sheet as CSV in UTF-8",
 }
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def decoded(data: bytes, what: str) -> str:
@@ -26,12 +37,14 @@ def decoded(data: bytes, what: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-        other = " and this is UTF-16" if data.startswith(_UTF16) else ""
-        raise TextRefusedError(f"{what}, line {line}: it has to be text in UTF-8{other}: save it as UTF-8") from None
+        how = next((f" {text}" for begin, text in _OTHERS.items() if data.startswith(begin)), ": save it as UTF-8")
+        raise TextRefusedError(f"{what}, line {line}: it has to be text in UTF-8{how}") from None
 
 
 def is_text(value: object, what: str) -> str:
     """Return `value`, which YAML or JSON gave, if that is text; raise TextRefusedError otherwise."""
+    if value is None:
+        raise TextRefusedError(f"{what} is empty, and has to be text: write it, in quotes")
     if not isinstance(value, str):
         raise TextRefusedError(f"{what} is {_kind(value)} to YAML, and has to be text: put it in quotes")
     return joined(value, what)
@@ -56,8 +69,6 @@ def plain(text: str, what: str) -> str:
 
 
 def _kind(value: object) -> str:
-    if value is None:
-        return "empty"
     if isinstance(value, bool):
         return "yes or no"
     if isinstance(value, (int, float)):

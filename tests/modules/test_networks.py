@@ -39,6 +39,9 @@ PSKS = {
     '"{{ another }}"': "is a number to YAML",
     '"{{ third }}"': "holds {{, {% or {#",
     '"{{ 12345678 }}"': "is a number to YAML",
+    '"{{ another | string }}"': "is a number to YAML",
+    "\"{{ dates.birth | string + '' }}\"": "is a date to YAML",
+    '"{{ fourth | trim }}"': "works with fourth, which holds {#",
     "\"{{ lookup('env', 'NO_SUCH_VARIABLE') }}\"": 'is empty: write its passphrase, or psk: "" for an open network',
     "\"{{ nothing | default('') }}\"": "is empty",
     "|\n      geheim12": "holds a line feed",
@@ -127,7 +130,7 @@ def tried(ansible, tmp_path, names, **options):
 def test_what_is_no_text_or_would_be_changed_is_refused_with_file_and_line_and_not_shown(ansible, tmp_path):
     names = [f"refused_{number}" for number in range(len(PSKS))]
     (tmp_path / "vars.yml").write_text(
-        "another: 0612345670\nthird: 'geheim{#3#}'\n"
+        "another: 0612345670\nthird: 'geheim{#3#}'\nfourth: '{{ third }}'\ndates: {birth: 2018-01-01}\n"
         + "".join(HEAD.format(number=number, psk=psk) for number, psk in enumerate(PSKS))
     )
     printed, messages = tried(ansible, tmp_path, names)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -108,7 +108,9 @@ def new(
         hierarchy = replace(hierarchy, source=open_source(passphrases))
     values = read_values(state)
     described = read_batch(file, Site(list(values.gateways), list(values.networks)))
-    networks = _networks(described, values.networks, state / "batches", hierarchy.source, wifi)
+    ask = _unasked if check and wifi is None else open_wifi_source(wifi or "prompt:", values.networks)
+    kept = _kept(state / "batches" / described.name, hierarchy.source) if wifi is None else {}
+    networks = _networks(described, values.networks, kept, ask)
     with _Progress() as progress:
         plan = plan_batch_file(
             file,
@@ -203,12 +205,18 @@ def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, che
     say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plan.facts}, text)
 
 
+def _unasked(_profile: str, _ssid: str) -> str:
+    """Stand for a passphrase: where one would be asked for there is a change, whatever it is, so --check needs none."""
+    return "unasked" * 2
+
+
 def _networks(
-    described: Batch, networks: Mapping[str, tuple[str, bool]], batches: Path, source: Source, given: str | None
+    described: Batch,
+    networks: Mapping[str, tuple[str, bool]],
+    kept: Mapping[str, Wifi],
+    ask: Callable[[str, str], str],
 ) -> dict[str, Wifi]:
-    """Return the networks that the batch uses, with passphrases: those that it has, where nobody gives others."""
-    kept = _kept(batches / described.name, source) if given is None else {}
-    ask = open_wifi_source(given or "prompt:")
+    """Return the networks that the batch uses, with passphrases: those that it has, and others as `ask` gives them."""
     found = {}
     for name in sorted(profiles(described)):
         ssid, is_open = networks.get(name, ("", True))

@@ -10,29 +10,34 @@ One blank stands between the two; whatever follows it, up to the end of the line
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from fleetmint import files
 from fleetmint.cli.lazily import for_work
-from fleetmint.errors import SecretError
+from fleetmint.errors import FleetmintError, SecretError
 
 with for_work():
+    from fleetmint.factory.networks import Wifi, checked_wifi
     from fleetmint.pki import passphrases
     from fleetmint.text import decoded, plain
 
 _MAX_BYTES = 1 << 16
 
 
-def open_wifi_source(text: str) -> Callable[[str, str], str]:
-    """Return the function that gives the passphrase of a profile and its network's name; SecretError for no source."""
+def open_wifi_source(text: str, known: Collection[str] = ()) -> Callable[[str, str], str]:
+    """Return the function that gives the passphrase of a profile and its network's name; SecretError for no source.
+
+    `known` are the site's profiles, of which one may begin with the name of another.
+    """
     kind, _, place = text.partition(":")
     if text == "prompt:":
         return _typed
     if kind == "file" and place:
-        return _listed(lambda: files.read(Path(place), "passphrases of the networks"), f"the file {place}")
+        return _listed(lambda: files.read(Path(place), "passphrases of the networks"), f"the file {place}", known)
     if kind == "fd" and place.isascii() and place.isdigit() and len(place) < 10:
-        return _listed(lambda: _descriptor(int(place)), f"file descriptor {place}")
+        return _listed(lambda: _descriptor(int(place)), f"file descriptor {place}", known)
     raise SecretError(f"{text!r} is no source of Wi-Fi passphrases: write prompt:, fd:NUMBER or file:PATH")
 
 
@@ -44,28 +49,34 @@ def _typed(profile: str, ssid: str) -> str:
     return typed
 
 
-def _listed(read: Callable[[], bytes], what: str) -> Callable[[str, str], str]:
+def _listed(read: Callable[[], bytes], what: str, known: Collection[str]) -> Callable[[str, str], str]:
     lines: list[str] = []
 
-    def give(profile: str, _ssid: str) -> str:
+    def give(profile: str, ssid: str) -> str:
         if not lines:
             lines.extend(_lines(read(), what))
-        found = [line.removeprefix(f"{profile} ") for line in lines if line.startswith(f"{profile} ")]
+        found = [number for number, line in enumerate(lines, 1) if line.startswith(f"{profile} ")]
         if len(found) > 1:
             raise SecretError(
                 f"{what} has several lines for the profile {profile}, which is there twice: leave the one that counts"
             )
-        if not found or not found[0]:
+        if not found or lines[found[0] - 1] == f"{profile} ":
             raise SecretError(f"{what} has no line `{profile} PASSPHRASE`")
-        return found[0]
+        where, line = f"{what}, line {found[0]}", lines[found[0] - 1]
+        if longer := [name for name in known if name.startswith(f"{profile} ") and line.startswith(f"{name} ")]:
+            raise SecretError(f"{where} can be of the profile {profile!r} or {longer[0]!r}: call one of them otherwise")
+        try:
+            return checked_wifi(profile, Wifi(ssid, line.removeprefix(f"{profile} "))).psk
+        except FleetmintError as error:
+            raise SecretError(f"{where}: {error}") from error
 
     return give
 
 
 def _lines(data: bytes, what: str) -> list[str]:
     """Return the lines of a file; a character that nobody sees in one of them is no part of a passphrase."""
-    lines = decoded(data, what).split("\n")
-    return [plain(line.removesuffix("\r"), f"{what}, line {number},") for number, line in enumerate(lines, 1)]
+    lines = re.split(r"\r\n|\r|\n", decoded(data, what))
+    return [plain(line, f"{what}, line {number},") for number, line in enumerate(lines, 1)]
 
 
 def _descriptor(number: int) -> bytes:

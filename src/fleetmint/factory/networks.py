@@ -5,6 +5,7 @@ passphrase that YAML took for a number, a field that was left empty, a profile t
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -47,7 +48,8 @@ def read_networks(rows: object, where: Where = lambda _number, _key: "") -> dict
     Raises WifiRefusedError.
     """
     if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise WifiRefusedError("fleet_wifi is a list of networks, each with name, ssid and psk")
+        how = "; -e takes it as JSON: -e '{\"fleet_wifi\": […]}'" if isinstance(rows, str) else ""
+        raise WifiRefusedError(f"fleet_wifi has to be a list of networks, each with name, ssid and psk{how}")
     found: dict[str, Wifi] = {}
     problems: list[str] = []
     for number, row in enumerate(rows, 1):
@@ -91,16 +93,28 @@ def _name(text: str, what: str) -> None:
 
 
 def _ssid(text: str, what: str) -> None:
+    _blanks(text, what)
     if not 1 <= len(text.encode()) <= _SSID_BYTES:
         raise TextRefusedError(f"{what} has to have 1 to {_SSID_BYTES} bytes (IEEE 802.11), not {len(text.encode())}")
 
 
 def _psk(text: str, what: str) -> None:
+    _blanks(text, what)
+    if other := next((each for each in text if each != " " and unicodedata.category(each) == "Zs"), None):
+        raise TextRefusedError(
+            f"{what} holds the blank U+{ord(other):04X}, which looks like one of the keyboard and is another: type it"
+            " anew, or write the key of 64 hex digits where it is meant (wpa_passphrase computes it)"
+        )
     if text and len(text.encode()) not in _PSK_BYTES and not _PSK_KEY.fullmatch(text):
         raise TextRefusedError(
             f"{what}: a passphrase of WPA has 8 to 63 characters, which count as bytes, or is a key of 64 hex digits;"
             ' an open network has psk: ""'
         )
+
+
+def _blanks(text: str, what: str) -> None:
+    if text and not text.strip():
+        raise TextRefusedError(f"{what} is nothing but blanks, which is hardly meant: write it out")
 
 
 _CHECKS = {"name": _name, "ssid": _ssid, "psk": _psk}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fleetmint.errors import NvsError
 from fleetmint.nvs.layout import MAX_BLOB, MAX_NAME, MAX_STRING
 
+_WHOLE = re.compile("[+-]?(?:0|[1-9][0-9]{0,29}|0[xX][0-9a-fA-F]{1,30})")
 _NAME = re.compile(rf"[!-~]{{1,{MAX_NAME}}}")
 # type → the bits of the number, and whether it has a sign
 _BITS = {
@@ -60,10 +61,10 @@ def parse(kind: str, text: str) -> Value:
     `base64` are blobs. Raises NvsError, which does not show the text.
     """
     if kind in _BITS:
-        try:
-            return Value(kind, int(text, 0))
-        except ValueError:
-            raise NvsError(f"the value is no whole number, as {kind} has to be (decimal, or 0x and hex)") from None
+        # int() takes 1_000 and the digits of other scripts, too; 017 is fifteen to some
+        if not _WHOLE.fullmatch(text):
+            raise NvsError(f"the value is no whole number, as {kind} has to be (decimal, or 0x and hex)")
+        return Value(kind, int(text, 0))
     if kind == STRING:
         return Value(STRING, text.encode())
     if kind == BLOB:

@@ -89,6 +89,8 @@ def test_passphrases_of_networks_come_from_a_descriptor_and_never_by_chance(site
         result = fleetmint("batch", "new", site / "spring.yml", "--wifi-passphrases", f"fd:{reader}")
         refused(result, reason)
         assert "short" not in result.stderr
+    # what would change needs no passphrase
+    assert fleetmint("batch", "new", site / "spring.yml", "--check", "--json")["changed"]
     assert not (site / "batches/spring").exists()
     reader, writer = os.pipe()
     os.write(writer, f"default {PSK}\n".encode())

@@ -10,7 +10,16 @@ from fleetmint.cli.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import passphrases
 
-SEEN = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="\ufffd"), min_size=1)
+# What WPA takes and people see, in at most 63 bytes.
+SEEN = st.text(
+    st.characters(
+        categories=["L", "N", "P", "S"],
+        include_characters=" ",
+        exclude_characters="\ufffd\u115f\u1160\u2800\u3164\uffa0",
+    ),
+    min_size=8,
+    max_size=15,
+).filter(str.strip)
 
 
 @pytest.fixture(scope="module", params=["file", "fd"])
@@ -18,12 +27,12 @@ def give(request, tmp_path_factory):
     """Return the passphrase of a profile from these bytes."""
     path = tmp_path_factory.mktemp("networks") / "networks"
 
-    def run(data, profile="default"):
+    def run(data, profile="default", known=()):
         path.write_bytes(data)
         if request.param == "file":
-            return open_wifi_source(f"file:{path}")(profile, "net")
+            return open_wifi_source(f"file:{path}", known)(profile, "net")
         descriptor = os.open(path, os.O_RDONLY)
-        return open_wifi_source(f"fd:{descriptor}")(profile, "net")
+        return open_wifi_source(f"fd:{descriptor}", known)(profile, "net")
 
     return run
 
@@ -38,8 +47,18 @@ def test_everything_behind_the_one_blank_is_the_passphrase(give, passphrase):
 
 
 def test_each_profile_has_its_line(give):
-    data = b"\ndefault  blanks around \n\n# guests nobody\nguests hidden place\n"
-    assert (give(data), give(data, "guests")) == (" blanks around ", "hidden place")
+    for end in (b"\n", b"\r\n", b"\r"):
+        data = b"\ndefault  blanks around \n\n# guests nobody\nguests hidden place\n".replace(b"\n", end)
+        assert (give(data), give(data, "guests")) == (" blanks around ", "hidden place")
+
+
+def test_a_line_that_two_profiles_can_mean_is_refused(give):
+    data = b"home 5g geheim12\n"
+    assert give(data, "home") == "5g geheim12"
+    with pytest.raises(FleetmintError, match="line 1 can be of the profile 'home' or 'home 5g'") as error:
+        give(data, "home", ["home", "home 5g"])
+    assert "geheim" not in str(error.value)
+    assert give(data, "home 5g", ["home", "home 5g"]) == "geheim12"
 
 
 @pytest.mark.parametrize(
@@ -49,7 +68,13 @@ def test_each_profile_has_its_line(give):
         ("# networks\ndefault geheim12\n".encode("utf-16"), r"line 1: .* and this is UTF-16"),
         (b"# networks\ndefault geheim\x0c12\n", r"line 2, holds a form feed"),
         (b"default\tgeheim12\n", r"line 1, holds a tab"),
-        (b"default geheim12\rguests x\n", r"line 1, holds a carriage return"),
+        (b"guests x\ndefault geheim\n", r"line 2: psk of the network 'default': a passphrase of WPA has 8 to 63"),
+        (b"guests x\ndefault          \n", r"line 2: psk of the network 'default' is nothing but blanks"),
+        (
+            "default geheim\u00a0geheim\n".encode(),
+            r"line 1: .* the blank U\+00A0, which looks like one of the keyboard",
+        ),
+        ("default geheim\u00adgeheim\n".encode(), r"line 1, holds the character U\+00AD"),
         (b"default geheim12\0\n", r"line 1, holds a zero byte"),
         ("default geheim\u0085guests x\n".encode(), r"line 1, holds the character U\+0085"),
         ("default geheim\u2028guests x\n".encode(), r"line 1, holds the character U\+2028"),

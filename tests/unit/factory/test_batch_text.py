@@ -134,6 +134,11 @@ def test_letters_of_another_encoding_are_found_by_their_line(read, end):
         read(data, "spring.csv")
 
 
+def test_a_spreadsheet_is_called_so(read):
+    with pytest.raises(BatchRefusedError, match=r"line \d: .* and this is a spreadsheet .*: save its one sheet as CSV"):
+        read(b"PK\x03\x04\x14\x00\x06\x00\xff", "spring.csv")
+
+
 def test_utf_16_is_called_so(read):
     with pytest.raises(BatchRefusedError, match=r"line 1: .* UTF-8 and this is UTF-16"):
         read(("prefix: lamp\n" + ONE).encode("utf-16"))

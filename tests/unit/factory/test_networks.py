@@ -9,6 +9,11 @@ from hypothesis import strategies as st
 from fleetmint.factory.networks import Wifi, WifiRefusedError, checked_wifi, read_networks
 
 KEY = "0123456789abcdefABCDEF" * 3
+# Letters and symbols of which fonts show nothing are among them, too.
+UNSEEN = "\u115f\u1160\u2800\u3164\uffa0\ufffd"
+SEEN = st.text(
+    st.characters(categories=["L", "N", "P", "S"], include_characters=" ", exclude_characters=UNSEEN), min_size=1
+).filter(str.strip)
 GOOD = {"name": "default", "ssid": "workshop", "psk": "correct horse"}
 
 
@@ -20,13 +25,27 @@ def test_a_passphrase_is_taken_to_the_last_character(psk):
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(psk=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"], exclude_characters="\ufffd"), min_size=1))
+@given(psk=SEEN)
 def test_visible_text_of_8_to_63_bytes_is_a_passphrase_and_no_other(psk):
     if 8 <= len(psk.encode()) <= 63:
         assert checked_wifi("default", Wifi("net", psk)).psk == psk
     else:
         with pytest.raises(WifiRefusedError, match="8 to 63 characters"):
             checked_wifi("default", Wifi("net", psk))
+
+
+@pytest.mark.parametrize("seen", ["\U0001f468\u200d\U0001f469", "\u2764\ufe0f", "\u0645\u06cc\u200c\u062e", "a\u00a0b"])
+def test_people_write_names_with_joiners_and_blanks_of_their_own(seen):
+    assert checked_wifi("default", Wifi(seen, "correct horse")).ssid == seen
+
+
+@pytest.mark.parametrize(
+    "code", [0xAD, 0x180E, 0x200B, 0x202E, 0x2066, 0x3164, 0xFEFF, 0xFDD0, 0xFFFE, 0x10FFFF, 0xE0001]
+)
+@pytest.mark.parametrize("field", ["name", "ssid", "psk"])
+def test_characters_that_fonts_leave_out_are_in_no_field(code, field):
+    with pytest.raises(WifiRefusedError, match=rf"{field} of the network .* holds the character U\+{code:04X}"):
+        read_networks([GOOD | {field: f"correct{chr(code)}horse"}])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -56,15 +75,20 @@ def test_what_nobody_sees_is_in_no_field(character, field):
         ([GOOD | {"ssid": ""}], "ssid of .* 1 to 32 bytes .*not 0"),
         ([GOOD | {"ssid": "ä" * 17}], "ssid of .* 1 to 32 bytes .*not 34"),
         ([GOOD | {"ssid": 83}], "ssid of .* is a number"),
-        ([GOOD | {"ssid": None}], "ssid of .* is empty to YAML"),
+        ([GOOD | {"ssid": None}], "ssid of .* is empty, and has to be text: write it, in quotes"),
+        ([GOOD | {"ssid": "  "}], "ssid of .* is nothing but blanks"),
+        ([GOOD | {"psk": " " * 8}], "psk of .* is nothing but blanks"),
+        ([GOOD | {"psk": "correct\u00a0horse"}], r"psk of .* holds the blank U\+00A0"),
+        ([GOOD | {"psk": "correct\u3000horse"}], r"psk of .* holds the blank U\+3000"),
         ([GOOD | {"name": False}], "name of the network 'number 1' is yes or no"),
         ([GOOD | {"name": ""}], "name of .* is empty"),
         ([GOOD | {"pks": "x"}], "has no field 'pks': it has name, ssid, psk"),
         ([GOOD, GOOD | {"ssid": "other"}], "the network 'default' is there twice"),
         ([GOOD | {"psk": 1}, GOOD | {"ssid": 2}], "psk .*\nssid "),
-        ({"default": GOOD}, "is a list of networks"),
-        ([["default"]], "is a list of networks"),
-        (None, "is a list of networks"),
+        ({"default": GOOD}, "has to be a list of networks"),
+        ([["default"]], "has to be a list of networks"),
+        ("[{name: default}]", "-e takes it as JSON"),
+        (None, "has to be a list of networks"),
     ],
 )
 def test_what_cannot_be_what_was_meant_is_refused(rows, reason):

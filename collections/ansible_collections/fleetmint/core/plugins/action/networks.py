@@ -31,7 +31,8 @@ class ActionModule(ActionBase):
         try:
             networks = read_networks(texts, lambda number, key: _place(rows[number - 1], key))
         except FleetmintError as error:
-            raise AnsibleActionFail(str(error)) from error
+            where = "" if isinstance(rows, list) else written.place(task_vars.get(name))
+            raise AnsibleActionFail(f"{where}{error}") from error
         return {"changed": False, "networks": list(networks)}
 
     def _written(self, name, value, variables, problems):

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import EncryptedString
-from ansible.template import is_trusted_as_template
+from ansible.template import is_trusted_as_template, trust_as_template
 
 try:
     from ansible._internal._datatag._tags import Origin
@@ -75,8 +76,14 @@ def text(value: object, variables: dict, templar) -> object:
             " text, or encrypt it alone with ansible-vault encrypt_string; if it is meant as a template, make the whole"
             " value one expression, such as {{ a ~ '-b' }}"
         )
+    if not _is_template(value):
+        return worked_out(value, templar)
+    for name in _WORD.findall(value):
+        if "{#" in _plain(followed(variables.get(name), variables)):
+            raise WrittenError(f"works with {name}, which holds {{#, where Ansible cuts it: write !unsafe before that")
     found = worked_out(value, templar)
-    return None if found == "" and _is_template(value) else found
+    number = _number_of(value, templar)
+    return None if found == "" else found if number is None else number
 
 
 def worked_out(value: object, templar) -> object:
@@ -93,6 +100,22 @@ def worked_out(value: object, templar) -> object:
         raise WrittenError(
             f"{what}: check the vault password and the variables it names; text with braces needs !unsafe before it"
         ) from error
+
+
+def _plain(value: object) -> str:
+    return value if _is_template(value) else ""
+
+
+def _number_of(value: str, templar) -> int | float | date | None:
+    """Return the number or date that an expression turns into text by a filter: not the digits somebody wrote."""
+    value_of, bar, _ = _EXPRESSION.fullmatch(value)[1].partition("|")
+    if not bar:
+        return None
+    try:
+        found = templar.template(trust_as_template("{{" + value_of + "}}"))
+    except AnsibleError:
+        return None
+    return found if isinstance(found, (int, float, date)) and not isinstance(found, bool) else None
 
 
 def _is_template(value: object) -> bool:
