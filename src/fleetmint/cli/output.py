@@ -42,18 +42,17 @@ def table_text(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int
     lines = [[_cell(text) for text in row] for row in (columns, *rows)]
     widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     if width is not None and sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        least = [max(_width(word) for cell in column for word in cell.split()) for column in zip(*lines, strict=True)]
+        least = [max(map(_least, column)) for column in zip(*lines, strict=True)]
         spare = width - sum(least) - len(_GAP) * (len(least) - 1)
         if spare < 0:
-            return "\n\n".join(_block(lines[0], row) for row in lines[1:])
+            return "\n\n".join(_block(lines[0], row, width) for row in lines[1:])
         widths = _shared_out(least, widths, spare)
     return "\n".join(line for row in lines for line in _row(row, widths))
 
 
 def _cell(text: str) -> str:
     text = printable(text)
-    indented = len(text) - len(text.lstrip(" "))
-    return text[:indented] + " ".join(text.split()) or "-"
+    return text[: _indent(text)] + " ".join(text.split()) or "-"
 
 
 def _shared_out(least: Sequence[int], wanted: Sequence[int], spare: int) -> list[int]:
@@ -74,25 +73,37 @@ def _row(cells: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
         yield _GAP.join(part + " " * (width - _width(part)) for part, width in zip(parts, widths, strict=True)).rstrip()
 
 
+def _least(cell: str) -> int:
+    """Return how narrow a cell can be: as its longest word, behind what it is indented by."""
+    return _indent(cell) + max(map(_width, cell.split()))
+
+
 def _wrapped(text: str, width: int) -> list[str]:
     if _width(text) <= width:
         return [text]
+    margin = " " * _indent(text)
     lines: list[str] = []
     for word in text.split():
         if lines and _width(lines[-1]) + 1 + _width(word) <= width:
             lines[-1] += f" {word}"
         else:
-            lines.append(word)
+            lines.append(margin + word)
     return lines
 
 
-def _block(columns: Sequence[str], row: Sequence[str]) -> str:
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))
+
+
+def _block(columns: Sequence[str], row: Sequence[str], width: int) -> str:
     """Return a row as lines: the first cell, and below it the others with their columns."""
     widest = max(map(_width, columns[1:]), default=0)
-    below = [
-        f"  {name + ' ' * (widest - _width(name))}{_GAP}{cell}" for name, cell in zip(columns[1:], row[1:], strict=True)
-    ]
-    return "\n".join([row[0], *below])
+    lines = [row[0]]
+    for name, cell in zip(columns[1:], row[1:], strict=True):
+        first, *rest = _wrapped(cell, width - widest - 2 * len(_GAP))
+        lines.append(f"  {name + ' ' * (widest - _width(name))}{_GAP}{first}")
+        lines += [f"  {' ' * widest}{_GAP}{more}" for more in rest]
+    return "\n".join(lines)
 
 
 def _width(text: str) -> int:

@@ -14,8 +14,8 @@ from fleetmint.errors import StateError
 from fleetmint.factory import sealed
 from fleetmint.factory.batch import DESCRIPTION, REGISTRATION
 from fleetmint.ledger import open_ledger, reading
-from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.factory import Unit, counts, list_units
+from fleetmint.pki.inspect import time_text
 
 COLUMNS = (
     "device", "serial", "product", "hardware", "key_origin", "state", "mac",

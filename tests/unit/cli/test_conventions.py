@@ -2,11 +2,13 @@
 
 import json
 import re
+from datetime import timedelta
 
 import click
 import pytest
 
 from fleetmint.cli.output import check_option
+from fleetmint.ledger import factory, open_ledger, writing
 from tests.contracts import quoted
 
 COMMANDS = [(" ".join(path), command) for path, command in quoted.commands() if path]
@@ -107,8 +109,14 @@ def _help_of(decorator) -> str:
 TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z")
 
 
-def test_times_in_json_are_iso_8601_in_utc(state, fleetmint):
+def test_times_in_json_are_iso_8601_in_utc(state, fleetmint, now):
     """Whatever looks like a date is a whole one with its zone, and no number is one in disguise."""
+    moment = now + timedelta(microseconds=536612)
+    with writing(open_ledger(f"sqlite:///{state / 'ledger.sqlite'}")) as connection:
+        devices = factory.key_origins(connection, "first")
+        factory.mark_registered(connection, "first", devices, actor="bench@test", now=moment)
+        unit = factory.claim(connection, "first", "24:0a:c4:00:00:01", "here", port="/dev/ttyUSB0", now=moment)
+        factory.record_burned(connection, unit.device, "here", now=moment)
     asked = [
         ("ca", "show"), ("operator", "list"), ("batch", "list"), ("batch", "show", "first"), ("audit",),
         ("operator", "add", "carol@test"), ("operator", "revoke", "bob@test"),

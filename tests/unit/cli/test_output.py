@@ -73,6 +73,25 @@ def test_indentation_of_a_tree_stays():
     )
 
 
+def test_a_tree_that_is_wrapped_stays_a_tree():
+    rows = [["root", "P-384"], ["  device CA of the gateway", "P-256"], ["    leaf", "P-256"]]
+    assert table_text(["CA", "key"], rows, 22).splitlines()[2:] == [
+        "  device CA of   P-256",
+        "  the gateway",
+        "    leaf         P-256",
+    ]
+
+
+def test_what_is_long_in_a_block_is_wrapped_beside_its_column():
+    reading = "temperature 36, uptime 15, n 4, and a sentence that goes on"
+    text = table_text(COLUMNS, [[*FLEET[0][:5], f"{reading}, ランプ ランプ ランプ"]], 71)
+    assert text.splitlines()[-3:] == [
+        "  last reading               temperature 36, uptime 15, n 4, and a",
+        "                             sentence that goes on, ランプ ランプ",
+        "                             ランプ",
+    ]
+
+
 def shown(width: int) -> str:
     """Return what a terminal of this width gets."""
     master, slave = pty.openpty()
