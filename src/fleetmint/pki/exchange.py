@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
 from fleetmint.errors import NameRefusedError, StateError
-from fleetmint.pki import chain, compat, keys, names
+from fleetmint.pki import chain, compat, der, keys, kinds, names
 from fleetmint.pki.authority import Authority, load_certificate
 from fleetmint.pki.hierarchy import PROFILE_OF, title
 from fleetmint.pki.parsing import parsing
 from fleetmint.pki.profiles import BACKDATE, PROFILES
+from fleetmint.pki.request import refused_hash
 
 REQUEST = ".csr"
 ANSWER = ".crt"
@@ -62,10 +63,15 @@ def read_request(path: Path, site: str) -> ec.EllipticCurvePublicKey:
             raise ValueError("not one request")
         with parsing():
             csr = x509.load_pem_x509_csr(data)
+            said = der.request(csr.public_bytes(serialization.Encoding.DER))
             found, key, valid = csr.subject, csr.public_key(), csr.is_signature_valid
             extensions = list(csr.extensions)
     except ValueError as error:
-        raise _refused(path, "it cannot be read as a certificate request") from error
+        but = kinds.but(data, "a certificate request")
+        raise _refused(path, f"it cannot be read as a certificate request{but}") from error
+    refusal = refused_hash(said)
+    if refusal is not None:
+        raise _refused(path, refusal)
     if not valid:
         raise _refused(path, "it is not signed by its own key")
     if found != subject(site, name):

@@ -1,53 +1,71 @@
 """Certificates, requests, CRLs, keys and PKCS #12 files in plain words: what they are, and never a secret of theirs."""
 
-import re
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fleetmint.errors import StateError
 from fleetmint.pki import bundle as bundles
-from fleetmint.pki import compat, names, revocation
-from fleetmint.pki.parsing import UnreadableError, parsing, touch
+from fleetmint.pki import compat, der, foreign, kinds, names, pem, revocation
+from fleetmint.pki.finding import Finding
+from fleetmint.pki.kinds import CERTIFICATES, REQUESTS
+from fleetmint.pki.parsing import UnreadableError, parsing, touch, touch_fields
 from fleetmint.pki.pkcs12 import is_pkcs12, open_pkcs12
+from fleetmint.pki.request import check_self_signed, refused_hash
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _USAGES = {ExtendedKeyUsageOID.CLIENT_AUTH: "client", ExtendedKeyUsageOID.SERVER_AUTH: "server"}
 # Everything a parser of this library raises for content that is not what it should be.
 BROKEN = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_CERTIFIED = (der.P256, "RSA 3072")
+# What the library reads in every version.
+_LOADED = ("RSA", "DSA", "Ed25519", "Ed448", "X25519", "X448", "EC P-256", "EC P-384", "EC P-521")
+_OTHER_KEY = (
+    "devices have EC keys on P-256, servers and clients those or RSA-3072: openssl genpkey -algorithm EC -pkeyopt"
+    " ec_paramgen_curve:P-256"
+)
 
 Ask = Callable[[], bytes]
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was found in a file. `facts` can go into JSON as they are; `title` is the thing in words."""
-
-    kind: str
-    title: str
-    facts: Mapping[str, Any]
+__all__ = ["BROKEN", "Ask", "Finding", "inspect", "read_certificates"]
 
 
 def read_certificates(data: bytes, what: str) -> list[x509.Certificate]:
-    """Return the certificates in `data`, PEM or DER, one after the other; raise StateError when it holds none."""
+    """Return the certificates in `data`, PEM or DER, one after the other.
+
+    Raises StateError when it holds none, which says what it is instead.
+    """
+    blocks = [block.data for block in pem.read(data, what).blocks if block.label in CERTIFICATES]
+    parts = blocks or der_parts(data)
     try:
         with parsing():
-            if b"-----BEGIN CERTIFICATE-----" in data:
-                return [touch(found) for found in x509.load_pem_x509_certificates(data)]
-            found = [touch(x509.load_der_x509_certificate(part)) for part in der_parts(data)]
+            found = [touch(x509.load_der_x509_certificate(_first(part))) for part in parts]
     except UnreadableError as error:
-        raise StateError(f"{what} is no certificate: give a PEM or DER file of one") from error
+        raise StateError(_no_certificate(parts, data, what)) from error
     if not found:
-        raise StateError(f"{what} is no certificate: give a PEM or DER file of one")
+        raise StateError(f"{what} is no certificate{kinds.but(data, 'a certificate')}: give a PEM or DER file of one")
     return found
+
+
+def _no_certificate(parts: list[bytes], data: bytes, what: str) -> str:
+    for part in parts:
+        try:
+            said = der.certificate(_first(part))
+        except UnreadableError:
+            continue
+        if said.key not in _LOADED and not said.key.startswith("EC "):
+            return f"the certificate in {what} is for a key of the kind {said.key}, which nothing here can use"
+        if said.hash not in (None, *der.BROKEN_HASHES) and not said.hash.startswith("SHA"):
+            return f"the certificate in {what} is signed with {said.hash}, which nothing here can check"
+    but = kinds.but(data, "a certificate")
+    return f"{what} is no certificate{but}: give a PEM or DER file of one"
 
 
 def inspect(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
@@ -55,14 +73,18 @@ def inspect(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
 
     `ask` is called for the password of a PKCS #12 file, and for nothing else: an encrypted key is not opened.
     """
-    blocks = [(match[1].decode(), match[0]) for match in _PEM.finditer(data)]
-    if blocks:
-        return [_pem_block(kind, block, now, what) for kind, block in blocks]
     if is_pkcs12(data):
         return _pkcs12(data, now, ask, what)
     if data.startswith(bundles.MAGIC):
         return bundle_findings(data, now, what)
-    return [finding for part in der_parts(data) if (finding := _der(part, now)) is not None]
+    reading = pem.read(data, what)
+    if reading.blocks:
+        found = [finding for block in reading.blocks for finding in _block(block, now, ask, what)]
+        if reading.form is None:
+            return found
+        advice = "other programs want the file itself: PEM or DER without anything around it"
+        return [Finding("text", reading.form, {"what_to_do": advice}), *found]
+    return _der(data, now, ask, what) or foreign.foreign_findings(data)
 
 
 def der_parts(data: bytes) -> list[bytes]:
@@ -98,20 +120,16 @@ def certificate_finding(certificate: x509.Certificate, now: datetime) -> Finding
     """Describe one certificate."""
     try:
         with parsing():
-            return _certificate(touch(certificate), now)
+            touch_fields(certificate)
+            return _certificate(certificate, now)
     except UnreadableError as error:
         return Finding("certificate", "a certificate with damaged fields", {"problem": str(error)})
 
 
 def public_key_text(key: object) -> str:
     """Return the kind and size of a public key, such as `EC P-256`."""
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {_CURVES.get(key.curve.name, key.curve.name)}"
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA {key.key_size}"
-    if isinstance(key, ed25519.Ed25519PublicKey):
-        return "Ed25519"
-    return type(key).__name__.strip("_")
+    kind = der.public_key_text(_spki(key))
+    return f"{kind} {key.key_size}" if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) else kind
 
 
 def time_text(moment: datetime) -> str:
@@ -124,42 +142,105 @@ def days_left(end: datetime, now: datetime) -> int:
     return (end - now).days
 
 
-def _pem_block(kind: str, block: bytes, now: datetime, what: str) -> Finding:
+def _block(block: pem.Block, now: datetime, ask: Ask, what: str) -> list[Finding]:
+    label = block.label
+    _refuse_other_label(block, what)
+    if label == "PKCS12":
+        return _pkcs12(block.data, now, ask, what)
     try:
-        if kind == "CERTIFICATE":
-            return certificate_finding(x509.load_pem_x509_certificate(block), now)
-        if kind in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
-            return _request(x509.load_pem_x509_csr(block.replace(b"NEW CERTIFICATE", b"CERTIFICATE")))
-        if kind == "X509 CRL":
-            return _crl(x509.load_pem_x509_crl(block), now)
-        if kind == "PUBLIC KEY":
-            return _public_key(serialization.load_pem_public_key(block))
-        if kind.endswith("PRIVATE KEY"):
-            if b"ENCRYPTED" in block:
-                return Finding("private key", "a private key, encrypted", {"encrypted": True, "form": kind})
-            key = serialization.load_pem_private_key(block, None)
-            return _private_key(key.public_key(), kind)
-    except BROKEN as error:
-        raise StateError(f"the {kind.lower()} in {what} is damaged: restore the file from a backup") from error
-    return Finding("unknown", f"a PEM block {kind!r}, which this command does not know", {"pem": kind})
+        with parsing(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library warns of what is old, and that is said here anyway
+            if label in CERTIFICATES:
+                return [certificate_finding(x509.load_der_x509_certificate(_first(block.data)), now)]
+            if label in REQUESTS:
+                return [_request(x509.load_der_x509_csr(block.data))]
+            if label == "X509 CRL":
+                return [_crl(x509.load_der_x509_crl(block.data), now)]
+            if label == "PUBLIC KEY":
+                return [_public_key(block.data)]
+            if label == "RSA PUBLIC KEY":
+                return [_public_key(_spki(serialization.load_der_public_key(block.data)))]
+            if label == "OPENSSH PRIVATE KEY":
+                return [foreign.openssh_private_key(block.data)]
+            if label.endswith("PRIVATE KEY"):
+                return [_private_block(block)]
+            if label in ("PKCS7", "CMS"):
+                return _pkcs7(block.data, now)
+    except UnreadableError as error:
+        raise StateError(f"the {label.lower()} in {what} is damaged: restore the file from a backup") from error
+    return [foreign.label_finding(label)]
 
 
-def _der(part: bytes, now: datetime) -> Finding | None:
-    """Try what it may be: DER does not say."""
-    tries: tuple[Callable[[], Finding], ...] = (
-        lambda: certificate_finding(x509.load_der_x509_certificate(part), now),
-        lambda: _request(x509.load_der_x509_csr(part)),
-        lambda: _crl(x509.load_der_x509_crl(part), now),
-        lambda: _private_key(serialization.load_der_private_key(part, None).public_key(), "DER"),
-        lambda: _public_key(serialization.load_der_public_key(part)),
-    )
-    for attempt in tries:
-        try:
-            return attempt()
-        except BROKEN as error:
-            if isinstance(error, TypeError):  # the answer of an encrypted key that gets no password
-                return Finding("private key", "a private key, encrypted", {"encrypted": True, "form": "DER"})
-    return None
+def _refuse_other_label(block: pem.Block, what: str) -> None:
+    """Say so when a block holds something else than its label says; a damaged one is for its parser to find."""
+    meant, found = kinds.words_of(block.label), der.pem_label(_first(block.data))
+    held = None if found is None else kinds.words_of(found)
+    if not block.headers and meant is not None and held is not None and meant != held and "PKCS7" not in (found,):
+        raise StateError(
+            f"a block in {what} is labelled {block.label}, and what is in it is {held}: its first and last line have"
+            f" to say {found}"
+        )
+
+
+def _der(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
+    """Describe DER structures, one behind the other, by what their form says that they are."""
+    parts = der_parts(data)
+    labels = [der.pem_label(part) for part in parts]
+    if not any(labels):
+        first = _first(data)
+        label = der.pem_label(first)
+        if label is not None and len(first) < len(data) and not parts:
+            raise StateError(
+                f"{what} begins with {kinds.words_of(label)} of {len(first)} bytes, and has {len(data) - len(first)}"
+                " bytes behind it that are no DER: cut them off, or get the file again"
+            )
+        return []
+    found = []
+    for part, label in zip(parts, labels, strict=True):
+        if label is None:
+            found.append(Finding("unknown", f"DER of {len(part)} bytes, which this command does not know", {}))
+        else:
+            found += _block(pem.Block(label, part), now, ask, what)
+    return found
+
+
+def _first(data: bytes) -> bytes:
+    """Return the DER element that `data` begins with: OpenSSL writes its own remarks behind a trusted certificate."""
+    if len(data) < 2 or data[0] != 0x30:
+        return data
+    header = 2 + (data[1] & 0x7F if data[1] & 0x80 else 0)
+    size = int.from_bytes(data[2:header], "big") if data[1] & 0x80 else data[1]
+    return data[: header + size] if header + size <= len(data) else data
+
+
+def _private_block(block: pem.Block) -> Finding:
+    """Describe a private key; what is encrypted stays so."""
+    label = "PKCS #8" if block.label == "PRIVATE KEY" else block.label
+    encrypted = Finding("private key", "a private key, encrypted", {"encrypted": True, "form": label})
+    if block.label == "ENCRYPTED PRIVATE KEY" or any("ENCRYPTED" in line for line in block.headers):
+        return encrypted
+    try:
+        return _private_key(serialization.load_der_private_key(block.data, None).public_key(), label)
+    except TypeError:  # the answer of an encrypted key that gets no password
+        return encrypted
+    except (ValueError, UnsupportedAlgorithm):
+        kind = der.private_key_text(block.data)
+        if kind in _LOADED:
+            raise
+        return Finding("private key", f"a private key, {kind}, not encrypted", {
+            "encrypted": False, "form": label, "key": kind, "what_to_do": _OTHER_KEY,
+        })  # fmt: skip
+
+
+def _pkcs7(data: bytes, now: datetime) -> list[Finding]:
+    try:
+        held = pkcs7.load_der_pkcs7_certificates(data)
+    except BROKEN:
+        held = []
+    title = f"a PKCS #7 file with {len(held)} certificates" if held else "a CMS or PKCS #7 message without certificates"
+    advice = "openssl pkcs7 -print_certs -in FILE writes the certificates as PEM (-inform DER for a binary file)"
+    facts = {"what_to_do": advice} if held else {}
+    return [Finding("PKCS #7", title, facts), *(certificate_finding(each, now) for each in held)]
 
 
 def _pkcs12(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
@@ -175,6 +256,8 @@ def _pkcs12(data: bytes, now: datetime, ask: Ask, what: str) -> list[Finding]:
 
 def _certificate(certificate: x509.Certificate, now: datetime) -> Finding:
     end = compat.not_after(certificate)
+    said = der.certificate(certificate.public_bytes(serialization.Encoding.DER))
+    key, usable = _key_text(certificate, said)
     basic = _value(certificate, x509.BasicConstraints)
     usages = [_USAGES.get(oid, oid.dotted_string) for oid in _value(certificate, x509.ExtendedKeyUsage) or []]
     facts: dict[str, Any] = {
@@ -184,8 +267,9 @@ def _certificate(certificate: x509.Certificate, now: datetime) -> Finding:
         "not_before": time_text(compat.not_before(certificate)),
         "not_after": time_text(end),
         "days_left": days_left(end, now),
-        "key": public_key_text(certificate.public_key()),
-        "key_sha256": _digest(_spki(certificate.public_key())),
+        "key": key,
+        "key_sha256": _digest(said.spki),
+        "signed_with": said.hash,
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
         "usages": usages,
         "names": [str(name.value) for name in _value(certificate, x509.SubjectAlternativeName) or []],
@@ -196,7 +280,23 @@ def _certificate(certificate: x509.Certificate, now: datetime) -> Finding:
         constraints = _value(certificate, x509.NameConstraints)
         bases = [] if constraints is None else constraints.permitted_subtrees or []
         facts["only_under"] = [base.value.rfc4514_string() for base in bases if isinstance(base, x509.DirectoryName)]
-    return Finding("certificate", _certificate_title(certificate, facts), facts)
+    title = _certificate_title(certificate, facts)
+    if not usable:
+        title += f", for a key of the kind {key}, which nothing here can use"
+    if said.hash in der.BROKEN_HASHES:
+        title += f", signed with {said.hash}, which is not taken"
+    return Finding("certificate", title, facts)
+
+
+def _key_text(thing: x509.Certificate | x509.CertificateSigningRequest, said: der.Signed) -> tuple[str, bool]:
+    """Return the kind of the key in something signed, and whether the library can use it."""
+    try:
+        key = thing.public_key()
+    except BROKEN:
+        if said.key in _LOADED:
+            raise
+        return said.key, False
+    return f"{said.key} {key.key_size}" if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) else said.key, True
 
 
 def _certificate_title(certificate: x509.Certificate, facts: Mapping[str, Any]) -> str:
@@ -212,16 +312,30 @@ def _certificate_title(certificate: x509.Certificate, facts: Mapping[str, Any]) 
 
 
 def _request(csr: x509.CertificateSigningRequest) -> Finding:
-    valid = csr.is_signature_valid
+    said = der.request(csr.public_bytes(serialization.Encoding.DER))
+    key, _ = _key_text(csr, said)
+    valid = check_self_signed(csr, said)
     sans = _value(csr, x509.SubjectAlternativeName)
     facts = {
         "subject": csr.subject.rfc4514_string(),
-        "key": public_key_text(csr.public_key()),
-        "key_sha256": _digest(_spki(csr.public_key())),
+        "key": key,
+        "key_sha256": _digest(said.spki),
         "signature_valid": valid,
+        "signed_with": said.hash,
         "names": [str(name.value) for name in sans or []],
     }
-    state = "signed by its own key" if valid else "NOT signed by its own key"
+    if valid is None:
+        state = "whose signature cannot be checked here"
+    else:
+        state = "signed by its own key" if valid else "NOT signed by its own key"
+    if refused_hash(said) is not None:
+        state += f"{' with' if valid else ', signed with'} {said.hash}, which is not taken"
+        facts["what_to_do"] = (
+            "sign it with SHA-256, as every program of today does by itself (openssl req -new -sha256)"
+        )
+    if key not in _CERTIFIED:
+        state += f", for a key of the kind {key}"
+        facts["what_to_do"] = _OTHER_KEY
     return Finding("certificate request", f"a request for {facts['subject'] or 'an empty subject'}, {state}", facts)
 
 
@@ -249,8 +363,14 @@ def _private_key(public: object, form: str) -> Finding:
     return Finding("private key", f"a private key, {facts['key']}, not encrypted", facts)
 
 
-def _public_key(public: object) -> Finding:
-    facts = {"key": public_key_text(public), "key_sha256": _digest(_spki(public))}
+def _public_key(spki: bytes) -> Finding:
+    kind = der.public_key_text(spki)
+    try:
+        kind = public_key_text(serialization.load_der_public_key(spki))
+    except BROKEN:
+        if kind in _LOADED:
+            raise
+    facts = {"key": kind, "key_sha256": _digest(spki)}
     return Finding("public key", f"a public key, {facts['key']}", facts)
 
 

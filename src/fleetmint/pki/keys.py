@@ -6,11 +6,13 @@ that cannot use EC: no function for CAs or devices makes or takes such a key.
 
 import hashlib
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fleetmint import choices
 from fleetmint.errors import SecretError, StateError
+from fleetmint.pki import kinds
 
 CURVES: dict[str, type[ec.EllipticCurve]] = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1}
 _KINDS = {curve().name: kind for kind, curve in CURVES.items()}
@@ -80,13 +82,14 @@ def load_leaf_key(pem: bytes, passphrase: bytes | None, what: str) -> PrivateKey
     """Return the EC or RSA key in `pem`; raise as load_key does."""
     try:
         key = serialization.load_pem_private_key(pem, passphrase)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         if b"ENCRYPTED" in pem:
             raise SecretError(
                 f"the passphrase does not open {what}: give the one it was made with, or restore the file if it is"
                 " damaged"
             ) from error
-        raise StateError(f"{what} is no private key: restore it from the backup of the CA") from error
+        but = kinds.but(pem, "a private key")
+        raise StateError(f"{what} is no private key{but}: restore it from the backup of the CA") from error
     if not isinstance(key, PrivateKey):
         raise StateError(f"{what} is neither an EC nor an RSA key: restore it from the backup")
     return key

@@ -55,10 +55,16 @@ def touch_name(name: x509.Name) -> None:
 def touch(certificate: x509.Certificate) -> x509.Certificate:
     """Return a certificate all of whose fields can be read; raise UnreadableError for any other one."""
     with parsing():
+        touch_fields(certificate)
+        _ = certificate.public_key(), certificate.signature_hash_algorithm
+    return certificate
+
+
+def touch_fields(certificate: x509.Certificate) -> None:
+    """Raise UnreadableError when anything but the key and the kind of the signature cannot be read."""
+    with parsing():
         touch_name(certificate.subject)
         touch_name(certificate.issuer)
-        _ = certificate.public_key(), list(certificate.extensions), certificate.signature_hash_algorithm
-        _ = certificate.serial_number, certificate.version, certificate.signature
+        _ = list(certificate.extensions), certificate.serial_number, certificate.version, certificate.signature
         _ = getattr(certificate, "not_valid_after_utc", None) or certificate.not_valid_after
         _ = getattr(certificate, "not_valid_before_utc", None) or certificate.not_valid_before
-    return certificate

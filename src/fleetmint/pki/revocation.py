@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import commands, files
 from fleetmint.errors import FleetmintError, StateError
-from fleetmint.pki import compat, names
+from fleetmint.pki import compat, kinds, names
 from fleetmint.pki.authority import Authority, digest_for
 from fleetmint.pki.parsing import UnreadableError, parsing, touch_name
 from fleetmint.pki.profiles import BACKDATE, SKEW
@@ -68,7 +68,9 @@ def load_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
         with parsing():
             return _touch(x509.load_pem_x509_crl(data))
     except UnreadableError as error:
-        raise StateError(f"{what} is no CRL: sign it again, or restore it from a backup") from error
+        raise StateError(
+            f"{what} is no CRL{kinds.but(data, 'a CRL')}: sign it again, or restore it from a backup"
+        ) from error
 
 
 def read_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
@@ -81,7 +83,7 @@ def read_crl(data: bytes, what: str) -> x509.CertificateRevocationList:
             entries(found)
             return found
     except UnreadableError as error:
-        raise StateError(f"{what} is no CRL: fetch it again") from error
+        raise StateError(f"{what} is no CRL{kinds.but(data, 'a CRL')}: fetch it again") from error
 
 
 def crl_pem(crl: x509.CertificateRevocationList) -> bytes:

@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import compat, names, revocation
+from fleetmint.pki import compat, der, names, revocation
 from fleetmint.pki.chain import issued_by, title
 
 # More than root, issuing CA and leaf would be no chain of ours, and a circle must end.
@@ -73,13 +74,18 @@ def verify(
     """
     chain = _chain(leaf, [*door.issuing, *sent], door.anchors)
     titles = tuple(title(certificate) for certificate in chain)
+    weak = [reason for certificate in chain if certificate not in door.anchors for reason in _weak_hash(certificate)]
     if chain[-1] not in door.anchors:
         last = chain[-1]
         issuer = names.common_name(last.issuer) or last.issuer.rfc4514_string()
         return Verdict(
-            (f"it was not issued under a CA that {door.title} trust: {titles[-1]} names {issuer!r}",), titles
+            (
+                *weak,
+                f"it was not issued under a CA that {door.title} trust: {titles[-1]} names {issuer!r}",
+            ),
+            titles,
         )
-    reasons = [reason for certificate in chain for reason in _dates(certificate, now)]
+    reasons = [*weak, *(reason for certificate in chain for reason in _dates(certificate, now))]
     reasons += [reason for certificate in chain for reason in _unknown_critical(certificate)]
     reasons += _usage_of_leaf(leaf, door.purpose)
     for position, ca in enumerate(chain[1:]):
@@ -104,6 +110,11 @@ def _chain(
             break
         chain.append(candidates[0])
     return chain
+
+
+def _weak_hash(certificate: x509.Certificate) -> list[str]:
+    found = der.signature_hash(certificate.public_bytes(serialization.Encoding.DER))
+    return [f"{title(certificate)} is signed with {found}, which is not taken"] if found in der.BROKEN_HASHES else []
 
 
 def _dates(certificate: x509.Certificate, now: datetime) -> list[str]:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleetmint.errors import NameRefusedError
-from fleetmint.pki import names
-from fleetmint.pki.request import RequestRefusedError
+from fleetmint.pki import kinds, names
+from fleetmint.pki.request import REQUEST, RequestRefusedError
 
 # A P-256 request has 300 bytes; this leaves room and keeps floods small.
 MAX_BYTES = 8192
 # One PEM block and nothing around it; NEW is what keytool and old OpenSSL write (RFC 7468, section 7).
 _PEM = re.compile(r"-----BEGIN ((?:NEW )?)CERTIFICATE REQUEST-----[^-]*-----END \1CERTIFICATE REQUEST-----")
+_LABEL = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 # What `base64` and mail programs break lines with.
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
@@ -67,7 +68,12 @@ def _csr(text: str) -> bytes:
         if stripped.startswith("-----"):
             # The PEM reader skips what stands around the block; a request has nothing around it.
             if not _PEM.fullmatch(stripped):
-                raise RequestRefusedError("bad_encoding", "the PEM has to be one CERTIFICATE REQUEST and nothing else")
+                label = _LABEL.match(stripped)
+                found = kinds.words_of(label[1]) if label is not None else None
+                but = f"; this is {found}" if found not in (None, REQUEST) else ""
+                raise RequestRefusedError(
+                    "bad_encoding", f"the PEM has to be one CERTIFICATE REQUEST and nothing else{but}"
+                )
             return stripped.encode("ascii")
         return base64.b64decode(text.translate(_WHITESPACE), validate=True)
     except (ValueError, binascii.Error) as error:

@@ -131,6 +131,14 @@ def test_verify_exits_with_1_and_says_why(fleetmint, state):
     assert "revoked since" in said["reasons"][0]
 
 
+def test_verify_calls_something_else_what_it_is(fleetmint, refused, state, hierarchy):
+    key, crl = state / "issued/operators/alice@test.key", hierarchy.directory / "operator/crl.pem"
+    refused(fleetmint("verify", key, "--as", "operator"), "alice@test.key is no certificate, but a private key")
+    refused(fleetmint("verify", crl, "--as", "operator"), "crl.pem is no certificate, but a CRL")
+    good = state / "issued/operators/alice@test.crt"
+    refused(fleetmint("verify", good, "--as", "operator", "--crl", good), "is no CRL, but a certificate")
+
+
 def test_verify_takes_the_crl_of_the_gateway(fleetmint, state, hierarchy, tmp_path, now):
     from datetime import timedelta
 

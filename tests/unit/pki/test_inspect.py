@@ -150,3 +150,143 @@ def test_der_is_split_only_when_it_fits_to_the_last_byte():
     assert der_parts(b"\x30\x01a\x30\x02bc") == [b"\x30\x01a", b"\x30\x02bc"]
     assert der_parts(b"\x30\x01a\x30\x03bc") == []
     assert der_parts(b"\x30\x01a!") == []
+
+
+@pytest.fixture
+def made(openssl, tmp_path):
+    """What OpenSSL makes of a key that it made itself."""
+
+    def run(key_arguments, *arguments):
+        key = tmp_path / "key.pem"
+        key.write_bytes(openssl(*key_arguments).stdout)
+        done = openssl(*arguments, "-key", key, "-subj", "/CN=x")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+P256 = ("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA = ("genrsa", "2048")
+SM2 = ("ecparam", "-name", "SM2", "-genkey", "-noout")
+
+
+@pytest.mark.parametrize(
+    ("key", "digest", "name"), [(P256, "sha1", "SHA-1"), (RSA, "sha1", "SHA-1"), (RSA, "md5", "MD5")]
+)
+def test_a_request_signed_with_a_broken_hash_is_told_by_it(look, made, key, digest, name):
+    good = made(key, "req", "-new", f"-{digest}")
+    (finding,) = look(good)
+    assert f"signed by its own key with {name}, which is not taken" in finding.title
+    assert (finding.facts["signed_with"], finding.facts["signature_valid"]) == (name, True)
+    der = bytearray(x509.load_pem_x509_csr(good).public_bytes(DER))
+    der[-1] ^= 1
+    assert "NOT signed by its own key" in look(bytes(der))[0].title
+
+
+def test_a_request_signed_with_pss_and_sha1_is_told_by_that(look, made):
+    (finding,) = look(made(RSA, "req", "-new", "-sha1", "-sigopt", "rsa_padding_mode:pss"))
+    assert "with SHA-1, which is not taken" in finding.title
+
+
+def test_what_sm2_made_is_called_that(look, made, openssl):
+    (request,) = look(made(SM2, "req", "-new"))
+    assert request.title.startswith("a request for CN=x, whose signature cannot be checked here")
+    assert (request.facts["key"], request.facts["signed_with"]) == ("SM2", "SM3")
+    certificate = made(SM2, "req", "-x509")
+    (finding,) = look(certificate)
+    assert finding.title == "the root CA called 'x', for a key of the kind SM2, which nothing here can use"
+    with pytest.raises(
+        StateError, match="the certificate in the file is for a key of the kind SM2, which nothing here"
+    ):
+        read_certificates(certificate, "the file")
+    assert look(openssl(*SM2).stdout)[0].title == "a private key, SM2, not encrypted"
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        (("genpkey", "-algorithm", "ED448"), "Ed448"),
+        (("ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout"), "EC brainpoolP256r1"),
+        (("ecparam", "-name", "secp256k1", "-genkey", "-noout"), "EC secp256k1"),
+        (("ecparam", "-name", "wap-wsg-idm-ecid-wtls9", "-genkey", "-noout"), "EC 2.23.43.1.4.9"),
+        (RSA, "RSA 2048"),
+    ],
+)
+def test_keys_that_are_not_certified_are_named_with_what_to_do(look, made, key, name):
+    (finding,) = look(made(key, "req", "-new"))
+    assert finding.title.endswith(f"for a key of the kind {name}")
+    assert "ec_paramgen_curve:P-256" in finding.facts["what_to_do"]
+
+
+def test_a_certificate_signed_with_sha1_is_told(look, made):
+    (finding,) = look(made(RSA, "req", "-x509", "-sha1"))
+    assert finding.title.endswith("signed with SHA-1, which is not taken")
+
+
+def test_a_block_inside_of_a_program_is_described_and_told(look, leaf):
+    text = pem(leaf[1]).decode()
+    found = look(json.dumps({"certificate": text}).encode())
+    assert [finding.kind for finding in found] == ["text", "certificate"]
+    assert found[0].title == "PEM inside of JSON"
+    assert found[1:] == look(text.encode())
+
+
+def test_a_flash_that_holds_pem_somewhere_is_no_pem_file(look, leaf):
+    assert look(b"\xe9" + b"\xff" * 64 + pem(leaf[1]) + bytes(64)) == []
+
+
+def test_a_block_with_another_label_than_its_content_is_told(look, leaf):
+    text = pem(leaf[1]).replace(b"CERTIFICATE", b"CERTIFICATE REQUEST")
+    with pytest.raises(StateError, match="is labelled CERTIFICATE REQUEST, and what is in it is a certificate"):
+        look(text)
+
+
+def test_der_with_something_behind_it_is_told(look, leaf):
+    data = leaf[1].public_bytes(DER)
+    with pytest.raises(StateError, match=f"begins with a certificate of {len(data)} bytes, and has 1 bytes behind it"):
+        look(data + b"\n")
+
+
+def test_pkcs7_and_trusted_certificates_show_what_is_in_them(look, leaf, openssl):
+    made = openssl("crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", data=pem(leaf[1])).stdout
+    found = look(made)
+    assert found[0].title == "a PKCS #7 file with 1 certificates"
+    assert found[1:] == look(pem(leaf[1]))
+    trusted = openssl("x509", "-trustout", "-addtrust", "clientAuth", data=pem(leaf[1])).stdout
+    assert b"TRUSTED CERTIFICATE" in trusted
+    assert look(trusted) == look(pem(leaf[1]))
+
+
+def test_an_encrypted_key_of_old_openssl_is_not_opened(look, openssl):
+    key = openssl("ecparam", "-name", "prime256v1", "-genkey").stdout
+    assert [finding.title for finding in look(key)] == [
+        "the name of a curve, which OpenSSL writes in front of a key", "a private key, EC P-256, not encrypted",
+    ]  # fmt: skip
+    assert look(openssl("ec", "-aes128", "-passout", "pass:x", data=key).stdout)[0].title == "a private key, encrypted"
+
+
+@pytest.mark.parametrize("kind", ["request", "key", "CRL"])
+def test_something_else_where_a_certificate_was_expected_is_called_what_it_is(hierarchy, now, kind):
+    key = keys.new_key()
+    crl = revocation.build_crl(hierarchy.authority("factory"), [], number=1, now=now, lifetime=timedelta(days=30))
+    csr = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    data, name = {
+        "request": (csr.public_bytes(DER), "a certificate request"),
+        "key": (keys.plain_pem(key), "a private key"),
+        "CRL": (revocation.crl_pem(crl), "a CRL"),
+    }[kind]
+    with pytest.raises(StateError, match=f"the file is no certificate, but {name}: give a PEM or DER file of one"):
+        read_certificates(data, "the file")
+
+
+def test_something_else_where_a_crl_or_a_key_was_expected_is_called_what_it_is(leaf):
+    with pytest.raises(StateError, match="the file is no CRL, but a certificate"):
+        revocation.read_crl(pem(leaf[1]), "the file")
+    with pytest.raises(StateError, match="the file is no private key, but a certificate"):
+        keys.load_key(pem(leaf[1]), None, "the file")
+
+
+def test_a_key_that_the_library_does_not_know_is_refused_in_a_sentence(openssl):
+    with pytest.raises(StateError, match="the file is no private key"):
+        keys.load_key(openssl(*SM2).stdout, None, "the file")

@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from fleetmint.pki import doors, keys, names, revocation
+from fleetmint.pki import compat, doors, keys, names, revocation
 from fleetmint.pki.authority import pem
 from fleetmint.pki.crls import plan_authority_crl
 from fleetmint.pki.profiles import CLIENT, SERVER
@@ -281,3 +281,17 @@ def test_a_name_that_is_none_of_the_doors_is_refused_behind_it(hierarchy, now, d
     leaf = mint(hierarchy.authority("device-gateway"), "devices", "Alice", now)
     verdict = verify(leaf, (), doors.open_door(hierarchy, "device", [device_crl]), now)
     assert "'Alice' is no device id" in verdict.reasons[0]
+
+
+def test_a_certificate_signed_with_sha1_is_refused_by_that_name(hierarchy, openssl, tmp_path, now):
+    authority = hierarchy.authority("operator")
+    (tmp_path / "ca.crt").write_bytes(pem(authority.certificate))
+    (tmp_path / "ca.key").write_bytes(keys.plain_pem(authority.key))
+    (tmp_path / "key").write_bytes(keys.plain_pem(keys.new_key()))
+    request = openssl("req", "-new", "-key", tmp_path / "key", "-subj", "/O=test/OU=operators/CN=alice@test").stdout
+    signed_by_the_ca = ["-CA", tmp_path / "ca.crt", "-CAkey", tmp_path / "ca.key", "-set_serial", "77"]
+    for digest, reasons in (("-sha256", ()), ("-sha1", ("alice@test is signed with SHA-1, which is not taken",))):
+        made = openssl("x509", "-req", digest, "-days", "30", *signed_by_the_ca, data=request).stdout
+        leaf = x509.load_pem_x509_certificate(made)
+        moment = max(now, compat.not_before(leaf))
+        assert verify(leaf, (), doors.open_door(hierarchy, "operator", ()), moment).reasons == reasons

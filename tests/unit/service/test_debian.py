@@ -20,6 +20,8 @@ VERSIONS = {
 }
 # Whatever takes bytes from strangers, and what it does with them.
 FILES = [
+    "pki/test_der.py",
+    "pki/test_pem.py",
     "pki/test_request.py",
     "service/test_enrol.py",
     "service/test_foreign_bytes.py",

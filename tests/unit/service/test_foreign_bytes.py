@@ -81,7 +81,7 @@ def test_an_empty_set_in_an_extension_request_is_a_refusal_and_no_error(enrol):
 
 def test_a_request_signed_with_sha1_is_refused_by_that_name(enrol):
     answer = enrol(handmade.request(new_key(), UTF8, digest="sha1"))
-    assert (answer.status_code, answer.json["error"]) == (400, "bad_signature")
+    assert (answer.status_code, answer.json["error"]) == (400, "bad_hash")
     assert "SHA-1" in answer.json["message"]
 
 
@@ -114,6 +114,14 @@ def test_base64_with_line_feeds_is_taken(enrol, width, line_end):
 def test_what_is_neither_pem_nor_base64_is_refused(enrol, text):
     answer = enrol(text)
     assert (answer.status_code, answer.json["error"]) == (400, "bad_encoding")
+
+
+def test_a_certificate_in_the_place_of_a_request_is_called_that(enrol):
+    der = handmade.certificate(new_key(), UTF8)
+    for csr in (der, handmade.pem("CERTIFICATE", der)):
+        answer = enrol(csr)
+        assert (answer.status_code, answer.json["error"]) == (400, "bad_encoding")
+        assert "a certificate" in answer.json["message"]
 
 
 @pytest.mark.parametrize("subject", NO_NAMES.values(), ids=NO_NAMES)
