@@ -13,6 +13,9 @@ from fleetmint.errors import StateError
 PRIVATE_DIR = 0o700
 PRIVATE_FILE = 0o600
 PUBLIC_FILE = 0o644
+# Twice the largest flash of an ESP32, and far more than any list or certificate.
+LARGEST_FOREIGN = 64 << 20
+_CHUNK = 1 << 20
 
 
 class File(NamedTuple):
@@ -129,6 +132,26 @@ def read(path: Path, what: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise _unreadable(path, what, error) from error
+
+
+def read_foreign(path: Path, what: str) -> bytes:
+    """Return the content of a file that people name, which may be any: a disk's image, a device without an end.
+
+    Raises StateError as `read` does, and when there is more of it than of anything that this package reads.
+    """
+    content = bytearray()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                content += chunk
+                if len(content) > LARGEST_FOREIGN:
+                    raise StateError(
+                        f"{what} {path} has more than {LARGEST_FOREIGN >> 20} MiB, which nothing has that is read here:"
+                        " correct the path"
+                    )
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
+    return bytes(content)
 
 
 @contextlib.contextmanager

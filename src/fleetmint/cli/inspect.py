@@ -62,10 +62,14 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, keys_path: Path
         answer: str = click.prompt("Password of the PKCS #12 file", hide_input=True, err=True)
         return answer.encode()
 
-    keys = None if keys_path is None else NvsKeys.from_file(files.read(keys_path, "keys of the NVS"), str(keys_path))
+    keys = (
+        None
+        if keys_path is None
+        else NvsKeys.from_file(files.read_foreign(keys_path, "keys of the NVS"), str(keys_path))
+    )
     found = []
     for path in paths:
-        data = files.read(path, "file")
+        data = files.read_foreign(path, "file")
         findings = inspect_pki(data, now, ask, str(path)) or _flash(data, now, keys, path)
         if not findings:
             raise StateError(

@@ -47,8 +47,8 @@ def verify(path: Path, kind: str, host: str | None, crls: tuple[Path, ...], stat
     """
     if host is not None and kind != choices.SERVER:
         raise click.UsageError("--host is for --as server")
-    leaf, *sent = read_certificates(files.read(path, "certificate"), str(path))
-    lists = [revocation.read_crl(files.read(crl, "CRL"), str(crl)) for crl in crls]
+    leaf, *sent = read_certificates(files.read_foreign(path, "certificate"), str(path))
+    lists = [revocation.read_crl(files.read_foreign(crl, "CRL"), str(crl)) for crl in crls]
     verdict = decide(leaf, sent, doors.open_door(open_hierarchy(state), kind, lists), datetime.now(UTC), host)
     values = {"accepted": verdict.accepted, "reasons": list(verdict.reasons), "chain": list(verdict.chain)}
     say(as_json, values, _text(path, kind, verdict))

@@ -65,10 +65,10 @@ def _texts(document: Any) -> tuple[str, str, str] | None:
 def _csr(text: str) -> bytes:
     try:
         stripped = text.strip()
-        if stripped.startswith("-----"):
+        if "-----BEGIN" in stripped:
             # The PEM reader skips what stands around the block; a request has nothing around it.
             if not _PEM.fullmatch(stripped):
-                label = _LABEL.match(stripped)
+                label = _LABEL.search(stripped)
                 found = kinds.words_of(label[1]) if label is not None else None
                 but = f"; this is {found}" if found not in (None, REQUEST) else ""
                 raise RequestRefusedError(

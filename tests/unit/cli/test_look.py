@@ -117,6 +117,14 @@ def test_inspect_opens_an_encrypted_nvs_with_its_keys_only(fleetmint, refused, t
     refused(fleetmint("inspect", image, "--nvs-keys", plain), "plain.bin holds no keys of an NVS")
 
 
+def test_a_file_without_an_end_is_refused(fleetmint, refused, state, monkeypatch):
+    monkeypatch.setattr("fleetmint.files.LARGEST_FOREIGN", 1 << 20)
+    good = state / "issued/operators/alice@test.crt"
+    refused(fleetmint("inspect", "/dev/zero"), "file /dev/zero has more than 1 MiB")
+    refused(fleetmint("verify", "/dev/zero", "--as", "operator"), "certificate /dev/zero has more than 1 MiB")
+    refused(fleetmint("verify", good, "--as", "operator", "--crl", "/dev/zero"), "CRL /dev/zero has more than 1 MiB")
+
+
 def test_verify_exits_with_1_and_says_why(fleetmint, state):
     path = state / "issued/operators/alice@test.crt"
     good = fleetmint("verify", path, "--as", "operator")

@@ -151,3 +151,27 @@ def test_a_shell_sees_what_it_sees_of_other_tools(tmp_path):
     assert done.stderr == ""
     assert done.stdout.splitlines()[1] in ("0", "141")
     assert done.stdout.splitlines()[3] == "141"
+
+
+@pytest.mark.parametrize("place", ["de_DE", "C", "C, and never UTF-8"])
+def test_what_commands_that_look_say_fits_every_locale(state, german, place):
+    """The whole commands, since what they draw themselves (a chain's arrow) is in no 8-bit character set."""
+    locale = german if place == "de_DE" else {"LC_ALL": "C", **(NEVER_UTF_8 if "never" in place else {})}
+    cleared = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
+    environment = {**cleared, **locale, "FLEETMINT_STATE": str(state)}
+    arrow = "\u2190".encode() if place == "C" else b"<-"
+    certificate = state / "issued/operators/alice@test.crt"
+    for arguments, said in (
+        (["verify", certificate, "--as", "operator"], b"chain: alice@test " + arrow + b" test operator CA"),
+        (["inspect", certificate], b"a certificate of the operator alice@test"),
+        (["audit"], b"identities checked: nothing found"),
+    ):
+        command = [Path(sys.executable).with_name("fleetmint"), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b""), arguments
+        assert said in done.stdout
+        reader, writer = os.pipe()
+        os.close(reader)
+        hung_up = subprocess.run(command, env=environment, stdout=writer, stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+        assert (hung_up.returncode, hung_up.stderr) == (141, b""), arguments

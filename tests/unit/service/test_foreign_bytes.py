@@ -124,6 +124,12 @@ def test_a_certificate_in_the_place_of_a_request_is_called_that(enrol):
         assert "a certificate" in answer.json["message"]
 
 
+def test_text_in_front_of_a_block_is_told(enrol):
+    answer = enrol(f"Certificate Request:\n{handmade.pem('CERTIFICATE REQUEST', handmade.request(new_key(), UTF8))}")
+    assert (answer.status_code, answer.json["error"]) == (400, "bad_encoding")
+    assert "one CERTIFICATE REQUEST and nothing else" in answer.json["message"]
+
+
 @pytest.mark.parametrize("subject", NO_NAMES.values(), ids=NO_NAMES)
 def test_a_client_certificate_whose_name_is_no_text_is_refused(client, site, subject):
     pem = handmade.pem("CERTIFICATE", handmade.certificate(new_key(), subject))
