@@ -23,14 +23,14 @@ with for_work():
 @click.command(
     epilog=examples(
         "fleetmint batch labels spring --out spring.pdf",
-        "fleetmint batch labels spring --only burned --size 40x20 --format svg --out spring.svg",
+        "fleetmint batch labels spring --only burned --size 40x20 --out spring.svg",
     )
 )
 @click.argument("name", metavar="BATCH", shell_complete=completion.batches)
 @state_option
 @ledger_option
 @click.option(
-    "--format", "form", type=click.Choice(LABEL_FORMATS), default="pdf", show_default=True, help="Of the file."
+    "--format", "form", type=click.Choice(LABEL_FORMATS), help="Of the file; as its name ends by default, or else pdf."
 )
 @click.option("--size", default="50x25", show_default=True, metavar="WxH", help="Of a label, in millimetres.")
 @click.option("--only", type=click.Choice(UNIT_STATES), help="Labels of devices in this state only.")
@@ -40,13 +40,13 @@ with for_work():
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="File, or - for stdout.",
 )
-def labels(name: str, state: Path, url: str | None, form: str, size: str, only: str | None, out: Path) -> None:
+def labels(name: str, state: Path, url: str | None, form: str | None, size: str, only: str | None, out: Path) -> None:
     """Make a sheet with a label for each device of BATCH: A4, for scissors or a printer of labels.
 
     On a label are the id, product and hardware, the serial and, once the device is burned, the MAC; its QR code says
     id and serial. No secret. Print it at 100 %.
     """
-    wanted = sheets.Size.parse(size)
+    wanted, form = sheets.Size.parse(size), _form(form, out)
     rows = [
         row
         for row in overview.devices(directory_of(state, name), ledger_url(state, url))
@@ -61,6 +61,14 @@ def labels(name: str, state: Path, url: str | None, form: str, size: str, only: 
         return
     files.write_atomically(out, made)
     click.echo(f"{out}: {len(rows)} labels", err=True)
+
+
+def _form(form: str | None, out: Path) -> str:
+    """Return the format of the file `out`: none that its name denies."""
+    said = out.suffix.lower().removeprefix(".")
+    if form is not None and said in LABEL_FORMATS and said != form:
+        raise click.UsageError(f"--format {form} and a file that is called {out.name} are not the same: leave one out")
+    return form or (said if said in LABEL_FORMATS else "pdf")
 
 
 def _sheet(form: str, found: list[sheets.Label], size: sheets.Size) -> bytes:
