@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -152,6 +153,52 @@ def read_foreign(path: Path, what: str) -> bytes:
     except OSError as error:
         raise _unreadable(path, what, error) from error
     return bytes(content)
+
+
+def read_checked(path: Path, what: str, *, limit: int, below: Path | None = None) -> bytes:
+    """Return the content of a regular file of at most `limit` bytes, which somebody else may have put there.
+
+    No symbolic link is followed at its end nor, when it lies `below` a directory that is somebody else's, on the way
+    there; nothing is waited for. `what` names it in the StateError raised for all that is no such file.
+    """
+    try:
+        handle = _open_checked(path, below)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise StateError(
+                f"{what} {path} is a symbolic link, or lies behind one, and is not followed: remove the link"
+            ) from error
+        if error.errno == errno.ENXIO:  # a socket
+            raise StateError(f"{what} {path} is no regular file: remove it") from error
+        raise _unreadable(path, what, error) from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise StateError(f"{what} {path} is no regular file: remove it")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
+    finally:
+        os.close(handle)
+    if len(data) > limit:
+        raise StateError(f"{what} {path} has more than {limit} bytes, which none of ours has: remove it")
+    return data
+
+
+def _open_checked(path: Path, below: Path | None) -> int:
+    base = below if below is not None and path.is_relative_to(below) else path.parent
+    *places, name = path.relative_to(base).parts
+    if ".." in places:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    directory = os.open(base, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for place in places:
+            inner = os.open(place, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=directory)
+            os.close(directory)
+            directory = inner
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 @contextlib.contextmanager

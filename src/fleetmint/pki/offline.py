@@ -166,7 +166,8 @@ def _newer_crl(
         raise StateError(f"{came} is not signed by the root of {hierarchy.site}: bring the answers of this root")
     if own.exists():
         here = revocation.load_crl(files.read(own, "CRL"), str(own))
-        if revocation.crl_number(crl) <= revocation.crl_number(here):
+        number = revocation.usable_number(here)  # a list without one is older than any that has one
+        if number is not None and revocation.crl_number(crl) <= number:
             return None  # answers of an earlier visit
         lost = {entry.serial for entry in revocation.entries(here)} - {e.serial for e in revocation.entries(crl)}
         if lost:

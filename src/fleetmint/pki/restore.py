@@ -101,10 +101,9 @@ def _here(path: Path) -> x509.CertificateRevocationList | None:
 def _refuse_older(
     source: Path, crl: x509.CertificateRevocationList, path: Path, before: x509.CertificateRevocationList
 ) -> None:
-    if _number(crl) < _number(before):
-        raise StateError(
-            f"{source} has the number {_number(crl)}, and {path} is newer with {_number(before)}: keep that one"
-        )
+    number, last = revocation.crl_number(crl), revocation.usable_number(before)
+    if last is not None and number < last:
+        raise StateError(f"{source} has the number {number}, and {path} is newer with {last}: keep that one")
     lost = {entry.serial for entry in revocation.entries(before)} - {entry.serial for entry in revocation.entries(crl)}
     if lost:
         serials = ", ".join(f"{serial:x}" for serial in sorted(lost))

@@ -63,6 +63,8 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
         signer = next((issuer for issuer in issuers if revocation.signed_by(crl, issuer)), None)
         if signer is None:
             found.append(Finding(f"{path} is not signed by the {name} CA of this gateway", mend))
+        if revocation.usable_number(crl) is None:
+            found.append(Finding(f"{path} has no CRL number of at most {revocation.MAX_NUMBER_OCTETS} octets", mend))
         if compat.next_update(crl) <= now:
             found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
         listed = {entry.serial_number for entry in crl}

@@ -98,7 +98,8 @@ def plan_restore(
     found = _lists(config, authorities, content, crls or {})
     newest = [_newest(found, authority) for authority in authorities]
     kept = [crl for crl in newest if crl is not None]
-    lists = [*kept, *_factory_list(config)]
+    unnumbered = [crl for crl in found if revocation.usable_number(crl) is None]
+    lists = [*kept, *unnumbered, *_factory_list(config)]
     with _opened(content.ledger) as (engine, _):
         _check(engine, config)
         with reading(engine) as connection:
@@ -224,17 +225,22 @@ def _of(
 def _newest(
     lists: Sequence[x509.CertificateRevocationList], authority: Authority
 ) -> x509.CertificateRevocationList | None:
-    return max(_of([authority], lists), key=revocation.crl_number, default=None)
+    return max(_of([authority], lists), key=_number, default=None)
+
+
+def _number(crl: x509.CertificateRevocationList) -> int:
+    """Return the number of a list; one without a good one is older than any other, and revokes all the same."""
+    return revocation.usable_number(crl) or 0
 
 
 def _above(
     newest: x509.CertificateRevocationList | None, authority: Authority, content: _Content, keep_tokens: bool
 ) -> int:
     """Return the number that the next CRL of a device CA has to exceed."""
-    above = 0 if newest is None else revocation.crl_number(newest)
+    above = 0 if newest is None else _number(newest)
     backed_up = parse_lists(content.crl, "the CRL in the backup") if content.crl is not None else ()
     then = _newest(backed_up, authority)
-    if keep_tokens or (newest is not None and (then is None or above > revocation.crl_number(then))):
+    if keep_tokens or (newest is not None and (then is None or above > _number(then))):
         return above
     return above + _GAP  # nobody says that this is the newest, and numbers must not come twice
 

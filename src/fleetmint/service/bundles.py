@@ -28,6 +28,8 @@ DOORS: Mapping[str, tuple[str, ...]] = {
 }
 # Their keys are on the controller, and so is the record of what they revoked.
 DELIVERED = ("root", "operator", "factory")
+# Of the CRLs of one kind of CA: some 300,000 revoked certificates.
+LARGEST = 16 << 20
 _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 
 
@@ -57,7 +59,8 @@ def read_bundle(config: Config, door: str, *, now: datetime) -> Bundle:
     lists = {}
     for name in DOORS[door]:
         path = config.crl(name)
-        found = read_lists(path, f"{name} CRL")
+        # the device CA's is in the directory of the service, which is not to be trusted by root
+        found = read_lists(path, f"{name} CRL", config.state if name == "device" else None)
         issuers = load_certificates(config.trusted(name))
         for number, crl in enumerate(found, 1):
             _check(crl, path, name, issuers, now)
@@ -89,9 +92,12 @@ def checked_lists(config: Config, name: str, data: bytes, now: datetime) -> tupl
     return found
 
 
-def read_lists(path: Path, what: str) -> tuple[x509.CertificateRevocationList, ...]:
-    """Return the CRLs in a file, at least one; raise StateError naming it when anything in it is no CRL."""
-    return parse_lists(files.read(path, what), str(path))
+def read_lists(path: Path, what: str, below: Path | None = None) -> tuple[x509.CertificateRevocationList, ...]:
+    """Return the CRLs in a file, at least one; raise StateError naming it when anything in it is no CRL.
+
+    `below` is as for files.read_checked.
+    """
+    return parse_lists(files.read_checked(path, what, limit=LARGEST, below=below), str(path))
 
 
 def parse_lists(data: bytes, what: str) -> tuple[x509.CertificateRevocationList, ...]:

@@ -47,6 +47,11 @@ class Config:
     stations: str = ""
 
     @property
+    def state(self) -> Path:
+        """Return the directory of the service's account, in which root has to expect anything."""
+        return self.published.parent
+
+    @property
     def station_names(self) -> frozenset[str]:
         """Return who may tell this gateway what the factory did."""
         return frozenset(self.stations.split())

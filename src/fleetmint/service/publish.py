@@ -22,7 +22,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 
 from fleetmint import commands, files
-from fleetmint.errors import FleetmintError, PublishError
+from fleetmint.errors import FleetmintError, PublishError, StateError
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import devices_by_serial
@@ -31,10 +31,13 @@ from fleetmint.service.bundles import DOORS, Bundle, checked_lists, installed_li
 from fleetmint.service.config import Config
 from fleetmint.service.identity import DEVICES, OPERATORS
 from fleetmint.service.kick import end_session
+from fleetmint.service.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
 
 NGINX, MOSQUITTO = "nginx", "mosquitto"
 _SERVERS = (NGINX, MOSQUITTO)
 _TIMEOUT_SECONDS = 60
+# Serials of 40 digits, as many as a CRL may have.
+_LARGEST_MEMORY = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,16 @@ def _not_ended(run: _Run, door: str, bundles: list[Bundle]) -> set[int]:
 
 
 def _owners(config: Config, serials: set[int]) -> dict[int, str]:
+    """Return whose certificates these are: the ledger is the service's, and so is who reads it."""
+    path = sqlite_path(config.ledger)
+    if path is None:
+        return _read_owners(config, serials)
+    refuse_odd_ledger(path)
+    rows = as_owner_of(path.parent, lambda: [[str(k), v] for k, v in _read_owners(config, serials).items()], str(path))
+    return {int(serial): device for serial, device in rows}
+
+
+def _read_owners(config: Config, serials: set[int]) -> dict[int, str]:
     engine = open_ledger(config.ledger)
     try:
         with reading(engine) as connection:
@@ -265,16 +278,16 @@ def _installed(path: Path) -> bytes:
 
 def _remembered(path: Path) -> _Memory:
     """Read the memory. When it is lost, both reloads are owed: one too many is harmless, one too few is not."""
-    if not path.exists():
+    if not os.path.lexists(path):
         return _Memory()
     try:
-        found = json.loads(files.read(path, "record of what was published"))
+        found = json.loads(files.read_checked(path, "record of what was published", limit=_LARGEST_MEMORY))
         return _Memory(
             frozenset(str(server) for server in found["owed"]) & frozenset(_SERVERS),
             frozenset(str(serial) for serial in found["ended"]),
         )
-    except (ValueError, KeyError, TypeError):
-        return _Memory()
+    except (StateError, ValueError, KeyError, TypeError):
+        return _Memory()  # whatever is there is replaced, and not followed when it is a link
 
 
 def _remember(run: _Run, memory: _Memory) -> None:

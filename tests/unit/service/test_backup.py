@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
 
 from fleetmint.errors import ClockError, LedgerError, StateError
@@ -267,3 +269,23 @@ def test_a_full_disk_restores_nothing(site, fleet, new_pi, now, full_disk):
 def test_a_database_server_has_its_own_tools(site, fleet):
     with pytest.raises(StateError, match="pg_dump"):
         make_backup(replace(site.config, ledger="postgresql+psycopg2://fleetmint@db/fleetmint"))
+
+
+def test_a_list_without_a_number_does_not_keep_a_ledger_from_coming_back_and_what_it_revokes_stays_so(
+    site, engine, fleet, new_pi, now
+):
+    backup = make_backup(site.config)
+    take_off(site, engine, "lamp-000002", now + HOUR)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(site.device_ca.certificate.subject)
+        .last_update(now)
+        .next_update(now + 100 * HOUR)
+    )
+    for entry in crl_of(site):
+        builder = builder.add_revoked_certificate(entry)
+    unnumbered = revocation.crl_pem(builder.sign(site.device_ca.key, hashes.SHA256()))
+    plan = restore(new_pi, backup, now + 2 * HOUR, crls={"device.crl": unnumbered})
+    assert plan.facts["revoked"] == ["lamp-000002"]
+    assert revoked_on(crl_of(new_pi)) == {fleet["lamp-000002"][2]}
+    assert revocation.usable_number(crl_of(new_pi)) > 0

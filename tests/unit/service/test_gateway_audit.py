@@ -3,6 +3,7 @@
 import hashlib
 from datetime import timedelta
 
+import handmade
 import pytest
 from gateway_site import certificate_entry, make_csr, new_key, registration
 
@@ -84,3 +85,11 @@ def test_keys_that_others_may_read_or_that_do_not_belong_here_are_found(audit, s
     (site.config.device_ca / "ca.key").chmod(0o644)
     (site.config.trust / "root.key").write_bytes(keys.plain_pem(keys.new_key()))
     assert [each.split(str(site.root))[0] for each in audit()] == ["others may read ", "there is a private key in "]
+
+
+def test_a_list_without_a_number_is_found(audit, sign, leaf, site, now):
+    site.config.device_crl.parent.mkdir(exist_ok=True)
+    site.config.device_crl.write_bytes(handmade.crl(site.device_ca, now, handmade.key_id(site.device_ca)))
+    assert ["no CRL number of at most 20 octets" in each for each in audit()] == [True]
+    sign()
+    assert audit() == []

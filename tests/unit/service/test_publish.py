@@ -1,6 +1,7 @@
 """Publishing CRLs: real lists, real files, and programs that write down how they were called."""
 
 import contextlib
+import os
 import socket
 import threading
 from datetime import timedelta
@@ -422,3 +423,136 @@ def test_a_broker_that_does_not_take_the_session_over_is_an_error(tmp_path, answ
 def test_the_longest_device_id_fits_the_packet():
     packet = kick.connect_packet("a" * 63)
     assert packet[1] == len(packet) - 2 < 128
+
+
+def link(path, tmp_path):
+    """Another good list of the same CA, by a link: only following it makes a difference."""
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+
+
+def linked_directory(path, tmp_path):
+    path.parent.rename(tmp_path / "elsewhere")
+    path.parent.symlink_to(tmp_path / "elsewhere")
+
+
+def pipe(path, tmp_path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def device(path, tmp_path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def listening(path, tmp_path):
+    path.unlink()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+
+
+def directory(path, tmp_path):
+    path.unlink()
+    path.mkdir()
+
+
+def endless(path, tmp_path):
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+
+
+STRANGE = {
+    link: "is a symbolic link",
+    linked_directory: "is a symbolic link, or lies behind one",
+    pipe: "is no regular file",
+    device: "is a symbolic link",
+    listening: "is no regular file",
+    directory: "is no regular file",
+    endless: "has more than",
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), STRANGE.items(), ids=[make.__name__ for make in STRANGE])
+def test_root_follows_and_waits_for_nothing_in_the_directory_of_the_service(
+    site, now, published, calls, tmp_path, make, reason
+):
+    before = bundle(site, "nginx", "devices")
+    make(site.config.device_crl, tmp_path)
+    done = publish.publish(site.config, now=now)
+    assert len(done.problems) == 1, done
+    assert reason in done.problems[0]
+    assert str(site.config.device_crl) in done.problems[0]
+    assert (bundle(site, "nginx", "devices"), done.reloaded, calls()) == (before, (), [])
+
+
+@pytest.mark.parametrize("make", [link, pipe, device, endless])
+def test_a_memory_that_is_no_file_of_ours_is_replaced_and_not_followed(site, now, published, calls, tmp_path, make):
+    make(site.config.published, tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    before = elsewhere.read_bytes() if elsewhere.exists() else b""
+    done = publish.publish(site.config, now=now)
+    assert (done.problems, done.reloaded) == ((), ("nginx", "mosquitto"))  # as when it is lost
+    assert not site.config.published.is_symlink()
+    assert site.config.published.stat().st_size < 1000
+    assert (elsewhere.read_bytes() if elsewhere.exists() else b"") == before
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+
+@pytest.mark.parametrize("make", [link, pipe, device])
+@pytest.mark.parametrize("name", ["ledger.sqlite", "ledger.sqlite-wal"])
+def test_a_ledger_that_is_no_regular_file_is_not_opened(site, now, published, lamps, calls, tmp_path, name, make):
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    (site.root / name).touch()
+    make(site.root / name, tmp_path)
+    done = publish.publish(site.config, now=now)
+    assert len(done.problems) == 1, done
+    assert f"the ledger {site.root / name} is no regular file" in done.problems[0]
+    assert done.kicked == ()
+
+
+# root gives files to another account, and gives itself up to read them; whoever is nobody else stays who it is
+ACCOUNT = 65534 if os.geteuid() == 0 else os.geteuid()
+
+
+@pytest.fixture
+def of_the_service(site, tmp_path):
+    """Give the directory of the service to its account, which can reach it."""
+    os.chown(site.root, ACCOUNT, -1)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest-"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    tmp_path.chmod(0o711)
+    return site.root
+
+
+def test_root_reads_the_ledger_as_the_account_it_belongs_to(
+    site, now, published, lamps, broker, calls, of_the_service, monkeypatch
+):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    for path in site.root.glob("ledger.sqlite*"):
+        os.chown(path, ACCOUNT, -1)
+    real = publish._read_owners
+
+    def look(config, serials):
+        (site.root / "seen").write_text(f"{os.getuid()} {os.geteuid()}")
+        return real(config, serials)
+
+    monkeypatch.setattr(publish, "_read_owners", look)
+    done = publish.publish(site.config, now=now)
+    assert (done.kicked, done.problems) == (("lamp-000001",), ())
+    assert (site.root / "seen").read_text() == f"{ACCOUNT} {ACCOUNT}"
+    assert {path.stat().st_uid for path in site.root.glob("ledger.sqlite*")} == {ACCOUNT}
+
+
+def test_what_the_account_may_not_read_root_does_not_read_for_it(
+    site, now, published, lamps, broker, calls, of_the_service
+):
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    (site.root / "ledger.sqlite").chmod(0)  # and it stays root's
+    done = publish.publish(site.config, now=now)
+    assert done.kicked == ()
+    assert len(done.problems) == 1
+    assert f"the ledger {site.root / 'ledger.sqlite'} cannot be used" in done.problems[0]
