@@ -142,9 +142,11 @@ def elements(data: bytes) -> list[Element]:
 
 def pem_label(part: bytes) -> str | None:
     """Return under which label PEM has the structure `part`, judged by its form alone; None for an unknown one."""
+    if part[:1] != b"\x30":
+        return None
     try:
         (outer,) = elements(part)
-        inner = elements(outer.content) if outer.tag == _SEQUENCE else []
+        inner = elements(outer.content)
     except (UnreadableError, ValueError):
         return None
     tags = [each.tag for each in inner]

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from fleetmint.errors import StateError
 from fleetmint.pki.der import pem_label
 
-_BLOCK = re.compile(r"-----BEGIN ([^-\n\"\\]{1,64})-----(.*?)-----END \1-----", re.DOTALL)
 _BEGIN = re.compile(r"-----BEGIN ([^-\n\"\\]{1,64})-----")
 # RFC 1421 headers of a key that OpenSSL encrypted itself, and what OpenPGP writes
 _HEADER = re.compile(r"^[A-Za-z][A-Za-z0-9-]*: .*$", re.MULTILINE)
@@ -91,38 +90,46 @@ def read(data: bytes, what: str) -> Reading:
 
 
 def _pem(data: bytes, text: str, what: str) -> Reading:
-    plain = [_block(match, what) for match in _BLOCK.finditer(text)]
-    if all(plain) and len(plain) == len(_BEGIN.findall(text)):
+    plain = [None if body is None else _block(label, body) for label, body in _bodies(text)]
+    if all(plain):
         return Reading(tuple(block for block in plain if block is not None), _encoding(data))
-    unescaped = _unescaped(text)
-    matches = list(_BLOCK.finditer(unescaped))
-    begun = _BEGIN.findall(unescaped)
-    if len(matches) != len(begun):
-        label = begun[min(len(matches), len(begun) - 1)]
-        raise StateError(
-            f"the block {label} in {what} is cut off: it has no line -----END {label}-----; copy all of it"
-        )
-    found = [_block(match, what) for match in matches]
-    for block, label in zip(found, begun, strict=True):
+    found = []
+    for label, body in _bodies(_unescaped(text)):
+        if body is None:
+            raise StateError(
+                f"the block {label} in {what} is cut off: it has no line -----END {label}-----; copy all of it"
+            )
+        block = _block(label, body)
         if block is None:
             raise StateError(
                 f"the {label.lower()} in {what} is damaged: it is not base64; restore the file from a backup"
             )
-    return Reading(tuple(block for block in found if block is not None), _program(text))
+        found.append(block)
+    return Reading(tuple(found), _program(text))
 
 
-def _block(match: re.Match[str], what: str) -> Block | None:
+def _bodies(text: str) -> list[tuple[str, str | None]]:
+    """Return each label with what is between its two lines; None where the second one does not come."""
+    begun = list(_BEGIN.finditer(text))
+    ends = [*(match.start() for match in begun[1:]), len(text)]
+    found: list[tuple[str, str | None]] = []
+    for match, last in zip(begun, ends, strict=True):
+        end = text.find(f"-----END {match[1]}-----", match.end(), last)
+        found.append((match[1].strip(), None if end < 0 else text[match.end() : end]))
+    return found
+
+
+def _block(label: str, body: str) -> Block | None:
     """Return the block, or None when it is not base64, as when it is inside of something."""
-    body = match[2]
     headers = tuple(line.strip() for line in _HEADER.findall(body))
     body = "".join(_HEADER.sub("", body).split())
-    if "PGP" in match[1]:
+    if "PGP" in label:
         body = re.sub(r"=[A-Za-z0-9+/]{4}$", "", body)  # its CRC (RFC 4880, section 6)
     try:
         data = base64.b64decode(body + "=" * (-len(body) % 4), validate=True)
     except (ValueError, binascii.Error):
         return None
-    return Block(match[1].strip(), data, headers) if data else None
+    return Block(label, data, headers) if data else None
 
 
 def _unescaped(text: str) -> str:

@@ -2,7 +2,9 @@
 
 import base64
 import codecs
+import contextlib
 import json
+import time
 
 import handmade
 import pytest
@@ -134,3 +136,11 @@ def test_damage_is_told_as_what_it_is(text, problem):
 )  # fmt: skip
 def test_anything_else_has_no_block(data):
     assert pem.read(data, "it") == pem.Reading()
+
+
+@pytest.mark.parametrize("data", [b"-----BEGIN X-----" * 20_000, b"A" * 4_000_000, b'"' * 1_000_000, b" " * 1_000_000])
+def test_no_file_takes_for_ever(data):
+    begun = time.process_time()
+    with contextlib.suppress(StateError):
+        assert pem.read(data, "it") == pem.Reading()
+    assert time.process_time() - begun < 3
