@@ -280,7 +280,7 @@ class _Report:
             ratio = self.cpu("cfssl") * self.count / batch
             _say(f"cfssl and NVS generator {self.cpu('cfssl') * 1e3:.0f} ms a device: {ratio:.0f} times a batch")
         # SQLAlchemy's import alone takes as long as all the commands of one device; the aim is at most 2.
-        good.append(_limit("one device, against the commands", self.cpu("one") / peer, most=5))
+        good.append(_limit("one device, against the commands", self.cpu("one") / peer, most=4))
         return 0 if all(good) else 1
 
 
