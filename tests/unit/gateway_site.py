@@ -85,6 +85,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "site": "test",
         "gateway": "gateway",
         "ledger": f"sqlite:///{root / 'ledger.sqlite'}",
+        "attested_clock": str(root / "clock.json"),
         "device_ca": str(root / "device-ca"),
         "trust": str(root / "trust"),
         "crls": str(root / "crls"),

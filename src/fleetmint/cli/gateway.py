@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fleetmint import commands, files
+from fleetmint import commands, files, timekeeping
 from fleetmint.choices import KEY_KINDS, P256, REASONS
 from fleetmint.cli.findings import report
 from fleetmint.cli.gateway_backup import backup, restore
@@ -30,7 +30,7 @@ with for_work():
     from fleetmint.pki import keys, names
     from fleetmint.service import device_ca
     from fleetmint.service.audit import findings as audit_findings
-    from fleetmint.service.clock import utc_now
+    from fleetmint.service.clock import kept, utc_now
     from fleetmint.service.config import Config, config_path, load_config
     from fleetmint.service.device_crl import plan_device_crl
     from fleetmint.service.host_request import make_request
@@ -235,13 +235,13 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
     authorities = device_ca.authorities(config.device_ca)
 
     def run(engine: Engine) -> tuple[bool, int, str]:
-        factory = config.crl("factory")
+        now, factory = kept(config), config.crl("factory")
         if not check and factory.exists():
             try:
-                follow(engine, config, files.read(factory, "CRL"), utc_now(), _ACTOR)
+                follow(engine, config, files.read(factory, "CRL"), now, _ACTOR)
             except FleetmintError as error:  # `publish` refuses it, and the list of this gateway is another matter
                 click.echo(f"fleetmint: {error}", err=True)
-        plan = plan_device_crl(engine, authorities, config.device_crl, now=utc_now(), force=force)
+        plan = plan_device_crl(engine, authorities, config.device_crl, now=now, force=force)
         if not check:
             plan.apply()
         return plan.changed, plan.facts["number"], "; ".join(plan.reasons)
@@ -292,6 +292,20 @@ def _answer(config: Config) -> dict[str, object]:
     except FleetmintError as error:
         return {"kicked": [], "restarted": [], "problems": [*problems, str(error)]}
     return {"kicked": done.kicked, "restarted": done.restarted, "problems": [*problems, *done.problems]}
+
+
+@gateway.command("attest-clock", epilog=examples("sudo fleetmint gateway attest-clock 2031-05-17T16:30Z"))
+@click.argument("time")
+@json_option
+@click.pass_context
+def attest_clock(ctx: click.Context, time: str, as_json: bool) -> None:
+    """Say that it is TIME by a watch, in UTC, so that a gateway without NTP may sign. Needs root.
+
+    Refused when the gateway's clock says another time. Holds until the gateway restarts or its clock is set.
+    """
+    path, who = _config(ctx).attested_clock, timekeeping.somebody()
+    text = timekeeping.attest(path, timekeeping.read_time(time), utc_now(), who)
+    _say(as_json, {"changed": True, "who": who, "file": str(path)}, text)
 
 
 @gateway.command(

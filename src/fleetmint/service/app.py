@@ -26,7 +26,7 @@ from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.body import MAX_BYTES, read_enrolment
-from fleetmint.service.clock import utc_now
+from fleetmint.service.clock import kept, utc_now
 from fleetmint.service.config import Config
 from fleetmint.service.enrolment import enrol
 from fleetmint.service.identity import DEVICES, OPERATORS, IdentityRefusedError, NoCertificateError
@@ -94,7 +94,9 @@ def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, cloc
         enrolment = read_enrolment(read_body(MAX_BYTES))
         source = request.remote_addr or ""
         try:
-            issued = enrol(resources.engine, resources.authority, enrolment, clock=clock)
+            issued = enrol(
+                resources.engine, resources.authority, enrolment, clock=lambda: kept(resources.config, clock)
+            )
         except TokenRefusedError as error:
             # Only now: behind one address a neighbour's guesses must not keep out who has the right token.
             wait = limiter.wait(source, enrolment.device)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import commands, files
+from fleetmint import commands, files, timekeeping
 from fleetmint.errors import PublishError, StateError
 from fleetmint.pki import chain, compat, revocation
 from fleetmint.pki.authority import load_certificates
@@ -124,10 +124,19 @@ def _check(
         raise PublishError(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z: {remedy(name)}")
     if compat.last_update(crl) > now:
         raise PublishError(
-            f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z: the"
-            f" clock that signed it ran ahead, or this one is behind (`timedatectl` says what it knows);"
-            f" if this one is right, {remedy(name)}"
+            f"{path} begins {compat.last_update(crl):%Y-%m-%d %H:%M}Z, later than now, {now:%Y-%m-%d %H:%M}Z:"
+            f" {_from_the_future(name)}"
         )
+
+
+def _from_the_future(name: str) -> str:
+    """Say whose clock is wrong about a list that begins later than now, and what to do."""
+    if timekeeping.kept():
+        return f"it was signed by a clock that ran ahead; {remedy(name)}"
+    return (
+        "nothing keeps the clock of this machine, so that it may be behind: wait for NTP, or set it (`sudo timedatectl"
+        f" set-time`); if it is right, the list was signed by a clock that ran ahead, and {remedy(name)}"
+    )
 
 
 def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:

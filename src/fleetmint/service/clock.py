@@ -1,16 +1,21 @@
 """Whether the time can be right. A Raspberry Pi has no battery for its clock: it may wake up years ago.
 
-What is certain: now is not before the device CA was made, and not before the latest row of the ledger.
+A clock is asked who keeps it (timekeeping.py). Then it is more to be trusted than a row of the ledger: one that lies
+far ahead was written by a clock that ran ahead, and must not keep everybody out until its time has come. It is found by
+`fleetmint gateway audit`. A few minutes are waited for, so that events stay in their order when NTP sets the clock.
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sqlalchemy.engine import Connection
 
+from fleetmint import commands, timekeeping
 from fleetmint.errors import ClockError
 from fleetmint.ledger import events
 from fleetmint.pki import compat
 from fleetmint.pki.authority import Authority
+from fleetmint.service.config import Config
 
 
 def utc_now() -> datetime:
@@ -18,17 +23,33 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def kept(config: Config, clock: Callable[[], datetime] = utc_now) -> datetime:
+    """Return the time to sign by; raise ClockError when nothing keeps the clock and nobody has attested it."""
+    now = clock()
+    timekeeping.refuse_unsynchronised(config.attested_clock, now, str(commands.gateway("attest-clock", root=True)))
+    return now
+
+
 def refuse_wrong_clock(connection: Connection, authority: Authority, now: datetime) -> None:
     """Raise ClockError when `now` is certainly wrong, so that nothing may be signed by it.
 
     In a transaction of `writing` only: `now` has to be read after the lock was taken, or another worker's row is newer.
     """
-    floor = compat.not_before(authority.certificate)
-    if now < floor:
-        raise ClockError(f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made: set it, or wait for NTP")
+    refuse_before(authority, now)
     last = events.last_time(connection)
-    if last is not None and now < last:
+    if last is not None and now < last <= now + timekeeping.TOLERANCE:
         raise ClockError(
             f"the clock says {now:%Y-%m-%d %H:%M:%S}Z, before the latest row of the ledger ({last:%Y-%m-%d %H:%M:%S}Z):"
             " set it, or wait for NTP"
+        )
+
+
+def refuse_before(authority: Authority, now: datetime) -> None:
+    """Raise ClockError when this CA begins later than now, so that nobody would take what it signs."""
+    begin = compat.not_before(authority.certificate)
+    if now < begin:
+        raise ClockError(
+            f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made ({begin:%Y-%m-%d %H:%M}Z): set it, or wait"
+            " for NTP. If it is right, the controller's ran ahead when it made this CA:"
+            f" {commands.fleetmint('repair-clock')} makes its certificate anew"
         )

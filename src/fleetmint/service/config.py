@@ -24,7 +24,8 @@ class Config:
     `mosquitto`; through the sockets of the broker root ends sessions and the watch sees what is published, and finds
     `broker_alarms`; at `publish_socket` the service asks root to publish. The CA certificates and CRLs that everybody
     may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and which sessions
-    have been ended. `program_*` are commands, for a gateway that has other names.
+    have been ended. `attested_clock` is what a person has said about the clock, until the next restart. `program_*` are
+    commands, for a gateway that has other names.
     """
 
     site: str
@@ -41,6 +42,7 @@ class Config:
     watch_socket: Path = Path("/run/mosquitto/watch.sock")
     broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")
     published: Path = Path("/var/lib/fleetmint/published.json")
+    attested_clock: Path = Path("/run/fleetmint-clock.json")
     public: Path | None = None
     program_systemctl: str = "systemctl"
     program_nginx: str = "nginx"

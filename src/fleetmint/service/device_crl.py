@@ -15,15 +15,16 @@ from cryptography import x509
 from sqlalchemy.engine import Engine
 
 from fleetmint import files
-from fleetmint.errors import ClockError, StateError
+from fleetmint.errors import StateError
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
-from fleetmint.pki import compat, keys, names, revocation
+from fleetmint.pki import keys, names, revocation
 from fleetmint.pki.authority import Authority
 from fleetmint.pki.profiles import PROFILES, SKEW
 from fleetmint.pki.revocation import Revoked
 from fleetmint.plan import Plan
 from fleetmint.service.bundles import read_lists
+from fleetmint.service.clock import refuse_before
 
 RENEW_AFTER = timedelta(days=2)
 # What an integer of a database holds, and room to count on.
@@ -52,8 +53,7 @@ def plan_device_crl(
     StateError when the CRLs in place cannot be read (unless forced) or none of them is of these CAs.
     """
     for authority in authorities:
-        if now < compat.not_before(authority.certificate):
-            raise ClockError(f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made: set it, or wait for NTP")
+        refuse_before(authority, now)
     lists = _read(path, authorities, force)
     wanted = [_wanted(engine, authority, lists, path, now, force) for authority in authorities]
     gone = [crl for crl in lists if all(crl is not one.old for one in wanted)]

@@ -23,6 +23,7 @@ from fleetmint.ledger import writing
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.pki import revocation
 from fleetmint.service import bundles, device_ca
+from fleetmint.service.clock import kept
 from fleetmint.service.config import Config
 from fleetmint.service.device_crl import plan_device_crl
 
@@ -76,6 +77,7 @@ def put_in_force(engine: Engine, config: Config, lists: Mapping[str, bytes], *, 
     try:
         if "factory" in lists:
             devices = follow(engine, config, lists["factory"], now, actor)
+        kept(config, lambda: now)
         plan_device_crl(engine, device_ca.authorities(config.device_ca), config.device_crl, now=now).apply()
         answer = _ask(config, lists)
         return InForce(

@@ -15,6 +15,7 @@ from gateway_site import environ, make_csr, new_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleetmint import timekeeping
 from fleetmint.ledger import engine as ledger_engine
 from fleetmint.ledger import issuance
 from fleetmint.ledger.revocation import revoke
@@ -262,6 +263,24 @@ def test_a_clock_before_the_latest_row_of_the_ledger_signs_nothing(site, now, la
     app.extensions["fleetmint"].engine.dispose()
     assert answer.status_code == 503
     assert rows(site, "certificates") == []
+
+
+def test_one_enrolment_by_a_clock_that_ran_ahead_keeps_nobody_else_out(site, now):
+    tokens = site.register(now, "lamp-000001", "lamp-000002")
+    clock = iter([now + timedelta(days=90), now, now])
+    app = create_app(site.config, clock=lambda: next(clock))
+    client = app.test_client()
+    answers = [post(client, device, token, make_csr(new_key())).status_code for device, token in tokens.items()]
+    app.extensions["fleetmint"].engine.dispose()
+    assert answers == [200, 200]
+
+
+def test_a_clock_that_nothing_keeps_enrols_nobody_until_somebody_attests_it(client, site, now, lamp, monkeypatch):
+    monkeypatch.setattr(timekeeping, "kept", lambda: "")
+    assert post(client, "lamp-000001", lamp, make_csr(new_key())).status_code == 503
+    assert rows(site, "certificates") == []
+    timekeeping.attest(site.config.attested_clock, now, now, "maria")
+    assert post(client, "lamp-000001", lamp, make_csr(new_key())).status_code == 200
 
 
 GOOD = make_csr(new_key(), "lamp-000001")

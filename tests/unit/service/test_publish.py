@@ -11,6 +11,7 @@ import pytest
 from cryptography import x509
 from gateway_site import certificate_entry, new_key, registration
 
+from fleetmint import timekeeping
 from fleetmint.errors import PublishError
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
@@ -222,6 +223,22 @@ def test_a_list_that_is_no_good_leaves_its_door_as_it_was(site, now, published, 
     assert reason in " ".join(done.problems)
     assert (done.changed, done.reloaded, calls()) == (False, (), [])
     assert {door: bundle(site, "nginx", door) for door in before} == before
+
+
+@pytest.mark.parametrize(
+    ("keeper", "says"),
+    [
+        ("ntp", "it was signed by a clock that ran ahead; `sudo systemctl start fleetmint-crl` signs it anew"),
+        ("", "nothing keeps the clock of this machine, so that it may be behind: wait for NTP, or set it"),
+    ],
+)
+def test_a_list_from_the_future_is_told_apart_from_a_clock_that_is_behind(site, now, monkeypatch, keeper, says):
+    monkeypatch.setattr(timekeeping, "kept", lambda: keeper)
+    sign(site, now, force=True)
+    site.config.device_crl.write_bytes(crl(site, now + timedelta(days=2), 5))
+    problem = next(each for each in publish.publish(site.config, now=now).problems if "later than now" in each)
+    assert says in problem
+    assert ("set it" in problem) == (keeper == "")
 
 
 def long_number(authority, now) -> bytes:
