@@ -47,6 +47,7 @@ def audit(
     elif any((state / "batches").glob("*")):
         found.append(Finding(f"there are batches in {state} and no ledger", "restore the latest backup of the ledger"))
     found += of_state.key_findings(state)
+    found += of_state.authority_findings(state)
     if ask_gateway:
         found += _of_gateways(state, units, name, gateway)
     report(as_json, found, f"{len(units)} identities checked")

@@ -11,6 +11,7 @@ from fleetmint.factory.batch import REGISTRATION
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
 from fleetmint.ledger.schema import ACTIVE, BURNED, DEVICE_KEY, PLANNED, RETURNED, REVOKED
+from fleetmint.pki import damage
 
 # A key in PEM has less than 3 kB; what is larger (firmware, ledgers, images of boards) is not read.
 _LARGEST_KEY = 65536
@@ -40,6 +41,20 @@ def key_findings(state: Path) -> list[Finding]:
             found.append(
                 Finding(f"{path} cannot be looked at ({error.strerror})", "run this as the owner of the state")
             )
+    return found
+
+
+def authority_findings(state: Path) -> list[Finding]:
+    """Return the files of the CAs that are damaged, and passphrases that are empty."""
+    found = [
+        Finding(what, remedy or "restore it from the backup of the CA (docs/recovery.md)")
+        for what, _, remedy in (text.partition(": ") for text in damage.of_authorities(state / "ca"))
+    ]
+    found += [
+        Finding(f"{path} is empty", "restore it from the backup of the CA (docs/recovery.md)")
+        for path in sorted((state / "passphrases").glob("*"))
+        if path.is_file() and path.stat().st_size == 0
+    ]
     return found
 
 

@@ -11,10 +11,10 @@ from cryptography import x509
 
 from fleetmint import commands, files, staging
 from fleetmint.errors import StateError
-from fleetmint.pki import bundle, chain, compat, generations, names, passphrases, release, revocation
+from fleetmint.pki import bundle, chain, compat, damage, generations, names, passphrases, release, revocation
 from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
 from fleetmint.pki.crls import WITH_CRL, crl_lifetime, plan_authority_crl, plan_copy
-from fleetmint.pki.generations import OUTGOING
+from fleetmint.pki.generations import OUTGOING, RETIRED
 from fleetmint.pki.hierarchy import (
     ROOT,
     Hierarchy,
@@ -39,6 +39,7 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
     """
     site = names.site_name(hierarchy.site)
     wanted = {ROOT: ROOT, **issuing(gateways)}
+    _refuse_damaged(hierarchy)
     missing = [name for name in wanted if not _complete(hierarchy, name)]
     for name in missing:
         refuse_half_moved(hierarchy.directory, name)
@@ -92,6 +93,15 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
         after="".join(f"{name}\n" for name in wanted),
         facts={"warnings": warnings} if warnings else {},
     )
+
+
+def _refuse_damaged(hierarchy: Hierarchy) -> None:
+    """Raise StateError for a key that is damaged: found when it has to sign, it would be found too late."""
+    keys = [path for path in hierarchy.directory.rglob("*.key") if RETIRED not in path.parts]
+    if (path := hierarchy.key_path(ROOT)).exists():
+        keys.append(path)
+    if problems := [found for path in sorted(set(keys)) if (found := damage.of_key(path))]:
+        raise StateError("; ".join(problems))
 
 
 def refuse_half_moved(directory: Path, name: str) -> None:
