@@ -241,3 +241,17 @@ def write(site, certificate):
 def crl(site, now, number, revoked, root=None):
     signed = revocation.build_crl(root or site.root(), revoked, number=number, now=now, lifetime=timedelta(days=99))
     (site.post.answers / "root-crl.pem").write_bytes(revocation.crl_pem(signed))
+
+
+def test_a_request_for_the_root_is_refused_by_its_hash_or_by_what_it_is(openssl, tmp_path):
+    (tmp_path / "key").write_bytes(keys.plain_pem(keys.new_key()))
+    path, make = tmp_path / "operator.csr", ["req", "-new", "-key", tmp_path / "key", "-subj", "/CN=x"]
+    for arguments, said in (
+        ([*make, "-sha1"], "the request is signed with SHA-1, which is not taken"),
+        ([*make, "-x509"], "it cannot be read as a certificate request, but a certificate"),
+        (["ec", "-in", tmp_path / "key"], "it cannot be read as a certificate request, but a private key"),
+    ):
+        path.write_bytes(openssl(*arguments).stdout)
+        with pytest.raises(StateError) as error:
+            exchange.read_request(path, "test")
+        assert said in str(error.value)

@@ -3,8 +3,10 @@
 import contextlib
 import os
 import socket
+import tempfile
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import handmade
 import pytest
@@ -537,7 +539,8 @@ def of_the_service(site, tmp_path):
     """Give the directory of the service to its account, which can reach it."""
     os.chown(site.root, ACCOUNT, -1)
     for parent in (tmp_path, *tmp_path.parents):
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest-"):
+        # whatever the directory of the run is called, and nothing outside of it
+        if parent.stat().st_uid == os.geteuid() and Path(tempfile.gettempdir()) in parent.parents:
             parent.chmod(parent.stat().st_mode | 0o011)
     tmp_path.chmod(0o711)
     return site.root
