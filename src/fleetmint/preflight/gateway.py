@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fleetmint.preflight.problem import Problem
+from fleetmint.preflight.variables import SSH_PORT
 
 ADDRESSES = "nginx_addresses"
 NO_FAMILY = "EAFNOSUPPORT"
@@ -16,10 +17,10 @@ _SSH = (
     # ssh ends that with the words below, too
     (
         "IDENTIFICATION HAS CHANGED",
-        "if it is a new Pi, remove the old key with `ssh-keygen -R {host}`, and log in once with `ssh {at}`",
+        "if it is a new Pi, remove the old key with `ssh-keygen -R {known}`, and log in once with `ssh {port}{at}`",
     ),
-    ("Host key verification failed", "log in once with `ssh {at}`, and compare the host key that you are shown"),
-    ("Permission denied", "bring your key to it with `ssh-copy-id {at}`"),
+    ("Host key verification failed", "log in once with `ssh {port}{at}`, and compare the host key that you are shown"),
+    ("Permission denied", "bring your key to it with `ssh-copy-id {port}{at}`"),
     ("Could not resolve hostname", "set ansible_host in hosts.yml to a name or an address that this machine knows"),
     ("Connection refused", "turn on SSH there (`sudo raspi-config`, or `sudo systemctl enable --now ssh`)"),
     ("No route to host", "turn it on, and see that it is in this network"),
@@ -53,13 +54,18 @@ def check_gateway(
     return [*_clock(said, now, most), *_release(said), *_addresses(said), *_taken(said, ports)]
 
 
-def unreachable(message: str, host: str, user: str) -> Problem:
+def unreachable(message: str, host: str, user: str, port: int = SSH_PORT) -> Problem:
     """Return the problem of a Pi that SSH did not reach."""
     at = f"{user}@{host}" if user else host
-    remedy = next((text for key, text in _SSH if key.lower() in message.lower()), "try `ssh {at}` by hand")
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     reason = re.sub(r"^.*(host via|over) ssh: (ssh: )?", "", lines[-1] if lines else "no reason given")
-    return Problem("", f"SSH does not reach {at} ({reason})", remedy.format(at=at, host=host))
+    if "privilege escalation" in message:
+        return Problem("", f"{at} does not become root ({reason})", "try `sudo true` there; -K gives a password to it")
+    remedy = next((text for key, text in _SSH if key.lower() in message.lower()), "try `ssh {port}{at}` by hand")
+    words = {"at": at, "port": "", "known": host}
+    if port != SSH_PORT:
+        words |= {"port": f"-p {port} ", "known": f"'[{host}]:{port}'"}
+    return Problem("", f"SSH does not reach {at} ({reason})", remedy.format(**words))
 
 
 def not_looked(message: str) -> Problem:

@@ -80,6 +80,21 @@ def test_what_ssh_says_comes_with_what_to_do(said, remedy):
     assert remedy in text
 
 
+@pytest.mark.parametrize(("said", "command"), [
+    ("Host key verification failed.", "`ssh -p 2222 pi@pi.example`"),
+    ("IDENTIFICATION HAS CHANGED!\nHost key verification failed.", "`ssh-keygen -R '[pi.example]:2222'`"),
+    ("Permission denied (publickey).", "`ssh-copy-id -p 2222 pi@pi.example`"),
+])  # fmt: skip
+def test_what_is_to_be_typed_goes_to_the_same_port(said, command):
+    assert command in str(unreachable(said, "pi.example", "pi", 2222))
+
+
+def test_a_password_that_sudo_waits_for_in_vain_is_no_matter_of_ssh():
+    text = str(unreachable("Timeout (12s) waiting for privilege escalation prompt:", "pi.example", "pi"))
+    assert text.startswith("pi@pi.example does not become root (Timeout (12s)")
+    assert "-K" in text
+
+
 @pytest.mark.parametrize(("said", "remedy"), [
     ("Missing sudo password", "with -K"),
     ("sudo: a password is required", "with -K"),

@@ -36,9 +36,11 @@ class ActionModule(ActionBase):
             script = Path(look.__file__).read_bytes()
             done = self._low_level_execute_command(command, in_data=script, executable="/bin/sh")
         except AnsibleConnectionFailure as error:
-            host, user = (_value(self._connection, *names) for names in (("host", "remote_addr"), ("remote_user",)))
+            where = (("host", "remote_addr"), ("remote_user",))
+            host, user = (_value(self._connection, *names) for names in where)
+            port = int(_value(self._connection, "port") or gateway.SSH_PORT)
             # failed and not "unreachable", behind which Ansible goes on with plays for other hosts
-            return {"failed": True, "msg": report([gateway.unreachable(str(error.message), host, user)])}
+            return {"failed": True, "msg": report([gateway.unreachable(str(error.message), host, user, port)])}
         except AnsibleError as error:
             done = {"rc": 1, "stdout": "", "stderr": str(error.message)}
         if done["rc"] != 0:
