@@ -108,7 +108,8 @@ def request(context, host, port, method, path, body=b"", content_type="applicati
     """
     stream = Stream(context, host, port, within)
     try:
-        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}:{port}", "Connection: close", "User-Agent: fleetmint"]
+        name = f"[{host}]" if ":" in host else host
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {name}:{port}", "Connection: close", "User-Agent: fleetmint"]
         if body:
             lines += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
         stream.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body, within)

@@ -82,6 +82,26 @@ def test_a_server_named_by_its_address_is_accepted(board, site, server):
     assert get(board, site, server(reply("200 OK", b"hello")), host="127.0.0.1")[0] == 200
 
 
+SAYS = """
+from agent import https
+class Stream:
+    def __init__(self, context, host, port, within):
+        pass
+    def write(self, data, within):
+        result([data.decode().split("\\r\\n")[1]])
+        raise SystemExit
+    def close(self):
+        pass
+https.Stream = Stream
+https.request(None, host, 443, "GET", "/")
+"""
+
+
+@pytest.mark.parametrize(("host", "name"), [("pi.example", "pi.example"), ("2001:db8::7", "[2001:db8::7]")])
+def test_a_server_is_called_as_it_is_in_a_url(board, host, name):
+    assert board.run(SAYS, host=host) == [f"Host: {name}:443"]
+
+
 def test_a_server_of_another_ca_is_refused(board, foreign_site, server):
     kind, text = get(board, foreign_site, server(reply("200 OK")))
     assert kind == "Problem"

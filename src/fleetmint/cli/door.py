@@ -23,9 +23,8 @@ _BY_FILE = ("/v1/registrations", "/v1/handovers")
 
 def post(gateway: Gateway, path: str, document: bytes) -> Any:
     """Return the JSON that the gateway answers to a POST; raise FleetmintError with its sentence when it refuses."""
-    url = f"https://{gateway.host}:{gateway.https_port}{path}"
     headers = {"Content-Type": "application/json"}
-    request = Request(url, document, headers, method="POST")
+    request = Request(gateway.url(path), document, headers, method="POST")  # noqa: S310 - it is https
     try:
         with urlopen(request, timeout=SECONDS, context=gateway.tls()) as answer:  # noqa: S310
             return json.load(answer)

@@ -27,6 +27,7 @@ from fleetmint.cli.place import state_option as state_option
 from fleetmint.commands import LEDGER as LEDGER
 from fleetmint.commands import LEDGER_VARIABLE
 from fleetmint.errors import FleetmintError, StateError
+from fleetmint.pki.hosts import bracketed
 
 if TYPE_CHECKING:
     import ssl
@@ -80,6 +81,10 @@ class Gateway:
     https_port: int
     mqtt_port: int
 
+    def url(self, path: str) -> str:
+        """Return where it answers over HTTPS."""
+        return f"https://{bracketed(self.host)}:{self.https_port}{path}"
+
     def tls(self) -> ssl.SSLContext:
         """Return a context that trusts the site's server CAs and nothing else, and shows the operator's certificate."""
         import ssl  # most commands ask no gateway
@@ -105,9 +110,8 @@ class Gateway:
         import urllib.request  # most commands ask no gateway
         from http.client import HTTPException
 
-        url = f"https://{self.host}:{self.https_port}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=SECONDS, context=self.tls()) as answer:
+            with urllib.request.urlopen(self.url(path), timeout=SECONDS, context=self.tls()) as answer:  # noqa: S310
                 return json.load(answer)
         except (OSError, ValueError, HTTPException) as error:
             from fleetmint.cli.unreachable import why

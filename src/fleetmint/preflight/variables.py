@@ -15,6 +15,7 @@ HTTPS, OPERATORS_HTTPS = "fleet_https_port", "fleet_operators_https_port"
 MQTT, OPERATORS_MQTT = "fleet_mqtt_port", "fleet_operators_mqtt_port"
 PORTS = (HTTPS, OPERATORS_HTTPS, MQTT, OPERATORS_MQTT)
 GATEWAY_NAMES = "fleet_gateway_names"
+CERTIFIED = "gateway_certificates_names"
 # The ports that servers listen on, and the variable each follows while it is not set itself.
 LISTENING = {
     "nginx_devices_port": HTTPS,
@@ -55,7 +56,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
     "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
     "gateway_time_networks": reading.several(reading.network),
-    "gateway_certificates_names": reading.some(reading.gateway_host),
+    CERTIFIED: reading.some(reading.gateway_host),
     "factory_firmware_sha256": reading.like("|[0-9a-fA-F]{64}", "write 64 hexadecimal digits"),
     "ca_root_fingerprint": reading.like("|[0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}", "write it in full"),
 }
@@ -101,6 +102,7 @@ def check_site(inventory: Inventory) -> list[Problem]:
     for name, variables in inventory.gateways.items():
         found += _each({**_OF_A_GATEWAY, **_OPTIONAL}, variables, _OF_A_GATEWAY, name)
         found += _ports(name, variables)
+        found += _certified(name, variables)
     found += _shared(inventory.gateways)
     for name, variables in ((CONTROLLER, inventory.controller), *inventory.gateways.items()):
         problems = unread(variables, inventory.known, inventory.prefixes, inventory.typed)
@@ -178,6 +180,15 @@ def _listening_fixed(
     """Return who listens where, each by the variable that says so."""
     named = {name if name in variables else LISTENING[name]: value for name, value in listening.items()}
     return {**fixed, **named}
+
+
+def _certified(host: str, variables: Mapping[str, object]) -> Iterator[Problem]:
+    """Whoever calls a name that is not in the certificate refuses what answers."""
+    if CERTIFIED in variables:
+        certified = [str(each).lower() for each in _items(variables[CERTIFIED])]
+        for name in _items(variables.get(GATEWAY_NAMES)):
+            if str(name).lower() not in certified:
+                yield Problem(CERTIFIED, f"{name!r} of {GATEWAY_NAMES} is not in it", "add it", hosts=(host,))
 
 
 def _shared(gateways: Mapping[str, Mapping[str, object]]) -> Iterator[Problem]:

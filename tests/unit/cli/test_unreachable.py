@@ -148,3 +148,9 @@ def test_no_route_and_time_out_are_silence(number):
     gateway = Gateway(None, "gateway", "alice@test", "192.0.2.1", 8443, 8884)
     assert UP in why(OSError(number, "No route to host"), gateway, 8443)
     assert "timed out" in why(TimeoutError(), gateway, 8443)
+
+
+@pytest.mark.parametrize(("host", "name"), [("pi.example", "pi.example"), ("2001:db8::7", "[2001:db8::7]")])
+def test_an_address_is_called_as_urls_have_it(tmp_path, host, name):
+    gateway = Gateway(tmp_path, "gateway", "alice@test", host, 8443, 8884)
+    assert gateway.url("/v1/devices") == f"https://{name}:8443/v1/devices"

@@ -37,6 +37,7 @@ def only(found):
 def test_a_site_that_is_in_order_has_no_problems():
     assert problems() == []
     # text is what the command line gives
+    assert problems(gateway_certificates_names=["more.example", "pi.example", "192.0.2.7"]) == []
     assert problems(fleet_https_port="10443", nginx_addresses=["192.0.2.7", "[::]"], operators_names=["a@b"]) == []
 
 
@@ -78,6 +79,7 @@ def test_what_has_to_be_said_is_missed(name):
     ({"fleet_operators_https_port": 22}, "port 22 is that of ssh"),
     ({"nginx_devices_port": 8443}, "port 8443 is that of"),
     ({"nginx_plain_port": 8883}, "port 8883 is that of nginx_plain_port"),
+    ({"gateway_certificates_names": ["PI.example"]}, "'192.0.2.7' of fleet_gateway_names is not in it"),
     ({"gateway_firewall_mqtt_port": 0}, "no port 0"),
     ({"ansible_port": 8883}, "port 8883 is that of ssh"),
     ({"fleet_site": 1}, "is no text"),
