@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _PADDING = 1.0
 _QUIET = 4
 # A module smaller than this is lost on an ordinary printer or for an ordinary phone.
 SMALLEST_MODULE = 0.3
+# Letters of this height, in millimetres, are read with effort: 3 points.
+SMALLEST_TEXT = 1.0
 _POINTS = 72 / 25.4
 _TALLEST_TEXT = 3.2
 _LINE = 1.25
@@ -104,11 +107,14 @@ def pdf(labels: Sequence[Label], size: Size) -> bytes:
     sheet.core_fonts_encoding = _WESTERN
     sheet.set_auto_page_break(False)
     fonts = _Fonts(sheet)
-    for page in _pages(labels, size):
-        sheet.add_page()
-        for number, each in enumerate(page):
-            _pdf_label(sheet, fonts, each, size, *_corner(number, size))
-    return bytes(sheet.output())
+    try:
+        for page in _pages(labels, size):
+            sheet.add_page()
+            for number, each in enumerate(page):
+                _pdf_label(sheet, fonts, each, size, *_corner(number, size))
+        return bytes(sheet.output())
+    finally:
+        fonts.close()
 
 
 def _pdf_label(sheet: FPDF, fonts: _Fonts, each: Label, size: Size, x: float, y: float) -> None:
@@ -143,6 +149,14 @@ class _Fonts:
         if line not in self._families:
             self._families[line] = self._family(line)
         self._sheet.set_font(self._families[line])
+
+    def close(self) -> None:
+        """Close the files of the fonts, which a sheet that is refused would leave open."""
+        from fpdf.fonts import TTFFont
+
+        for font in self._sheet.fonts.values():
+            if isinstance(font, TTFFont):
+                font.ttfont.close()
 
     def _family(self, line: str) -> str:
         """Return the font that has every letter of a line."""
@@ -259,6 +273,14 @@ def _text(each: Label, size: Size, width: Callable[[int, str], float]) -> Iterat
     top = _PADDING + (size.height - 2 * _PADDING - tallest * _LINE * len(each.lines)) / 2
     for number, line in enumerate(each.lines):
         height = min(tallest, wide / width(number, line))
+        # the id may be smaller: the code says it, too
+        if height < SMALLEST_TEXT and number:
+            least = math.ceil(size.height + SMALLEST_TEXT * width(number, line))
+            wider = f", or make the label {least} mm wide" if least <= PAGE_WIDTH - 2 * MARGIN else ""
+            raise FleetmintError(
+                f"{line!r} cannot be read on a label of {size.width:g}x{size.height:g} mm, where its letters would be"
+                f" {height:.1f} mm high: shorten it{wider}"
+            )
         yield line, left, top + tallest * (_LINE * number + 1), height
 
 

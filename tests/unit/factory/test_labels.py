@@ -73,7 +73,7 @@ def test_small_labels_and_long_names_are_read_too(judge):
 
 
 def test_letters_of_other_scripts_are_printed_with_a_font_that_has_them(judge, tmp_path):
-    products = ["Лампа", "Λάμπα", "灯泡", "電球", "조명", "Лампа 灯泡 für 조명", "La\u0301mpara", "灯" * 60]
+    products = ["Лампа", "Λάμπα", "灯泡", "電球", "조명", "Лампа 灯泡 für 조명", "La\u0301mpara", "灯" * 18]
     rows = [row(number, product=product) for number, product in enumerate(products, 1)]
     pages, codes = judge(labels.pdf([labels.label(each) for each in rows], SIZE), SIZE, [(1, 0, 0), (1, 1, 2)])
     assert codes == ["lamp-000001 000001", "lamp-000008 000008"]
@@ -86,7 +86,7 @@ def test_letters_of_other_scripts_are_printed_with_a_font_that_has_them(judge, t
     boxes = subprocess.run(
         ["pdftotext", "-bbox", tmp_path / "labels.pdf", "-"], capture_output=True, text=True, check=True
     ).stdout
-    ends = [float(end) for end in re.findall(r'xMax="([0-9.]+)"[^>]*>灯{60}<', boxes)]
+    ends = [float(end) for end in re.findall(r'xMax="([0-9.]+)"[^>]*>灯{18}<', boxes)]
     assert len(ends) == 1
     assert max(ends) <= (MARGIN + 2 * SIZE.width) / 25.4 * 72
 
@@ -140,6 +140,16 @@ def test_the_table_is_for_printers_of_labels(rows):
 def test_a_size_that_is_none_is_refused(text):
     with pytest.raises(FleetmintError, match=r"no size of a label|does not fit"):
         Size.parse(text)
+
+
+@pytest.mark.parametrize("made", [labels.pdf, labels.svg])
+@pytest.mark.parametrize(("product", "least"), [("W" * 60, r"\d+"), ("灯" * 60, r"8\d")])
+def test_a_product_whose_letters_nobody_could_read_is_refused(made, product, least):
+    each = labels.label(row(1, product=product, hardware=""))
+    reason = f"cannot be read on a label of 50x25 mm.*: shorten it, or make the label {least} mm wide"
+    with pytest.raises(FleetmintError, match=reason):
+        made([each], SIZE)
+    assert made([each], Size(120, 25))
 
 
 def test_a_label_on_which_the_code_could_not_be_read_is_refused():
