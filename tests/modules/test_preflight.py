@@ -204,6 +204,21 @@ def test_a_template_that_fails_is_named_by_its_variable(site):
     assert "fleet_site of localhost: it cannot be read: 'nobodys' is undefined" in printed
 
 
+@pytest.mark.parametrize(
+    "given",
+    ["fleet_site: te{#x#}st", 'operators_names: ["al{#x#}ice@test"]', 'fleet_gateway_names: ["pi{#x#}.example"]'],
+)
+def test_what_a_template_would_cut_out_is_refused_with_its_line(site, given):
+    (site / "group_vars/all.yml").write_text(SITE + "operators_names: []\n")
+    (site / "host_vars").mkdir()
+    for host in ("localhost", "gateway"):
+        (site / f"host_vars/{host}.yml").write_text(f"---\n{given}\n")
+    code, said = play(site, "ca.yml")
+    assert code != 0
+    assert re.search(rf"yml:2: {given.split(':')[0]}.*: Ansible would cut {{#…#}} out of it: write !unsafe", said), said
+    assert not (site / "state").exists()
+
+
 def test_the_vault_password_is_missed_before_there_is_anything_to_open(site):
     change(site, "file:{{ fleet_state_dir }}/passphrases", "vault:{{ inventory_dir }}/passphrases")
     code, printed = play(site, "ca.yml")

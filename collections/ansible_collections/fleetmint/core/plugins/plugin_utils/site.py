@@ -11,6 +11,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
+from ansible.template import is_trusted_as_template
 from ansible.utils.vars import load_extra_vars
 
 try:  # where a value stands; ansible-core keeps it for its own messages, and has no public name for it
@@ -118,11 +119,17 @@ def places(inventory: Inventory) -> list[Path]:
 
 
 def _variables(hostvars, host: str, known) -> dict[str, object]:
-    templated = hostvars[host]
-    return {name: _value(templated, name) if name in known or name in REACHED else None for name in templated}
+    templated, written = hostvars[host], hostvars.raw_get(host)
+    return {
+        name: _value(templated, name, written.get(name)) if name in known or name in REACHED else None
+        for name in templated
+    }
 
 
-def _value(templated, name: str) -> object:
+def _value(templated, name: str, written: object) -> object:
+    # fleet_wifi has a reader of its own
+    if name not in _SECRET and _holds_comment(written):
+        return Unreadable("write !unsafe before the quoted text, or take it out", "Ansible would cut {#…#} out of it")
     try:
         value = templated[name]
         number = _another_number(value)
@@ -131,6 +138,15 @@ def _value(templated, name: str) -> object:
         # of what may hold a secret, the message may be a part
         reason = "a template in it fails: write !unsafe before a text that holds braces" if name in _SECRET else ""
         return Unreadable(reason or str(error.message).partition("\n")[0])
+
+
+def _holds_comment(written: object) -> bool:
+    """Whether a text holds a comment of a template, of which nothing would be seen in what Ansible makes of it."""
+    if isinstance(written, (list, tuple)):
+        return any(map(_holds_comment, written))
+    if isinstance(written, dict):
+        return any(map(_holds_comment, written.values()))
+    return isinstance(written, str) and "{#" in written and is_trusted_as_template(written)
 
 
 def _another_number(value: object) -> str:
