@@ -7,6 +7,7 @@ import queue
 import socket
 import threading
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,8 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
     try:
         client.connect(gateway.host, gateway.mqtt_port)
     except OSError as error:
+        # the socket of a handshake that failed stands open in the library's frames
+        traceback.clear_frames(error.__traceback__)
         raise FleetmintError(why(error, gateway, gateway.mqtt_port)) from error
     client.loop_start()
     end = None if seconds is None else time.monotonic() + seconds
