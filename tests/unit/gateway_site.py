@@ -122,7 +122,9 @@ def _make_template(root: Path) -> None:
         shutil.copy(ca / name / "ca.crt", root / "trust" / f"{name}.crt")
     shutil.copy(ca / "device-gateway" / "ca.crt", root / "trust" / "device.crt")
     shutil.copy(ca / "device-gateway" / "ca.crt", root / "device-ca" / "ca.crt")
-    (root / "device-ca" / "ca.key").write_bytes(keys.plain_pem(hierarchy.authority("device-gateway").key))
+    key = root / "device-ca" / "ca.key"
+    key.touch(mode=0o600)
+    key.write_bytes(keys.plain_pem(hierarchy.authority("device-gateway").key))
     for name in ("root", "operator", "factory"):
         shutil.copy(ca / name / "crl.pem", root / "crls" / f"{name}.pem")
     engine = open_ledger(f"sqlite:///{root / 'ledger.sqlite'}", create=True)
