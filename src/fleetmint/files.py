@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fleetmint import modes, staging, trouble
+from fleetmint import modes, notices, staging, trouble
 from fleetmint.errors import StateError
 
 PRIVATE_DIR = 0o700
@@ -153,6 +153,23 @@ def read_foreign(path: Path, what: str) -> bytes:
     except OSError as error:
         raise _unreadable(path, what, error) from error
     return bytes(content)
+
+
+def read_private(path: Path, what: str, *, refuse: bool = False) -> bytes:
+    """Return the content of a file that nobody else may read; when others can, say so, or `refuse` with a StateError.
+
+    What is no regular file, such as a pipe, is read as it is.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode) and (problem := modes.problem(path, status)):
+                if refuse:
+                    raise StateError(f"{what} is not used: {problem}")
+                notices.add(problem)
+            return file.read()
+    except OSError as error:
+        raise _unreadable(path, what, error) from error
 
 
 def read_checked(path: Path, what: str, *, limit: int, below: Path | None = None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fleetmint import trouble
+from fleetmint import notices, trouble
 from fleetmint.cli import lazily, terminal
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable_lines
@@ -63,7 +63,14 @@ class _Lazy(click.Group):
         with terminal.ending_like_a_tool():  # the reader of what is said here may have gone, too
             try:
                 with terminal.ending_like_a_tool():
-                    return super().invoke(ctx)
+                    try:
+                        return super().invoke(ctx)
+                    except FleetmintError:
+                        notices.take()  # one sentence at a time, and first what stopped the work
+                        raise
+                    finally:
+                        for sentence in notices.take():
+                            click.echo(f"fleetmint: warning: {printable_lines(sentence)}", err=True)
             except FleetmintError as error:
                 click.echo(f"fleetmint: {printable_lines(str(error))}", err=True)
                 ctx.exit(1)

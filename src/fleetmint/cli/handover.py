@@ -145,7 +145,7 @@ def _tell(
 def _signed(state: Path, station: str, payload: bytes) -> bytes:
     directory = operators_directory(state)
     path = directory / f"{station}.key"
-    key = keys.load_key(files.read(path, "key of the station"), None, str(path))
+    key = keys.load_key(files.read_private(path, "key of the station"), None, str(path))
     return signed.sign(payload, load_certificate(directory / f"{station}.crt"), key)
 
 

@@ -249,7 +249,7 @@ def _password(
     if password_file is not None and password_fd is not None:
         raise click.UsageError("give --password-file or --password-fd, not both")
     if password_file is not None:
-        return pkcs12.checked_password(files.read(password_file, "password"), str(password_file)), False
+        return pkcs12.checked_password(files.read_private(password_file, "password"), str(password_file)), False
     if password_fd is not None:
         try:
             text = os.read(password_fd, _MAX_PASSWORD)
@@ -273,7 +273,7 @@ def _write_p12(
     if password is None:
         return None
     path = directory / f"{name}.key"
-    key = keys.load_leaf_key(files.read(path, "key"), None, str(path))
+    key = keys.load_leaf_key(files.read_private(path, "key"), None, str(path))
     issuer = load_certificate(hierarchy.directory / OPERATOR / CERTIFICATE)
     made = pkcs12.make_pkcs12(key, load_certificate(directory / f"{name}.crt"), issuer, name, password[0], encryption)
     target = out or directory / f"{name}.p12"

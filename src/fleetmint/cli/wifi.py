@@ -35,7 +35,9 @@ def open_wifi_source(text: str, known: Collection[str] = ()) -> Callable[[str, s
     if text == "prompt:":
         return _typed
     if kind == "file" and place:
-        return _listed(lambda: files.read(Path(place), "passphrases of the networks"), f"the file {place}", known)
+        return _listed(
+            lambda: files.read_private(Path(place), "passphrases of the networks"), f"the file {place}", known
+        )
     if kind == "fd" and place.isascii() and place.isdigit() and len(place) < 10:
         return _listed(lambda: _descriptor(int(place)), f"file descriptor {place}", known)
     raise SecretError(f"{text!r} is no source of Wi-Fi passphrases: write prompt:, fd:NUMBER or file:PATH")

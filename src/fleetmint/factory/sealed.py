@@ -164,7 +164,7 @@ def open_key(directory: Path, source: Source) -> BatchKey:
     if not path.exists():
         raise StateError(f"there is no {path}: the batch {directory.name} was never made here, or it was shredded")
     try:
-        content = json.loads(files.read(path, "key of the batch"))
+        content = json.loads(files.read_private(path, "key of the batch"))
         about = {name: str(content[name]) for name in ("format", "site", "batch")}
         salt, nonce, wrapped = (base64.b64decode(content[name], validate=True) for name in ("salt", "nonce", "key"))
     except (ValueError, KeyError, TypeError) as error:

@@ -92,7 +92,7 @@ def load_authority(directory: Path, passphrase: bytes | None) -> Authority:
     """Read the CA in `directory`; raise StateError when files are missing, damaged or do not belong together."""
     certificate = load_certificate(directory / CERTIFICATE)
     path = directory / KEY
-    key = keys.load_key(files.read(path, "the CA's key"), passphrase, str(path))
+    key = keys.load_key(files.read_private(path, "the CA's key", refuse=True), passphrase, str(path))
     if keys.spki(key.public_key()) != public_key_bytes(certificate):
         raise StateError(f"{path} does not belong to {directory / CERTIFICATE}: restore both from one backup")
     return Authority(certificate, key)

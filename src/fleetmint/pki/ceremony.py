@@ -209,7 +209,9 @@ def check_shares(directory: Path, parts: Sequence[shares.Share]) -> str:
             )
     source = shares.source(lambda: parts)
     key_path = directory / ROOT / KEY
-    key = keys.load_key(files.read(key_path, "the root's key"), source.read(passphrases.ROOT), str(key_path))
+    key = keys.load_key(
+        files.read_private(key_path, "the root's key", refuse=True), source.read(passphrases.ROOT), str(key_path)
+    )
     if keys.spki(key.public_key()) != public_key_bytes(root):
         raise StateError(
             f"{key_path} does not belong to {directory / ROOT / CERTIFICATE}: restore both from one backup"

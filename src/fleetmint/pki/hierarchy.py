@@ -143,10 +143,10 @@ def sealed_key(hierarchy: Hierarchy, name: str, curve: str) -> tuple[ec.Elliptic
     """
     path, secret = hierarchy.key_path(name), hierarchy.source.read(secret_of(name))
     if path.exists():  # a run that was cut before the certificate: the key counts
-        return keys.load_key(files.read(path, "key"), secret, str(path)), []
+        return keys.load_key(files.read_private(path, "the CA's key", refuse=True), secret, str(path)), []
     # A key sealed with a mistyped passphrase would be found out when it is too late.
     if siblings := _siblings(hierarchy, name):
-        keys.load_key(files.read(siblings[0], "key"), secret, str(siblings[0]))
+        keys.load_key(files.read_private(siblings[0], "the CA's key", refuse=True), secret, str(siblings[0]))
     elif not hierarchy.source.makes:
         raise SecretError(
             f"the first key of the {title(name)} wants a random passphrase, not one that somebody thought of: make the"

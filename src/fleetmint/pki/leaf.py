@@ -84,7 +84,7 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
         )
         return Plan(facts={"warnings": [sentence]})
     if key_path.exists():
-        key = keys.load_leaf_key(files.read(key_path, "key"), None, str(key_path))
+        key = keys.load_leaf_key(files.read_private(key_path, "key"), None, str(key_path))
         # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
         return _plan(
             hierarchy, profile_name, key.public_key(), certificate, name, (), now, lambda: put_aside(certificate, name)

@@ -192,7 +192,7 @@ def _take_over_answers(
         if not key_path.exists():
             raise StateError(f"{path} answers a request that was not made here: restore {key_path}, or remove {path}")
         secret = hierarchy.source.read(passphrases.ISSUING)
-        key = keys.load_key(files.read(key_path, "key"), secret, str(key_path))
+        key = keys.load_key(files.read_private(key_path, "the CA's key", refuse=True), secret, str(key_path))
         found = exchange.check_answer(path, hierarchy.site, root.certificate, key.public_key())
         if compat.not_before(found) > now:
             raise StateError(

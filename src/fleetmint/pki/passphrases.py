@@ -118,7 +118,7 @@ def open_source(text: str) -> Source:
     """Return the source that `text` names; raise SecretError when it names none."""
     kind, _, place = text.partition(":")
     if place and kind == "file":
-        return Stored(Path(place), lambda path: files.read(path, "passphrase"), files.write_atomically)
+        return Stored(Path(place), lambda path: files.read_private(path, "passphrase"), files.write_atomically)
     if place and kind == "vault":
         return Stored(Path(place), _decrypt, _encrypt)
     if place and kind == "shares":

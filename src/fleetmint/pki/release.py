@@ -177,7 +177,7 @@ def _made(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _opened(path: Path, passphrase: bytes) -> ec.EllipticCurvePrivateKey:
-    return keys.load_key(files.read(path, "release key"), passphrase, str(path))
+    return keys.load_key(files.read_private(path, "the release key", refuse=True), passphrase, str(path))
 
 
 def _release_path(directory: Path, generation: int) -> Path:

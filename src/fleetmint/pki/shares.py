@@ -140,7 +140,7 @@ def read_files(paths: Sequence[Path]) -> tuple[Share, ...]:
     found = []
     for path in paths:
         try:
-            found.append(read_share(files.read(path, "share").decode(errors="replace")))
+            found.append(read_share(files.read_private(path, "share").decode(errors="replace")))
         except SecretError as error:
             raise SecretError(f"{path}: {error}") from error
     return tuple(found)

@@ -56,3 +56,16 @@ def test_what_nobody_expected_of_a_disk_is_a_sentence_too(fleetmint, refused, st
     monkeypatch.setattr(Path, "unlink", unlink)
     result = fleetmint("operator", "revoke", "alice@test")
     refused(result, "this cannot go on", str(state / "issued/operators/alice@test.key"), "Input/output error", "dmesg")
+
+
+def test_a_key_that_others_can_read_is_a_warning_beside_the_work(fleetmint, state):
+    key = state / "issued/operators/alice@test.key"
+    key.chmod(0o644)
+    done = fleetmint("operator", "add", "alice@test")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() == [
+        f"fleetmint: warning: others may read {key} (mode 0644): `chmod 600 {key}`, and think about who could have"
+        " read it"
+    ]
+    key.chmod(0o600)
+    assert fleetmint("operator", "add", "alice@test").stderr == ""

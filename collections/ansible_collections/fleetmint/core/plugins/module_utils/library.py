@@ -56,7 +56,7 @@ def hierarchy(module: AnsibleModule):
 def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
     """Make the plan, apply it unless in check mode, and report it."""
     try:
-        from fleetmint import commands, trouble
+        from fleetmint import commands, notices, trouble
         from fleetmint.errors import FleetmintError
     except ImportError:
         module.fail_json(
@@ -76,6 +76,8 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
         module.fail_json(msg=f"{error}\n")
     except OSError as error:
         module.fail_json(msg=f"{trouble.sentence(error, 'this cannot go on')}\n")
+    for sentence in notices.take():
+        module.warn(sentence)
     facts = dict(plan.facts)
     module.exit_json(
         # Some plans know only after they were applied whether anything was left to change.
