@@ -138,7 +138,7 @@ class Site:
             ["ansible", "gateway", "--inventory=inventory/virtual", "--become", "-m", "raw", "-a", command],
             cwd=ROOT, env=environment(), capture_output=True, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
     def fleetmint(self, *arguments: str):
@@ -148,7 +148,7 @@ class Site:
 
     def devices(self) -> dict[str, dict]:
         done = self.fleetmint("devices", "--state", str(self.state), "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr + done.stdout
         return {row["device"]: row for row in json.loads(done.stdout)["devices"]}
 
 
