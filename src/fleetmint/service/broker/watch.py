@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetmint.errors import PublishError, StateError
-from fleetmint.service.broker import database, sockets
+from fleetmint.service.broker import database, journal, sockets
 from fleetmint.service.broker.alarms import Alarms
 from fleetmint.service.broker.database import Contents, DatabaseError, Session
 from fleetmint.service.broker.handshakes import Handshakes, Patience
@@ -65,7 +65,7 @@ class Places:
     kick_socket: Path
     database: Path
     alarms: Path
-    log: tuple[str, ...] = ("journalctl", "--follow", "--lines=5000", "--output=cat", "--unit=mosquitto")
+    journal: tuple[str, ...] = journal.JOURNAL
 
 
 class Watch:
@@ -77,7 +77,6 @@ class Watch:
         self._handshakes = Handshakes(limits.handshakes)
         self._subscriptions = Subscriptions(limits.subscriptions, limits.subscription_bytes)
         self._may_end = True
-        self._caught_up = False
         self._contents = Contents()
         self._begin()
 
@@ -91,7 +90,14 @@ class Watch:
 
     def run(self) -> None:
         """Watch until the process is ended; a broker that is away is waited for."""
-        with subprocess.Popen(self._places.log, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as log:  # noqa: S603
+        lines, cursor = journal.past(self._places.journal)
+        for line in lines:
+            # what the log told before may be over: it is looked at as a whole
+            self._note(line, time.monotonic())
+        for device in self._subscriptions.excess():
+            self._end_session(device, self._subscriptions.of(device), time.monotonic())
+        command = journal.following(cursor, self._places.journal)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as log:  # noqa: S603
             try:
                 while log.stdout is not None:  # as a pipe it is there
                     try:
@@ -134,8 +140,6 @@ class Watch:
                     *lines, unread = (unread + chunk).split(b"\n")
                     for line in lines:
                         self._read(line.decode(errors="replace"), now)
-                elif not self._caught_up:
-                    self._catch_up(now)
                 self._end_handshakes(connection.broker_pid(), now)
                 self._recheck(connection, now)
                 if now - looked >= _DATABASE_SECONDS:
@@ -148,16 +152,14 @@ class Watch:
 
     def _read(self, line: str, now: float) -> None:
         """Read a line of the broker's log."""
-        self._handshakes.read(line, now)
-        device = self._subscriptions.read(line)
-        # What the log told before this watch began may be over; it is looked at as a whole, once.
-        if device is not None and self._caught_up:
+        device = self._note(line, now)
+        if device is not None:
             self._end_session(device, self._subscriptions.of(device), now)
 
-    def _catch_up(self, now: float) -> None:
-        self._caught_up = True
-        for device in self._subscriptions.excess():
-            self._end_session(device, self._subscriptions.of(device), now)
+    def _note(self, line: str, now: float) -> str | None:
+        """Take note of a line of the broker's log; return a device that has too many subscriptions with it."""
+        self._handshakes.read(line, now)
+        return self._subscriptions.read(line)
 
     # --- retained messages ---
 

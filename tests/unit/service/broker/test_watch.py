@@ -129,7 +129,7 @@ from fleetmint.service.broker.retained import Bounds
 from fleetmint.service.broker.watch import Limits, Places, Watch
 root = Path(sys.argv[1])
 names = ("watch.sock", "kick.sock", "mosquitto.db", "alarms.json")
-places = Places(*(root / name for name in names), log=("sleep", "60"))
+places = Places(*(root / name for name in names), journal=(str(root / "journal"),))
 limits = Limits(Bounds(2, 5000, 8000), 3, 100, {8883: Patience(30, 9, 9)}, 1000, 100_000)
 Watch(limits, places, lambda: datetime.now(UTC)).run()
 """
@@ -144,8 +144,30 @@ def asked_to_write():
     signal.signal(signal.SIGUSR1, before)
 
 
+# What journalctl does of what it is asked for here: the lines before with their cursor, or the ones behind it.
+JOURNAL = """#!/bin/sh
+case "$*" in
+"--lines=5000 --show-cursor") cat "$0.before"; echo "-- cursor: s=1;i=2" ;;
+"--follow --no-tail --after-cursor=s=1;i=2") cat "$0.after"; exec sleep 60 ;;
+*) exit 64 ;;
+esac
+"""
+
+
 @pytest.fixture
-def watch(broker, tmp_path, asked_to_write):
+def journal(tmp_path):
+    """The broker's log: lines from before the watch began, and from after."""
+    script = tmp_path / "journal"
+    script.write_text(JOURNAL)
+    script.chmod(0o755)
+    files = {name: tmp_path / f"journal.{name}" for name in ("before", "after")}
+    for file in files.values():
+        file.touch()
+    return files
+
+
+@pytest.fixture
+def watch(broker, tmp_path, asked_to_write, journal):
     """A watch that has begun."""
     with subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path)], start_new_session=True) as process:
         broker.wait_for(text("devices/+/out/#"))
@@ -196,6 +218,26 @@ def test_a_device_that_goes_on_has_its_session_ended(broker, tmp_path):
         broker.session.sendall(published(f"devices/lamp-1/out/{n}", b"x"))
     kick.wait_for(text("lamp-1"))
     kick.close()
+
+
+def connected(device):
+    return f"New client connected from 192.0.2.7:4711 as {device} (p2, c1, k60, u'{device}').\n"
+
+
+def subscribed(device, number):
+    return "".join(f"{device} 1 devices/{device}/in/{each}\n" for each in range(number))
+
+
+def test_what_the_log_told_before_the_watch_began_may_be_over(broker, tmp_path, journal, request):
+    over = connected("lamp-1") + subscribed("lamp-1", 9) + connected("lamp-1")
+    journal["before"].write_text(over + connected("lamp-2") + subscribed("lamp-2", 4) + connected("lamp-3"))
+    journal["after"].write_text(subscribed("lamp-3", 4))
+    kick = Broker(tmp_path / "kick.sock", bytes([0x20, 2, 0, 0]))
+    request.getfixturevalue("watch")
+    assert alarm_of(tmp_path, "lamp-2", "session").what.startswith("4 subscriptions")
+    assert alarm_of(tmp_path, "lamp-3", "session").what.startswith("4 subscriptions")
+    kick.close()
+    assert "lamp-1" not in {alarm.who for alarm in alarms.load(tmp_path / "alarms.json")}
 
 
 @pytest.mark.usefixtures("watch")
