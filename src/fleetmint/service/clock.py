@@ -50,6 +50,6 @@ def refuse_before(authority: Authority, now: datetime) -> None:
     if now < begin:
         raise ClockError(
             f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made ({begin:%Y-%m-%d %H:%M}Z): set it, or wait"
-            " for NTP. If it is right, the controller's ran ahead when it made this CA:"
-            f" {commands.fleetmint('repair-clock')} makes its certificate anew"
+            " for NTP. If it is right, the controller's ran ahead when it made this CA, and"
+            f" {commands.playbook('ca_rollover.yml', ca_rollover='device')} brings another CA"
         )
