@@ -42,7 +42,7 @@ def refuse_unsynchronised(attested: Path, now: datetime, attest: str) -> None:
         return
     raise ClockError(
         f"the clock says {now:%Y-%m-%d %H:%M}Z, and nothing keeps it (`timedatectl` says not synchronised): wait for"
-        f" NTP, or compare it with a watch and attest it with {attest}"
+        f" NTP, or compare it with a watch and attest it with {attest}, TIME in UTC as in 2031-05-17T16:30Z"
     )
 
 

@@ -14,8 +14,6 @@ from tests.contracts.quoted import MARKDOWN, ROOT, Quoted
 
 # A word that stands for a value, which a number or a choice would not take.
 _PLACEHOLDER = re.compile(r"[A-Z][A-Z0-9:_-]*|.*….*|.*VALUE.*")
-# Options that are on their way back.
-_PROMISED = {"--nvs-keys"}
 _PROGRAMS = {"mosquitto_sub", "mosquitto_pub"}
 
 
@@ -90,7 +88,7 @@ def _refused(each: Quoted, words: list[str]) -> str | None:
     # `…` may stand for the value of an option or for whatever follows; of `command --option` only the name is meant
     tries = [words, [word for word in words if word not in ("…", "...")], *([] if each.typed else [[*words, "VALUE"]])]
     refusals = [_refusal(command, path, given, ctx, whole=each.typed and given == words) for given in tries]
-    return None if None in refusals or _PROMISED & {*words} else refusals[0]
+    return None if None in refusals else refusals[0]
 
 
 def _refusal(command: click.Command, path: str, given: list[str], ctx: click.Context, *, whole: bool) -> str | None:
@@ -109,7 +107,7 @@ def _refusal(command: click.Command, path: str, given: list[str], ctx: click.Con
 
 def test_every_option_that_a_document_names_exists():
     known = {name for _, command in quoted.commands() for each in command.params for name in each.opts}
-    known |= {"--help", "--version", *_PROMISED, *_ansible()._option_string_actions}
+    known |= {"--help", "--version", *_ansible()._option_string_actions}
     named = {
         (str(path.relative_to(ROOT)), span.split()[0].partition("=")[0])
         for path in MARKDOWN

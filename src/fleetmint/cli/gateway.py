@@ -294,7 +294,7 @@ def _answer(config: Config) -> dict[str, object]:
     return {"kicked": done.kicked, "restarted": done.restarted, "problems": [*problems, *done.problems]}
 
 
-@gateway.command("attest-clock", epilog=examples("sudo fleetmint gateway attest-clock 2031-05-17T16:30Z"))
+@gateway.command("attest-clock", epilog=examples("fleetmint gateway attest-clock 2031-05-17T16:30Z"))
 @click.argument("time")
 @json_option
 @click.pass_context

@@ -1,8 +1,8 @@
 """Whether the time can be right. A Raspberry Pi has no battery for its clock: it may wake up years ago.
 
 A clock is asked who keeps it (timekeeping.py). Then it is more to be trusted than a row of the ledger: one that lies
-far ahead was written by a clock that ran ahead, and must not keep everybody out until its time has come. It is found by
-`fleetmint gateway audit`. A few minutes are waited for, so that events stay in their order when NTP sets the clock.
+far ahead was written by a clock that ran ahead, and must not keep everybody out until its time has come. A few minutes
+are waited for, so that events stay in their order when NTP sets the clock.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,8 @@ def utc_now() -> datetime:
 def kept(config: Config, clock: Callable[[], datetime] = utc_now) -> datetime:
     """Return the time to sign by; raise ClockError when nothing keeps the clock and nobody has attested it."""
     now = clock()
-    timekeeping.refuse_unsynchronised(config.attested_clock, now, str(commands.gateway("attest-clock", root=True)))
+    attest = str(commands.gateway("attest-clock", "TIME", root=True))
+    timekeeping.refuse_unsynchronised(config.attested_clock, now, attest)
     return now
 
 
