@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fleetmint import commands
+from fleetmint import commands, notices
 from virtual.esp32.micropython import find
 
 
 @pytest.fixture(autouse=True)
 def _no_site(monkeypatch):
-    """No site is named but by the test, and what it names is forgotten."""
+    """No site is named but by the test, and what it names or another has noted is forgotten."""
     for variable in (commands.SITE_VARIABLE, commands.STATE_VARIABLE, commands.PLAY_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
+    notices.take()
     yield
     commands.act_on()
 

@@ -135,6 +135,7 @@ def test_a_replacement_that_was_cut_is_finished_with_the_key_it_made(hierarchy, 
 
 def test_another_spare_replaces_nothing(hierarchy, now, tmp_path):
     stranger = tmp_path / "spare.key"
+    stranger.touch(0o600)
     stranger.write_bytes(sealed_pem(new_key(), hierarchy.source.read("spare")))
     before = {path: path.read_bytes() for path in hierarchy.directory.rglob("*") if path.is_file()}
     with pytest.raises(StateError, match="is not the spare that devices know"):

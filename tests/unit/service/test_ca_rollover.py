@@ -225,6 +225,7 @@ def test_between_the_new_key_and_the_new_certificate_the_service_goes_on_with_th
     new = site.hierarchy.authority("incoming/device-gateway")
     key = site.config.device_ca / "ca.key"
     key.unlink()
+    key.touch(0o600)
     key.write_bytes(keys.plain_pem(new.key))
     assert issued_by(enrol("lamp-000002"), site.device_ca.certificate)
     (site.config.device_ca / "ca.crt").write_bytes(pem(new.certificate))
