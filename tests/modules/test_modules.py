@@ -1,7 +1,9 @@
 """The rhythm of every module: check, apply, repeat, change one thing, give it something bad."""
 
 import json
+import os
 import subprocess
+from pathlib import Path
 
 from fleetmint.factory import secrets
 from fleetmint.pki.passphrases import open_source
@@ -152,16 +154,19 @@ else:
 
 def test_a_card_that_fails_under_a_module_is_a_sentence(module, cas, tmp_path, monkeypatch):
     (tmp_path / "bad").mkdir()
-    (tmp_path / "bad/sitecustomize.py").write_text(BAD_CARD)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "bad"))
+    # Python takes one of this name, and there may be another, which this would hide
+    others = [Path(place, "sitecustomize.py") for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    texts = [other.read_text() for other in others if other.exists()]
+    (tmp_path / "bad/sitecustomize.py").write_text("\n".join([*texts, BAD_CARD]))
     for call, words in {
         "fsync": ("is written, but the directory", "Input/output error", "dmesg"),
         "glob": (f"this cannot go on: {tmp_path / 'state/ca'}: Input/output error", "dmesg"),
     }.items():
-        monkeypatch.setenv("BAD_CARD", call)
-        failed, printed = module("ca", **cas, gateways=["gateway"])
+        with monkeypatch.context() as bad:
+            bad.setenv("PYTHONPATH", str(tmp_path / "bad"))
+            bad.setenv("BAD_CARD", call)
+            failed, printed = module("ca", **cas, gateways=["gateway"])
         assert all(word in failed["msg"] for word in words), failed
         assert "Traceback" not in printed
-    monkeypatch.delenv("PYTHONPATH")
     assert module("ca", **cas, gateways=["gateway"])[0]["changed"]
     assert not module("ca", **cas, gateways=["gateway"])[0]["changed"]

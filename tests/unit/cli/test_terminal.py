@@ -44,9 +44,10 @@ def tool(tmp_path):
 
     def start(what, environment=(), **options):
         cleared = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "PYTHON"))}
+        path = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
         return subprocess.Popen(
             [sys.executable, "-c", "import tool; ", "tool", what],
-            env={**cleared, "PYTHONPATH": str(tmp_path), **dict(environment)},
+            env={**cleared, "PYTHONPATH": os.pathsep.join(path), **dict(environment)},
             **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 

@@ -52,11 +52,12 @@ def interpreter(release: str) -> Path:
 @pytest.mark.parametrize("release", VERSIONS)
 def test_foreign_bytes_are_taken_and_refused_alike_with_the_libraries_of(release):
     command = [interpreter(release), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    path = [str(UNIT.parents[1] / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     # a place of its own with a short name: the broker's double listens on a socket below it
     with tempfile.TemporaryDirectory(prefix="debian-") as place:
         done = subprocess.run(
             [*command, f"--basetemp={place}/t", *(UNIT / file for file in FILES)],
-            env={**os.environ, "PYTHONPATH": str(UNIT.parents[1] / "src"), "PYTEST_ADDOPTS": ""},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTEST_ADDOPTS": ""},
             cwd=UNIT.parents[1],
             capture_output=True,
             text=True,
