@@ -63,3 +63,43 @@ def test_the_crl_is_signed_without_root_and_published_with_it(signing_service):
     service = unit(signing_service.render(f"{UNITS}/fleetmint-crl.service.j2"))["Service"]
     assert service["ExecStart"].endswith("gateway sign-crl")
     assert service["ExecStartPost"] == "+/opt/fleetmint/bin/fleetmint gateway publish"
+
+
+AT_START, ON_CHANGE = "fleetmint-publish-at-start.service", "fleetmint-publish.service"
+
+
+def test_the_lists_are_published_before_the_servers_that_load_them_start(signing_service):
+    text = signing_service.render(f"{UNITS}/{AT_START}.j2")
+    assert unit(text)["Unit"]["Before"].split() == ["nginx.service", "mosquitto.service"]
+    assert unit(text)["Unit"]["OnFailure"] == ON_CHANGE
+    assert unit(text)["Service"]["RemainAfterExit"] == "true"
+    assert unit(text)["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_what_is_started_by_a_change_waits_for_no_server_and_is_never_given_up(signing_service):
+    found = unit(signing_service.render(f"{UNITS}/{ON_CHANGE}.j2"))
+    assert {"Before", "After"}.isdisjoint(found["Unit"])
+    assert found["Unit"]["StartLimitIntervalSec"] == "0"
+    assert found["Service"]["Restart"] == "on-failure"
+
+
+def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_service, tmp_path):
+    from fleetmint.service.bundles import DOORS
+    from fleetmint.service.config import load_config
+    from fleetmint.service.publish import bundle_path
+
+    (tmp_path / "gateway.toml").write_text(signing_service.render("etc/fleetmint/gateway.toml.j2"))
+    config = load_config(tmp_path / "gateway.toml")
+    names = {name for lists in DOORS.values() for name in lists}
+    wanted = {config.crl(name) for name in names} | {config.trusted(name) for name in names}
+    wanted |= {bundle_path(config, server, door) for server in ("nginx", "mosquitto") for door in DOORS}
+    lines = signing_service.render(f"{UNITS}/fleetmint-publish.path.j2").splitlines()
+    assert {line for line in lines if line.startswith("Path")} == {f"PathChanged={path}" for path in wanted}
+
+
+@pytest.mark.parametrize("name", [AT_START, ON_CHANGE])
+def test_what_publishes_writes_its_own_directories_only(signing_service, name):
+    service = unit(signing_service.render(f"{UNITS}/{name}.j2"))["Service"]
+    assert service["ProtectSystem"] == "strict"
+    assert service["NoNewPrivileges"] == "true"
+    assert "CAP_SYS_ADMIN" not in service["CapabilityBoundingSet"].split()

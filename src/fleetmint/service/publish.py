@@ -151,7 +151,10 @@ def _update(run: _Run, server: str, bundles: list[Bundle]) -> None:
             path = bundle_path(run.config, server, bundle.door)
             if _installed(path) == bundle.pem:
                 continue
-            _remember(run, replace(run.memory, owed=run.memory.owed | {server}))
+            owed, ended = run.memory.owed | {server}, run.memory.ended
+            if server == MOSQUITTO:
+                ended -= _let_in(path, bundle)
+            _remember(run, replace(run.memory, owed=owed, ended=ended))
             if not run.check:
                 files.write_atomically(path, bundle.pem, files.PUBLIC_FILE)
             run.changed = True
@@ -163,6 +166,17 @@ def _update(run: _Run, server: str, bundles: list[Bundle]) -> None:
         _remember(run, replace(run.memory, owed=run.memory.owed - {server}))
     except FleetmintError as error:
         run.problems.append(str(error))
+
+
+def _let_in(path: Path, bundle: Bundle) -> frozenset[str]:
+    """The serials that a damaged file no longer refused: they may have sessions again, whatever was ended before."""
+    known = {entry.serial_number for crl in installed_lists(_installed(path)) for entry in crl}
+    return frozenset(
+        serial_text(entry.serial_number)
+        for crl in bundle.lists.values()
+        for entry in crl
+        if entry.serial_number not in known
+    )
 
 
 def _reload(run: _Run, server: str) -> None:

@@ -319,6 +319,21 @@ def test_the_session_of_a_revoked_device_is_ended_once_and_only_its(site, now, p
     assert broker.left == [b"\xe0\x00"]
 
 
+@pytest.mark.parametrize("damage", [b"garbage", b"", None], ids=["garbage", "empty", "missing"])
+def test_a_session_that_began_while_the_broker_had_no_list_is_ended_too(
+    site, now, published, lamps, broker, calls, damage
+):
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    assert publish.publish(site.config, now=now).kicked == ("lamp-000001",)
+    path = publish.bundle_path(site.config, "mosquitto", "devices")
+    whole = path.read_bytes()
+    path.unlink() if damage is None else path.write_bytes(damage)
+    done = publish.publish(site.config, now=now)
+    assert (done.reloaded, done.kicked, done.problems) == (("mosquitto",), ("lamp-000001",), ())
+    assert path.read_bytes() == whole
+    assert not publish.publish(site.config, now=now).changed
+
+
 def test_a_session_that_could_not_be_ended_is_reported_and_tried_again(site, now, published, lamps, calls):
     with site.writing() as connection:
         revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
