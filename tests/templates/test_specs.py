@@ -51,7 +51,7 @@ def test_a_site_variable_that_a_role_uses_is_in_its_specs(role):
 @every_role
 def test_every_template_says_that_it_is_managed_and_by_which_role(role):
     for path in role.templates.rglob("*.j2"):
-        if path.name == "sandbox.j2" or path.suffixes[-2:] in ([".json", ".j2"], [".html", ".j2"]):
+        if path.name.endswith("sandbox.j2") or path.suffixes[-2:] in ([".json", ".j2"], [".html", ".j2"]):
             continue  # included by others; JSON has no comments, and those of a page are for its readers
         lines = [line for line in path.read_text().splitlines() if not line.startswith("#!")]
         assert lines[0] == "# {{ ansible_managed }}", path

@@ -323,8 +323,11 @@ def test_the_session_of_a_revoked_device_is_ended_once_and_only_its(site, now, p
 def test_a_session_that_began_while_the_broker_had_no_list_is_ended_too(
     site, now, published, lamps, broker, calls, damage
 ):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     assert publish.publish(site.config, now=now).kicked == ("lamp-000001",)
+    broker.kicked.clear()
     path = publish.bundle_path(site.config, "mosquitto", "devices")
     whole = path.read_bytes()
     path.unlink() if damage is None else path.write_bytes(damage)
