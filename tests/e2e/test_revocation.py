@@ -1,6 +1,7 @@
 """One device off the fleet, on all paths, while the others go on. Runs last: what is revoked stays revoked."""
 
 import re
+import subprocess
 import time
 
 import pytest
@@ -65,3 +66,44 @@ def test_the_console_of_a_revoked_device_gives_a_reason_and_it_does_not_hammer_t
     lines = site.console("lamp-000002").splitlines()
     assert len(lines) - before < 20
     assert re.search(r"not accepted", "\n".join(lines[-20:]))
+
+
+LIST = "/etc/mosquitto/fleetmint/devices.crl.pem"
+REPAIRED = f"for i in $(seq 50); do cmp -s {LIST} /root/whole.pem && exit 0; sleep 0.3; done; exit 1"
+
+
+def gets_in(site, thief):
+    topic = ("-t", f"devices/{thief.key.stem}/out/x", "-m", "x", "-q", "1")
+    return site.mosquitto("mosquitto_pub", "mqtt", thief, *topic).returncode == 0
+
+
+def test_a_damaged_list_opens_the_broker_to_the_revoked_until_the_gateway_starts(site):
+    thief = site.stolen("lamp-000002")
+    assert not gets_in(site, thief)
+    # Without the watch it is what Mosquitto makes of garbage.
+    open_it = f"cp {LIST} /root/whole.pem; systemctl stop fleetmint-publish.path; echo garbage > {LIST}"
+    site.on_the_pi(f"{open_it}; systemctl reload mosquitto")
+    wait_for(lambda: gets_in(site, thief), 10)
+
+    container = (site.state / "pi/container").read_text().strip()
+    subprocess.run(["podman", "restart", "--time", "20", container], check=True, capture_output=True)  # noqa: S603, S607
+    wait_for(lambda: site.curl("https", "/", site.stolen("lamp-000001"))[0] == 200, 60)
+    assert (
+        site.on_the_pi("systemctl is-active fleetmint-publish-at-start fleetmint-publish.path mosquitto").split()[-3:]
+        == [b"active"] * 3
+    )
+    assert not gets_in(site, thief)
+    site.on_the_pi(f"cmp {LIST} /root/whole.pem")
+
+
+@pytest.mark.parametrize(
+    "damage", [f"echo garbage > {LIST}", f": > {LIST}", f"rm {LIST}"], ids=["garbage", "empty", "missing"]
+)
+def test_a_damaged_list_is_replaced_within_seconds_and_the_broker_refuses_the_revoked(site, damage):
+    site.on_the_pi(f"cp {LIST} /root/whole.pem; {damage}; systemctl restart --no-block mosquitto; {REPAIRED}")
+    wait_for(lambda: gets_in(site, site.stolen("lamp-000001")), 10)
+    assert not gets_in(site, site.stolen("lamp-000002"))
+    # What publishing wrote did not start it again for ever.
+    runs = "journalctl -u fleetmint-publish -o cat | grep -c Starting"
+    first = site.on_the_pi(f"sleep 8; {runs}")
+    assert site.on_the_pi(f"sleep 5; {runs}") == first

@@ -2,6 +2,8 @@
 
 import pytest
 
+DOORS = ("devices", "operators")
+
 
 @pytest.mark.parametrize(("path", "expected"), [
     ("/etc/nginx/fleetmint", "700 root root"),
@@ -48,13 +50,50 @@ def test_the_crl_is_looked_after(gateway):
     gateway.inside("systemctl", "start", "fleetmint-crl.service")
 
 
+PUBLISHED = [f"/etc/{server}/fleetmint/{door}.crl.pem" for server in ("nginx", "mosquitto") for door in DOORS]
+
+
+@pytest.mark.parametrize("path", PUBLISHED)
+def test_a_list_that_is_damaged_is_published_again_by_itself(gateway, path):
+    whole = gateway.inside("cat", path)
+    gateway.inside("sh", "-c", f"echo garbage > {path}")
+    for _ in range(60):
+        if gateway.inside("sh", "-c", f"cat {path}; sleep 0.3") == whole:
+            break
+    assert gateway.inside("cat", path) == whole
+    for _ in range(20):
+        if gateway.inside("systemctl", "show", "-P", "ActiveState", "fleetmint-publish").strip() == "inactive":
+            break
+        gateway.inside("sleep", "0.3")
+    assert gateway.inside("systemctl", "is-active", "fleetmint-publish.path").strip() == "active"
+
+
+def test_the_lists_are_published_when_the_gateway_starts(gateway):
+    name = "fleetmint-publish-at-start.service"
+    assert gateway.inside("systemctl", "is-enabled", name).strip() == "enabled"
+    before = gateway.inside("systemctl", "show", "-P", "Before", name).split()
+    assert {"nginx.service", "mosquitto.service"} <= set(before)
+
+
+def test_systemd_has_nothing_to_say_about_the_units(gateway):
+    said = gateway.inside("sh", "-c", "systemd-analyze verify /etc/systemd/system/fleetmint* 2>&1")
+    assert said.strip() == ""
+
+
 def test_the_limits_hold_whatever_the_firewall_of_the_machine_does(gateway):
     for action in ("start", "reload", "restart", "stop"):
         gateway.inside("systemctl", action, "nftables")
         assert "table inet fleetmint_limits" in gateway.inside("nft", "list", "tables").splitlines(), action
 
 
-UNITS = {"fleetmint": 1.0, "fleetmint-broker-watch": 1.0, "fleetmint-firewall": 2.0, "mosquitto": 1.5, "nginx": 3.0}
+UNITS = {
+    "fleetmint": 1.0,
+    "fleetmint-publish": 3.5,
+    "fleetmint-broker-watch": 1.0,
+    "fleetmint-firewall": 2.0,
+    "mosquitto": 1.5,
+    "nginx": 3.0,
+}
 
 
 @pytest.mark.parametrize(("unit", "most"), UNITS.items())
