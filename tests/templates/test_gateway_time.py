@@ -2,6 +2,7 @@
 
 import ipaddress
 
+import jinja2
 import pytest
 
 from tests.templates.conftest import Role
@@ -49,3 +50,31 @@ def test_a_machine_whose_clock_is_anothers_leaves_it_alone_and_needs_no_leave_to
     assert text[:2] == ["[Unit]", "ConditionCapability="]
     assert "ExecStart=!/usr/sbin/chronyd $DAEMON_OPTS -x" in text
     assert "ConditionCapability" not in role.render(UNIT)
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"),
+    [
+        ({}, True),
+        ({"gateway_time_sets_clock": False}, False),
+        ({"gateway_time_without_upstream": True}, False),
+    ],
+    ids=["a Pi", "a container", "a site without internet"],
+)
+def test_a_play_waits_for_the_clock_where_somebody_tells_it(role, changed, waits):
+    condition = jinja2.Environment(autoescape=False).from_string(role.read("vars/main.yml")["__gateway_time_is_told"])  # noqa: S701
+    assert condition.render({**role.defaults, **changed}) == str(waits)
+
+
+@pytest.mark.parametrize(
+    ("file", "starts"),
+    [("tasks/main.yml", "Start chrony"), ("handlers/main.yml", "Apply the configuration of chrony")],
+)
+def test_whenever_chrony_started_it_is_given_half_a_minute_and_no_play_ends_for_it(role, file, starts):
+    steps = role.read(file)
+    begun = next(number for number, step in enumerate(steps) if step["name"] == starts)
+    wait = steps[begun + 1]
+    assert wait["ansible.builtin.command"] == "/usr/bin/chronyc -n waitsync 30 0 0 1"
+    assert "__gateway_time_is_told" in wait["when"]
+    assert wait["failed_when"] is False
+    assert wait["changed_when"] is False
