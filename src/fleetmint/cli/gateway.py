@@ -24,13 +24,13 @@ from fleetmint.errors import FleetmintError, PublishError
 with for_work():
     from sqlalchemy.engine import Engine
 
-    from fleetmint.ledger import create_schema, open_ledger, reading, revocation, writing
+    from fleetmint.ledger import create_schema, early, open_ledger, reading, revocation, writing
     from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.devices import list_devices, serial_text
     from fleetmint.pki import keys, names
     from fleetmint.service import device_ca
     from fleetmint.service.audit import findings as audit_findings
-    from fleetmint.service.clock import kept, utc_now
+    from fleetmint.service.clock import kept, refuse_before, utc_now
     from fleetmint.service.config import Config, config_path, load_config
     from fleetmint.service.device_crl import plan_device_crl
     from fleetmint.service.host_request import make_request
@@ -38,7 +38,7 @@ with for_work():
     from fleetmint.service.intake import Report, open_signed, take
     from fleetmint.service.publish import publish as publish_lists
     from fleetmint.service.publish import take_lists
-    from fleetmint.service.views import device_view
+    from fleetmint.service.views import device_view, time_text
 
 
 # Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
@@ -306,6 +306,46 @@ def attest_clock(ctx: click.Context, time: str, as_json: bool) -> None:
     path, who = _config(ctx).attested_clock, timekeeping.somebody()
     text = timekeeping.attest(path, timekeeping.read_time(time), utc_now(), who)
     _say(as_json, {"changed": True, "who": who, "file": str(path)}, text)
+
+
+@gateway.command(
+    "repair-clock", epilog=examples("fleetmint gateway repair-clock --check", "fleetmint gateway repair-clock --json")
+)
+@check_option
+@json_option
+@click.pass_context
+def repair_clock(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """Put right what was written while this gateway's clock ran ahead, as `audit` finds it.
+
+    Certificates that begin in the future are revoked as superseded. Their devices get others for the same token and
+    key. Refused while nothing keeps the clock, see `attest-clock`.
+    """
+    config = _config(ctx)
+
+    def run(engine: Engine) -> tuple[tuple[early.Early, ...], tuple[str, ...]]:
+        now = kept(config)
+        for authority in device_ca.authorities(config.device_ca):
+            refuse_before(authority, now)
+        if check:
+            with reading(engine) as connection:
+                return early.find(connection, now), ()
+        with writing(engine) as connection:
+            now = kept(config)
+            done = early.repair(connection, subject=config.gateway, actor=_ACTOR, now=now)
+        # also what a run that was killed here has left to do
+        return done, put_in_force(engine, config, {}, now=now, actor=_ACTOR).problems
+
+    found, problems = _with_ledger(config, run)
+    changed = any(each.does for each in found)
+    text = "\n".join(
+        f"{each.what} is dated {each.at:%Y-%m-%d %H:%M}Z: {each.does or each.finding().remedy}" for each in found
+    )
+    listed = [
+        {"subject": each.subject, "what": each.what, "at": time_text(each.at), "does": each.does} for each in found
+    ]
+    _say(as_json, {"changed": changed, "found": listed}, text or "nothing in the ledger is dated in the future")
+    if problems:
+        raise PublishError(f"what was revoked is not in force yet: {'; '.join(problems)}; {_START} puts it in force")
 
 
 @gateway.command(

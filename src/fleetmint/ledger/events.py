@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
@@ -15,6 +16,8 @@ from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.schema import events
 
 _START = "0" * 64
+# The kind of the event that acknowledges the ones before it that are dated in the future.
+CLOCK_REPAIRED = "repair-clock"
 
 
 def append(
@@ -38,10 +41,18 @@ def append(
     )
 
 
-def last_time(connection: Connection) -> datetime | None:
-    """Return the latest time of any event; None when there is none."""
-    found: datetime | None = connection.execute(select(func.max(events.c.at, type_=events.c.at.type))).scalar()
-    return found
+def later_than(connection: Connection, time: datetime, until: datetime | None = None) -> list[Any]:
+    """Return the events after `time` (and not after `until`), by `seq`, without those that a repair has acknowledged.
+
+    The chain keeps the time of an event for ever, also that of a clock that ran ahead.
+    """
+    wanted = [events.c.at > time] if until is None else [events.c.at > time, events.c.at <= until]
+    query = select(events.c.seq, events.c.at, events.c.kind, events.c.subject).where(*wanted).order_by(events.c.seq)
+    found = list(connection.execute(query))
+    if not found:
+        return []
+    repaired = connection.execute(select(func.max(events.c.seq)).where(events.c.kind == CLOCK_REPAIRED)).scalar() or 0
+    return [row for row in found if row.seq > repaired]
 
 
 def broken_links(connection: Connection) -> tuple[int, ...]:

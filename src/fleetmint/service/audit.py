@@ -9,12 +9,13 @@ from sqlalchemy.engine import Connection
 
 from fleetmint import commands
 from fleetmint.errors import StateError
-from fleetmint.ledger import audit
+from fleetmint.ledger import audit, early
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.pki import compat, revocation
 from fleetmint.pki.authority import KEY, load_certificates
 from fleetmint.pki.chain import title
+from fleetmint.pki.profiles import SKEW
 from fleetmint.service.broker import alarms
 from fleetmint.service.bundles import read_lists
 from fleetmint.service.config import Config
@@ -29,6 +30,7 @@ def findings(config: Config, connection: Connection, now: datetime) -> tuple[Fin
     found = list(audit.findings(connection))
     for name in ("device", "factory"):
         found += _of_list(config, connection, name, now)
+    found += [each.finding() for each in early.find(connection, now)]
     return (*found, *_of_keys(config), *_of_broker(config, now))
 
 
@@ -65,6 +67,9 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
             found.append(Finding(f"{path} is not signed by the {name} CA of this gateway", mend))
         if revocation.usable_number(crl) is None:
             found.append(Finding(f"{path} has no CRL number of at most {revocation.MAX_NUMBER_OCTETS} octets", mend))
+        if revocation.signed_at(crl) > now + SKEW:
+            signed = f"{revocation.signed_at(crl):%Y-%m-%d %H:%M}Z"
+            found.append(Finding(f"{path} was signed {signed}, which is to come: a clock ran ahead", mend))
         if compat.next_update(crl) <= now:
             found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
         listed = {entry.serial_number for entry in crl}

@@ -2,7 +2,8 @@
 
 A clock is asked who keeps it (timekeeping.py). Then it is more to be trusted than a row of the ledger: one that lies
 far ahead was written by a clock that ran ahead, and must not keep everybody out until its time has come. A few minutes
-are waited for, so that events stay in their order when NTP sets the clock.
+are waited for, so that events stay in their order when NTP sets the clock. `fleetmint gateway audit` finds such rows,
+and `repair-clock` puts them right (ledger/early.py).
 """
 
 from collections.abc import Callable
@@ -37,8 +38,9 @@ def refuse_wrong_clock(connection: Connection, authority: Authority, now: dateti
     In a transaction of `writing` only: `now` has to be read after the lock was taken, or another worker's row is newer.
     """
     refuse_before(authority, now)
-    last = events.last_time(connection)
-    if last is not None and now < last <= now + timekeeping.TOLERANCE:
+    ahead = events.later_than(connection, now, now + timekeeping.TOLERANCE)
+    if ahead:
+        last = max(row.at for row in ahead)
         raise ClockError(
             f"the clock says {now:%Y-%m-%d %H:%M:%S}Z, before the latest row of the ledger ({last:%Y-%m-%d %H:%M:%S}Z):"
             " set it, or wait for NTP"

@@ -7,7 +7,7 @@ fleet out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,6 +100,9 @@ def _wanted(
         known = {entry.serial: entry for entry in revocation.entries(old)}
         reasons += [f"revoke {serial:x}" for serial in revoked if serial not in known]
         revoked = {**known, **revoked}
+        # some clients take an entry for revoked only from its date on
+        early = [entry for entry in known.values() if entry.at > now + SKEW]
+        reasons += [f"{path} revokes {entry.serial:x} only from {entry.at:%Y-%m-%d %H:%M}Z" for entry in early]
         signed_at = revocation.signed_at(old)
         if now - signed_at >= RENEW_AFTER:
             reasons.append(f"{path} was signed {signed_at:%Y-%m-%d %H:%M}Z")
@@ -108,7 +111,8 @@ def _wanted(
         if 0 < old_number < last:
             reasons.append(f"{path} has the number {old_number}, and {last} was given out")
     number = max(last, old_number) + 1 if reasons else old_number
-    return _Wanted(authority, old, tuple(revoked.values()), number, tuple(reasons))
+    entries = tuple(replace(entry, at=min(entry.at, now)) for entry in revoked.values())
+    return _Wanted(authority, old, entries, number, tuple(reasons))
 
 
 def _sign(engine: Engine, wanted: _Wanted, now: datetime) -> bytes:

@@ -186,7 +186,8 @@ def test_the_chain_of_events_holds(engine, now):
     append(engine, now, "a", "b", "c")
     with reading(engine) as connection:
         assert events.broken_links(connection) == ()
-        assert events.last_time(connection) == now
+        assert [row.kind for row in events.later_than(connection, now - timedelta(1))] == ["a", "b", "c"]
+        assert events.later_than(connection, now) == []
 
 
 @pytest.mark.parametrize(
