@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option,
 
 with for_work():
     from fleetmint.factory import audit as of_state
+    from fleetmint.factory import early
     from fleetmint.factory.batch import REGISTRATION
     from fleetmint.factory.handover import read_registration
     from fleetmint.ledger import factory_audit, open_ledger, reading
@@ -34,7 +36,8 @@ def audit(
     """Check that nothing has been lost, doubled or left lying about.
 
     One board for each identity and one identity for each board; every burn recorded once and with its result; the
-    chain of events unbroken; batch files as the ledger has them; no private key outside its place. Each finding says
+    chain of events unbroken; batch files as the ledger has them; no private key outside its place; nothing signed
+    by a clock that ran ahead. Each finding says
     what to do. Changes nothing, and exits with 1 when there is a finding. `fleetmint gateway audit` is the same for
     a gateway.
     """
@@ -48,6 +51,7 @@ def audit(
         found.append(Finding(f"there are batches in {state} and no ledger", "restore the latest backup of the ledger"))
     found += of_state.key_findings(state)
     found += of_state.authority_findings(state)
+    found += early.findings(state, datetime.now(UTC))
     if ask_gateway:
         found += _of_gateways(state, units, name, gateway)
     report(as_json, found, f"{len(units)} identities checked")

@@ -13,7 +13,7 @@ from fleetmint.pki.authority import CERTIFICATE, check_kind, load_certificate, l
 from fleetmint.pki.crls import WITH_CRL
 from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.hosts import host
-from fleetmint.pki.profiles import profile
+from fleetmint.pki.profiles import SKEW, profile
 from fleetmint.pki.request import read_host_request
 from fleetmint.plan import Plan
 
@@ -45,6 +45,8 @@ def renewal_reasons(
         reasons.append(f"it does not name {common_name}")
     if sorted(_sans(found)) != sorted(set(sans)):
         reasons.append("the alternative names differ")
+    if compat.not_before(found) > now + SKEW:
+        reasons.append(f"it begins on {compat.not_before(found):%Y-%m-%d %H:%M}Z, which is still to come")
     if compat.not_after(found) - now < profile(profile_name).renew_before:
         reasons.append(f"it ends on {compat.not_after(found):%Y-%m-%d}")
     return tuple(reasons)

@@ -1,13 +1,19 @@
 """`fleetmint audit`: nothing lost, doubled or left lying about."""
 
+import base64
 import json
+from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from fleetmint.factory import early
 from fleetmint.factory.audit import gateway_findings
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.factory import Unit
-from fleetmint.pki import keys
+from fleetmint.pki import keys, revocation
+from fleetmint.pki.authority import pem
+from fleetmint.pki.leaf import plan_client
 
 
 @pytest.fixture
@@ -142,3 +148,49 @@ def test_a_factory_certificate_that_waits_for_its_board_is_no_finding(now):
 def test_batches_of_other_stations_on_a_shared_ledger_are_for_those_to_compare(found, state):
     (state / "batches/first").rename(state / "elsewhere")
     assert found("--ask-gateway") == []
+
+
+def test_what_a_clock_that_ran_ahead_signed_is_found_with_what_makes_it_anew(state, hierarchy, now):
+    ahead = now + timedelta(days=90)
+    assert early.findings(state, now) == []
+    plan_client(hierarchy, "operator", "carol@test", state / "issued/operators", ahead).apply()
+    server, factory = hierarchy.authority("server"), hierarchy.authority("factory")
+    leaf = server.issue("server", keys.new_key().public_key(), "gateway", now=ahead, sans=["gateway.local"])
+    (state / "issued/gateway/nginx.crt").write_bytes(pem(leaf, server.certificate))
+    for name in ("root", "operator", "factory"):
+        crl = revocation.build_crl(hierarchy.authority(name), [], number=7, now=ahead, lifetime=timedelta(days=30))
+        (state / "ca" / name / "crl.pem").write_bytes(revocation.crl_pem(crl))
+    registration = state / "batches/first/registration.json"
+    document = json.loads(registration.read_text())
+    row = next(row for row in document["devices"] if "certificate" in row)
+    leaf = factory.issue("factory-device", keys.new_key().public_key(), row["device"], now=ahead)
+    row["certificate"] = base64.b64encode(leaf.public_bytes(Encoding.DER)).decode()
+    registration.write_text(json.dumps(document))
+    remedies = {each.what.split(" begins")[0]: each.remedy for each in early.findings(state, now)}
+    assert {what.replace(str(state), "STATE"): word for what, word in _words(remedies).items()} == {
+        "STATE/ca/root/crl.pem": "root's key",
+        "STATE/ca/operator/crl.pem": "ca.yml",
+        "STATE/ca/factory/crl.pem": "ca.yml",
+        "STATE/issued/gateway/nginx.crt": "gateway.yml",
+        "STATE/issued/operators/carol@test.crt": "operator add carol@test",
+        f"the factory's certificate of {row['device']}": f"token new {row['device']}",
+    }
+    assert early.findings(state, ahead + timedelta(minutes=1)) == []
+
+
+def _words(remedies: dict[str, str]) -> dict[str, str]:
+    """Each remedy by the first of these words that it has."""
+    words = ("root's key", "operator add carol@test", "token new lamp-000002", "ca.yml", "gateway.yml")
+    return {what: next(word for word in words if word in remedy) for what, remedy in remedies.items()}
+
+
+def test_a_ca_of_the_future_is_found(state, now):
+    found = {each.what.split(" begins")[0]: each.remedy for each in early.findings(state, now - timedelta(days=90))}
+    assert "ca_rollover=server" in found[f"{state}/ca/server/ca.crt"]
+    assert "nothing takes its place" in found[f"{state}/ca/root/ca.crt"]
+
+
+def test_the_command_looks_for_what_begins_in_the_future(found, state, hierarchy, now):
+    plan_client(hierarchy, "operator", "carol@test", state / "issued/operators", now + timedelta(days=90)).apply()
+    (what,) = found()
+    assert "carol@test.crt begins on" in what

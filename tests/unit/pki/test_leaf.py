@@ -39,6 +39,25 @@ def test_each_reason_to_issue_again_is_told(hierarchy, request_file, tmp_path, n
     assert other.reasons == ("nginx.crt: the alternative names differ",)
 
 
+def test_what_a_clock_that_ran_ahead_issued_is_issued_again_for_the_same_key(
+    hierarchy, request_file, tmp_path, now, openssl
+):
+    path, operators, ahead = tmp_path / "nginx.crt", tmp_path / "operators", now + timedelta(days=90)
+    plan_host_certificate(hierarchy, request_file, path, "gateway", NAMES, ahead).apply()
+    plan_client(hierarchy, "operator", "alice@test", operators, ahead).apply()
+    key = (operators / "alice@test.key").read_bytes()
+    for certificate, plan in (
+        (path, lambda: plan_host_certificate(hierarchy, request_file, path, "gateway", NAMES, now)),
+        (operators / "alice@test.crt", lambda: plan_client(hierarchy, "operator", "alice@test", operators, now)),
+    ):
+        assert "still to come" in plan().reasons[0]
+        plan().apply()
+        assert not plan().changed
+        chain = ("-CAfile", hierarchy.directory / "root/ca.crt", "-untrusted", certificate)
+        assert openssl("verify", *chain, "-attime", str(int(now.timestamp())), certificate).returncode == 0
+    assert (operators / "alice@test.key").read_bytes() == key
+
+
 def test_a_damaged_certificate_is_told_and_kept(hierarchy, request_file, tmp_path, now):
     path = tmp_path / "nginx.crt"
     path.write_bytes(b"damaged")
