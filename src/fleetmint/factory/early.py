@@ -17,7 +17,11 @@ from fleetmint.pki import compat, generations, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.parsing import UnreadableError, parsing, touch
 from fleetmint.pki.rollover.steps import DEVICE, KINDS
+from fleetmint.preflight.clock import ATTEST
 from fleetmint.timekeeping import TOLERANCE
+
+# A play would refuse to go on while there is something of the future.
+_ATTESTED = {ATTEST: "true"}
 
 
 class _Dated(NamedTuple):
@@ -46,18 +50,17 @@ def _authorities(directory: Path) -> Iterator[_Dated]:
             yield _Dated(str(certificate), compat.not_before(found), _renews_ca(generations.base(name)))
         listed = _read_crl(crl)
         if listed is not None:  # an empty list is false
-            again = str(commands.playbook("ca.yml"))
+            again = str(commands.playbook("ca.yml", **_ATTESTED))
             if generations.base(name) == generations.ROOT:
                 again += ", with the root's key at hand,"
-            yield _Dated(
-                str(crl), revocation.signed_at(listed), f"{again} signs it anew, then {commands.to_gateways()}"
-            )
+            anew = f"{again} signs it anew, then {commands.playbook('gateway.yml', **_ATTESTED)} brings it"
+            yield _Dated(str(crl), revocation.signed_at(listed), anew)
 
 
 def _renews_ca(name: str) -> str:
     kind = DEVICE if name.startswith("device-") else name
     if kind in KINDS and kind != generations.ROOT:
-        return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind)} brings another CA"
+        return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind, **_ATTESTED)} brings another CA"
     return (
         f"while nothing of this site is in use, move its CAs away, and {commands.playbook('ca.yml')} makes others;"
         " otherwise nothing takes its place, and what it signs is good from that date on"
@@ -73,7 +76,11 @@ def _issued(state: Path) -> Iterator[_Dated]:
         operator = path.parent.name == "operators"
         if found is None or (operator and found.serial_number in gone):
             continue
-        anew = commands.fleetmint("operator", "add", path.stem) if operator else commands.playbook("gateway.yml")
+        anew = (
+            commands.fleetmint("operator", "add", path.stem)
+            if operator
+            else commands.playbook("gateway.yml", **_ATTESTED)
+        )
         yield _Dated(str(path), compat.not_before(found), f"{anew} issues it anew")
 
 

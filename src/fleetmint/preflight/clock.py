@@ -1,9 +1,11 @@
 """Whether the time of the controller can be right: what it signs by a wrong one locks people or devices out."""
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fleetmint import timekeeping
 from fleetmint.errors import FleetmintError
 from fleetmint.pki import compat, revocation
 from fleetmint.pki.authority import load_certificate
@@ -16,7 +18,7 @@ ATTEST = "preflight_clock_is_right"
 
 
 def controller_clock(now: datetime, *places: Path) -> list[Problem]:
-    """Return what says that `now` is too early: this program, or a certificate or CRL below `places`."""
+    """Return what says that `now` is wrong: this program, a certificate or CRL below `places`, or nothing keeps it."""
     remedy = (
         f"set it (`timedatectl`); if it is right, something was signed by a wrong one, and -e {ATTEST}=true goes on"
     )
@@ -24,8 +26,16 @@ def controller_clock(now: datetime, *places: Path) -> list[Problem]:
         return [_problem(now, f"before this program was written ({WRITTEN:%Y-%m-%d})", "set it (`timedatectl`)")]
     made = max(_made(places), default=None)
     if made is None or made[0] <= now:
-        return []
+        return _kept(now)
     return [_problem(now, f"before {made[1]} was signed ({made[0]:%Y-%m-%d %H:%M}Z)", remedy)]
+
+
+def _kept(now: datetime) -> list[Problem]:
+    """A clock that runs ahead is before nothing; macOS does not tell the kernel's clock what sets it."""
+    if sys.platform != "linux" or timekeeping.kept():
+        return []
+    what = f"nothing keeps the clock of this machine, which says {now:%Y-%m-%d %H:%M}Z (`timedatectl`)"
+    return [Problem("", what, f"wait for NTP, or compare it with a watch and attest it with -e {ATTEST}=true")]
 
 
 def _problem(now: datetime, before: str, remedy: str) -> Problem:

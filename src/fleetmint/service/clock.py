@@ -51,8 +51,9 @@ def refuse_before(authority: Authority, now: datetime) -> None:
     """Raise ClockError when this CA begins later than now, so that nobody would take what it signs."""
     begin = compat.not_before(authority.certificate)
     if now < begin:
+        another = commands.playbook("ca_rollover.yml", ca_rollover="device", preflight_clock_is_right="true")
         raise ClockError(
             f"the clock says {now:%Y-%m-%d %H:%M}Z, before this CA was made ({begin:%Y-%m-%d %H:%M}Z): set it, or wait"
             " for NTP. If it is right, the controller's ran ahead when it made this CA, and"
-            f" {commands.playbook('ca_rollover.yml', ca_rollover='device')} brings another CA"
+            f" {another} brings another CA"
         )

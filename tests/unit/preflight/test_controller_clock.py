@@ -33,3 +33,13 @@ def test_a_crl_counts_as_well_as_a_certificate(hierarchy, now):
 def test_a_file_that_cannot_be_read_is_told_by_whoever_needs_it(hierarchy, now):
     (hierarchy.directory / "broken.crt").write_text("nothing")
     assert controller_clock(now, hierarchy.directory) == []
+
+
+def test_a_clock_that_nothing_keeps_is_refused_with_how_to_attest_it(hierarchy, now, monkeypatch):
+    monkeypatch.setattr("fleetmint.preflight.clock.timekeeping.kept", lambda: "")
+    monkeypatch.setattr("fleetmint.preflight.clock.sys.platform", "linux")
+    (problem,) = controller_clock(now, hierarchy.directory)
+    assert f"nothing keeps the clock of this machine, which says {now:%Y-%m-%d %H:%M}Z" in problem.what
+    assert "-e preflight_clock_is_right=true" in problem.remedy
+    monkeypatch.setattr("fleetmint.preflight.clock.timekeeping.kept", lambda: "ntp")
+    assert controller_clock(now, hierarchy.directory) == []

@@ -179,6 +179,13 @@ def test_the_command_signs_the_list_and_says_what_is_not_in_force(site, command,
     assert "nothing in the ledger" in command("repair-clock").stdout
 
 
+def test_a_run_that_was_killed_before_the_list_was_signed_is_finished_by_the_next(site, command, ran_ahead, now):
+    repair(site, now)
+    assert crl_of(site).get_revoked_certificate_by_serial_number(ran_ahead.serial) is None
+    command("repair-clock")
+    assert crl_of(site).get_revoked_certificate_by_serial_number(ran_ahead.serial) is not None
+
+
 def test_a_clock_that_nothing_keeps_repairs_nothing(site, command, ran_ahead, monkeypatch):
     monkeypatch.setattr(timekeeping, "_is_guest", lambda: False)
     monkeypatch.setattr(timekeeping, "_synchronised", lambda: False)
