@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetmint import commands, files
 from fleetmint.errors import StateError
@@ -76,8 +77,9 @@ def _issued(state: Path) -> Iterator[_Dated]:
         operator = path.parent.name == "operators"
         if found is None or (operator and found.serial_number in gone):
             continue
+        rsa_key = ["--profile", "operator-rsa"] if isinstance(found.public_key(), rsa.RSAPublicKey) else []
         anew = (
-            commands.fleetmint("operator", "add", path.stem)
+            commands.fleetmint("operator", "add", path.stem, *rsa_key)
             if operator
             else commands.playbook("gateway.yml", **_ATTESTED)
         )

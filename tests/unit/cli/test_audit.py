@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from datetime import timedelta
 
 import pytest
@@ -196,3 +197,13 @@ def test_the_command_looks_for_what_begins_in_the_future(found, state, hierarchy
     plan_client(hierarchy, "operator", "carol@test", state / "issued/operators", now + timedelta(days=90)).apply()
     (what,) = found()
     assert "carol@test.crt begins on" in what
+
+
+def test_the_command_that_is_named_renews_a_certificate_of_either_kind(found, fleetmint, state, hierarchy, now):
+    ahead = now + timedelta(days=90)
+    for name, profile in (("carol@test", "operator"), ("phone@test", "operator-rsa")):
+        plan_client(hierarchy, profile, name, state / "issued/operators", ahead).apply()
+    for each in early.findings(state, now):
+        words = shlex.split(each.remedy.split("`")[1])
+        assert fleetmint(*words[1:]).exit_code == 0
+    assert found() == []
