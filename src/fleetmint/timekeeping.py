@@ -20,7 +20,8 @@ from fleetmint.errors import ClockError, StateError
 
 # Clocks and watches differ; what attests the time is the minute, not the second.
 TOLERANCE = timedelta(minutes=5)
-ATTESTED = "clock.json"
+# The variable by which a person attests the clock of the controller to a play.
+ATTEST = "preflight_clock_is_right"
 _STA_UNSYNC = 0x40
 _TIMEX_OCTETS = 256
 # In struct timex: modes, which alignment makes as long as a long, then offset, freq, maxerror and esterror.

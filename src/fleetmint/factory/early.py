@@ -18,8 +18,7 @@ from fleetmint.pki import compat, generations, revocation
 from fleetmint.pki.authority import CERTIFICATE, load_certificate
 from fleetmint.pki.parsing import UnreadableError, parsing, touch
 from fleetmint.pki.rollover.steps import DEVICE, KINDS
-from fleetmint.preflight.clock import ATTEST
-from fleetmint.timekeeping import TOLERANCE
+from fleetmint.timekeeping import ATTEST, TOLERANCE
 
 # A play would refuse to go on while there is something of the future.
 _ATTESTED = {ATTEST: "true"}

@@ -11,10 +11,10 @@ from fleetmint.pki import compat, revocation
 from fleetmint.pki.authority import load_certificate
 from fleetmint.pki.profiles import BACKDATE
 from fleetmint.preflight.problem import Problem
+from fleetmint.timekeeping import ATTEST
 
 # No clock that is right has shown an earlier time to this program.
 WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)
-ATTEST = "preflight_clock_is_right"
 
 
 def controller_clock(now: datetime, *places: Path) -> list[Problem]:
