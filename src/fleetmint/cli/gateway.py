@@ -43,7 +43,7 @@ with for_work():
 
 # Who did it, in the chain of events: SSH and sudo have their own logs of who that was.
 _ACTOR = "command line"
-_START = "`systemctl start fleetmint-crl`"
+_START = "`sudo systemctl start fleetmint-crl`"
 # More than a station may send.
 _LARGEST_REQUEST = 1 << 20
 
