@@ -33,7 +33,7 @@ from fleetmint import files
 from fleetmint.pki import keys
 from fleetmint.pki.founding import plan_hierarchy
 from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.pki.passphrases import Source, open_source
 
 BIN = Path(sys.executable).parent
 END_TO_END = Path(end_to_end.__file__)
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _Report(_measure(Path(name), options), options.count, options.count * options.large).print()
 
 
-def _source(state: Path):
+def _source(state: Path) -> Source:
     return open_source(f"file:{state / 'passphrases'}")
 
 

@@ -21,11 +21,12 @@ from fleetmint.nvs import keys
 from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.layout import PAGE_SIZE
+from fleetmint.nvs.values import Value
 
 LIMIT = 1 / 2.5
 SIZE = 0x6000
 # as large as what a batch writes; which bytes does not matter
-ENTRIES = {
+ENTRIES: dict[str, dict[str, int | bytes | Value]] = {
     keys.NAMESPACE: {
         keys.DEVICE_ID: b"lamp-000001",
         keys.WIFI_SSID: b"workshop",

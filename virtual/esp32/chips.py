@@ -30,10 +30,9 @@ class Chip:
     def power_on_registers(self, mac: bytes) -> dict[int, int]:
         """Return the registers of a chip with the MAC address `mac` (6 bytes) after power-on."""
         if self.name == "esp8266":
-            words = (mac[5] << 24, mac[3] << 8 | mac[4], 0, int.from_bytes(mac[:3], "big"))
+            words: tuple[int, ...] = (mac[5] << 24, mac[3] << 8 | mac[4], 0, int.from_bytes(mac[:3], "big"))
         else:
-            first, last = struct.unpack(">HI", mac)
-            words = (last, first)
+            words = struct.unpack(">HI", mac)[::-1]
         return {**self.registers, **{self.mac_register + 4 * index: word for index, word in enumerate(words)}}
 
 

@@ -76,6 +76,6 @@ def _table() -> bytes:
     return data.ljust(_ROWS, _ERASED)
 
 
-def _rows(table: bytes) -> list[tuple[int, int]]:
+def _rows(table: bytes | bytearray) -> list[tuple[int, int]]:
     rows = [table[start : start + 32] for start in range(0, _ROWS, 32)]
     return [(row[2], int.from_bytes(row[4:8], "little")) for row in rows if row[:2] == b"\xaa\x50"]
