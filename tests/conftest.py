@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Generator, Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from virtual.esp32.micropython import find
 
 
 @pytest.fixture(autouse=True)
-def _no_site(monkeypatch):
+def _no_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No site is named but by the test, and what it names or another has noted is forgotten."""
     for variable in (commands.SITE_VARIABLE, commands.STATE_VARIABLE, commands.PLAY_VARIABLE):
         monkeypatch.delenv(variable, raising=False)
@@ -40,10 +41,11 @@ def micropython() -> str:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item):
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skip is a failure: whatever a test needs, the setup has to bring it."""
     report = yield
     if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, and CI promised to run it: {report.longrepr[-1]}"
+        report.longrepr = f"{item.nodeid} was skipped, and CI promised to run it: {reason}"
     return report

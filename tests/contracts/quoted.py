@@ -161,7 +161,7 @@ def _literal(node: ast.AST) -> str:
     return shlex.quote(str(node.value)) if isinstance(node, ast.Constant) else VALUE
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """Takes the tags of Ansible for what they stand before."""
 
 

@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint.factory import secrets
 from fleetmint.flash.table import stock
@@ -26,6 +29,8 @@ PURPOSE = Purpose("e2e", ROOT / "inventory/virtual/state/e2e")
 # What mosquitto_sub exits with after the time of -W.
 TIMED_OUT = 27
 
+Found = TypeVar("Found")
+
 
 @dataclass(frozen=True)
 class Client:
@@ -40,7 +45,7 @@ class Site:
     """What there is of the site, and what one can do to it."""
 
     state: Path
-    ports: dict
+    ports: dict[str, int]
     scratch: Path
 
     @property
@@ -60,7 +65,7 @@ class Site:
         issued = self.state / "issued/operators"
         return Client(issued / f"{name}.key", issued / f"{name}.crt")
 
-    def nvs(self, board: int) -> dict:
+    def nvs(self, board: int) -> dict[str, Any]:
         """Read a board's flash as a thief would."""
         place = stock("4MiB").find("nvs")
         flash = (self.state / f"boards/{board}/flash.bin").read_bytes()
@@ -78,9 +83,10 @@ class Site:
         values = self.nvs(self.board_of(device))
         slot = values["slot"]
         key = serialization.load_der_private_key(values[f"key{slot}"], None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
         return self.client(device, key, x509.load_der_x509_certificate(values[f"cert{slot}"]))
 
-    def client(self, name: str, key, *chain: x509.Certificate) -> Client:
+    def client(self, name: str, key: keys.PrivateKey, *chain: x509.Certificate) -> Client:
         made = Client(self.scratch / f"{name}.key", self.scratch / f"{name}.crt")
         made.key.write_bytes(keys.plain_pem(key))
         made.certificate.write_bytes(pem(*chain))
@@ -91,7 +97,7 @@ class Site:
 
     # --- the judges: curl and mosquitto's own clients ---
 
-    def curl(self, door: str, path: str, client: Client | None = None, *arguments: str):
+    def curl(self, door: str, path: str, client: Client | None = None, *arguments: str) -> tuple[int, str]:
         """Return status and body; status 0 when the connection failed."""
         command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(self.server_ca)]
         if client is not None:
@@ -101,7 +107,9 @@ class Site:
         body, _, status = done.stdout.rpartition("\n")
         return int(status), body or done.stderr
 
-    def mosquitto(self, program: str, door: str, client: Client | None, *arguments: str, seconds: float = 6):
+    def mosquitto(
+        self, program: str, door: str, client: Client | None, *arguments: str, seconds: float = 6
+    ) -> subprocess.CompletedProcess[str]:
         """Run mosquitto_pub or mosquitto_sub with MQTT 5, which tells reasons."""
         command = [program, "-V", "5", "-h", "localhost", "-p", str(self.ports[door]), "--cafile", str(self.root)]
         if client is not None:
@@ -119,7 +127,7 @@ class Site:
         assert "certificate verify failed" not in done.stderr
         return done
 
-    def readings(self, count: int, seconds: float) -> list[dict]:
+    def readings(self, count: int, seconds: float) -> list[dict[str, Any]]:
         """Return what an operator hears: topic and payload of each message."""
         heard = self.mosquitto(
             "mosquitto_sub", "mqtt_operators", self.operator(), "-t", "devices/+/out/readings", "-q", "1",
@@ -128,7 +136,7 @@ class Site:
         lines = [line.partition(" ") for line in heard.stdout.splitlines()]
         return [{"device": topic.split("/")[1], "topic": topic, **json.loads(text)} for topic, _, text in lines]
 
-    def playbook(self, name: str, *arguments: str):
+    def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
@@ -141,12 +149,12 @@ class Site:
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
-    def fleetmint(self, *arguments: str):
+    def fleetmint(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["fleetmint", *arguments], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
         )
 
-    def devices(self) -> dict[str, dict]:
+    def devices(self) -> dict[str, dict[str, Any]]:
         done = self.fleetmint("devices", "--state", str(self.state), "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         return {row["device"]: row for row in json.loads(done.stdout)["devices"]}
@@ -162,7 +170,7 @@ def environment() -> dict[str, str]:
     }
 
 
-def wait_for(what, seconds: float = 30):
+def wait_for(what: Callable[[], Found], seconds: float = 30) -> Found:
     """Return the first true value of `what`, asked every half second."""
     end = time.monotonic() + seconds
     while not (found := what()):

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-Handler = Callable[[ssl.SSLSocket], None]
+Handler = Callable[[socket.socket], None]
 
 
 def server_context(chain: Path, key: Path, client_ca: Path | None = None, *, ask: bool = False) -> ssl.SSLContext:
@@ -79,8 +79,8 @@ class Request:
     client: str | None
 
 
-def common_name(connection: ssl.SSLSocket) -> str | None:
-    certificate: Any = connection.getpeercert() or {}
+def common_name(connection: socket.socket) -> str | None:
+    certificate: Any = (connection.getpeercert() if isinstance(connection, ssl.SSLSocket) else None) or {}
     names = dict(item[0] for item in certificate.get("subject", ()))
     return names.get("commonName")
 
@@ -94,7 +94,7 @@ def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
 def http(answer: Callable[[Request], bytes], seen: list[Request]) -> Handler:
     """Read one request, keep it in `seen`, send the bytes that `answer` gives."""
 
-    def handle(connection: ssl.SSLSocket) -> None:
+    def handle(connection: socket.socket) -> None:
         file = connection.makefile("rb")
         line = file.readline().decode().strip()
         headers = {}

@@ -1,6 +1,6 @@
 """An MQTT broker of a hundred lines."""
 
-import ssl
+import socket
 import struct
 import threading
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class Broker:
     drop_at: int | None = None
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
-    def handle(self, connection: ssl.SSLSocket) -> None:
+    def handle(self, connection: socket.socket) -> None:
         while True:
             kind, body = _packet(connection)
             if kind >> 4 == 1:
@@ -57,7 +57,7 @@ class Broker:
         with self.arrived:
             assert self.arrived.wait_for(enough, timeout), f"the broker got {self.sessions} {self.messages}"
 
-    def _message(self, connection: ssl.SSLSocket, body: bytes) -> bool:
+    def _message(self, connection: socket.socket, body: bytes) -> bool:
         length = struct.unpack(">H", body[:2])[0]
         self.messages.append((body[2 : 2 + length].decode(), body[4 + length :]))
         if self.drop_at == len(self.messages):
@@ -77,7 +77,7 @@ def _publish(topic: str, payload: bytes, qos: int, retained: bool = False) -> by
     return head + bytes((size,)) + body
 
 
-def _packet(connection: ssl.SSLSocket) -> tuple[int, bytes]:
+def _packet(connection: socket.socket) -> tuple[int, bytes]:
     kind = _exactly(connection, 1)[0]
     size = shift = 0
     while True:
@@ -88,7 +88,7 @@ def _packet(connection: ssl.SSLSocket) -> tuple[int, bytes]:
             return kind, _exactly(connection, size)
 
 
-def _exactly(connection: ssl.SSLSocket, size: int) -> bytes:
+def _exactly(connection: socket.socket, size: int) -> bytes:
     data = b""
     while len(data) < size:
         more = connection.recv(size - len(data))

@@ -3,20 +3,24 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# What a module returned, as Ansible shows it, and everything that was printed.
+Run = Callable[..., tuple[dict[str, Any], str]]
 
 
 @pytest.fixture
-def module(tmp_path):
+def module(tmp_path: Path) -> Run:
     """Run a module of the collection the way a play does; return its result and everything Ansible printed."""
 
-    def run(name: str, /, *flags: str, **options):
+    def run(name: str, /, *flags: str, **options: object) -> tuple[dict[str, Any], str]:
         command = [
-            Path(sys.executable).with_name("ansible"),
+            str(Path(sys.executable).with_name("ansible")),
             "localhost",
             "--inventory=localhost,",
             "--connection=local",
@@ -43,7 +47,7 @@ def module(tmp_path):
 
 
 @pytest.fixture
-def cas(tmp_path):
+def cas(tmp_path: Path) -> dict[str, str]:
     """Options that say which CAs; a source that makes its passphrases itself."""
     return {
         "directory": str(tmp_path / "state/ca"),
@@ -53,6 +57,6 @@ def cas(tmp_path):
 
 
 @pytest.fixture
-def snapshot(tmp_path):
+def snapshot(tmp_path: Path) -> Callable[[], dict[Path, bytes]]:
     """Return all files below the state directory with their content."""
     return lambda: {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}

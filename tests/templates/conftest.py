@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pytest
@@ -31,7 +32,7 @@ class Role:
 
     name: str
 
-    def read(self, file: str):
+    def read(self, file: str) -> dict[str, Any]:
         path = ROOT / "roles" / self.name / file
         return (yaml.safe_load(path.read_text()) if path.exists() else None) or {}
 
@@ -44,7 +45,7 @@ class Role:
 
     @property
     def options(self) -> dict[str, dict[str, object]]:
-        return self.read("meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+        return dict(self.read("meta/argument_specs.yml")["argument_specs"]["main"]["options"])
 
     @property
     def templates(self) -> Path:

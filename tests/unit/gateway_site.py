@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from sqlalchemy.engine import Connection
 
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
 from fleetmint.ledger.columns import time_text
@@ -40,7 +42,7 @@ class GatewaySite:
         return self.hierarchy.authority("device-gateway")
 
     @contextlib.contextmanager
-    def reading(self):
+    def reading(self) -> Iterator[Connection]:
         engine = open_ledger(self.config.ledger)
         try:
             with reading(engine) as connection:
@@ -49,7 +51,7 @@ class GatewaySite:
             engine.dispose()
 
     @contextlib.contextmanager
-    def writing(self):
+    def writing(self) -> Iterator[Connection]:
         engine = open_ledger(self.config.ledger)
         try:
             with writing(engine) as connection:
@@ -61,7 +63,7 @@ class GatewaySite:
         with self.reading() as connection:
             return tuple(map(str, audit.findings(connection)))
 
-    def register(self, now: datetime, *devices: str, **document) -> dict[str, str]:
+    def register(self, now: datetime, *devices: str, **document: str) -> dict[str, str]:
         """Register devices and return their tokens."""
         tokens = {device: secrets.token_hex(16) for device in devices}
         expires = now + timedelta(days=365)
@@ -144,7 +146,9 @@ def certificate_entry(device: str, certificate: x509.Certificate) -> dict[str, s
     return {"device": device, "certificate": base64.b64encode(der(certificate)).decode()}
 
 
-def registration(entries: list, *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway") -> bytes:
+def registration(
+    entries: Sequence[object], *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway"
+) -> bytes:
     return json.dumps({"format": FORMAT, "site": site, "gateway": gateway, "batch": batch, "devices": entries}).encode()
 
 
@@ -152,7 +156,9 @@ def board(device: str, mac: str, at: datetime, result: str = "burned") -> dict[s
     return {"device": device, "result": result, "mac": mac, "at": time_text(at)}
 
 
-def handover(entries: list, *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway") -> bytes:
+def handover(
+    entries: Sequence[Mapping[str, object]], *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway"
+) -> bytes:
     document = {"format": HANDOVER, "site": site, "gateway": gateway, "batch": batch, "devices": entries}
     return json.dumps(document).encode()
 
@@ -161,7 +167,9 @@ def der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def make_csr(key, common_name: str | None = None, extensions=()) -> bytes:
+def make_csr(
+    key: keys.PrivateKey, common_name: str | None = None, extensions: Sequence[x509.ExtensionType] = ()
+) -> bytes:
     subject = [] if common_name is None else [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
     builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
     for extension in extensions:

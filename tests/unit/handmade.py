@@ -1,11 +1,13 @@
 """DER made by hand: what no library of today writes and a stranger can send nevertheless."""
 
 import base64
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleetmint.pki.authority import Authority
 
 COMMON_NAME = bytes.fromhex("0603550403")
 EXTENSION_REQUEST = bytes.fromhex("06092a864886f70d01090e")
@@ -35,8 +37,10 @@ def spki(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
-def request(key: ec.EllipticCurvePrivateKey, subject: bytes = b"\x30\x00", attributes: bytes = b"", **options) -> bytes:
-    return signed(tlv(0x30, b"\x02\x01\x00" + subject + spki(key) + tlv(0xA0, attributes)), key, **options)
+def request(
+    key: ec.EllipticCurvePrivateKey, subject: bytes = b"\x30\x00", attributes: bytes = b"", digest: str = "sha256"
+) -> bytes:
+    return signed(tlv(0x30, b"\x02\x01\x00" + subject + spki(key) + tlv(0xA0, attributes)), key, digest)
 
 
 def certificate(key: ec.EllipticCurvePrivateKey, subject: bytes) -> bytes:
@@ -51,7 +55,13 @@ def pem(kind: str, der: bytes) -> str:
     return f"-----BEGIN {kind}-----\n{base64.encodebytes(der).decode()}-----END {kind}-----\n"
 
 
-def crl(authority, now, *extensions, begins=timedelta(hours=-1), lifetime=timedelta(days=7)) -> bytes:
+def crl(
+    authority: Authority,
+    now: datetime,
+    *extensions: x509.ExtensionType,
+    begins: timedelta = timedelta(hours=-1),
+    lifetime: timedelta = timedelta(days=7),
+) -> bytes:
     """A PEM CRL of `authority` with these extensions and no others."""
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -64,5 +74,5 @@ def crl(authority, now, *extensions, begins=timedelta(hours=-1), lifetime=timede
     return builder.sign(authority.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def key_id(authority) -> x509.AuthorityKeyIdentifier:
+def key_id(authority: Authority) -> x509.AuthorityKeyIdentifier:
     return x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ PROGRAM = ["sh", "-c", "echo booted; exec sleep 600"]
 @dataclass
 class RunningBoard:
     directory: Path
-    process: subprocess.Popen
+    process: subprocess.Popen[bytes]
 
     @property
     def port(self) -> str:
@@ -40,7 +41,7 @@ class RunningBoard:
         return self.console()
 
 
-def until(condition, what, seconds: float = 10.0) -> None:
+def until(condition: Callable[[], object], what: Callable[[], str], seconds: float = 10.0) -> None:
     """Wait for `condition()`; `what()` says what for when it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -50,18 +51,36 @@ def until(condition, what, seconds: float = 10.0) -> None:
 
 
 @pytest.fixture(name="until")
-def until_fixture():
+def until_fixture() -> Callable[..., None]:
     return until
 
 
 @pytest.fixture
-def start_board(tmp_path):
+def start_board(tmp_path: Path) -> Iterator[Callable[..., RunningBoard]]:
     """Return a function that starts a virtual board; it ends with the test."""
-    started = []
+    started: list[subprocess.Popen[bytes]] = []
 
-    def start(name="board", *, chip="esp32", mac="24:0a:c4:00:00:01", options=(), program=PROGRAM) -> RunningBoard:
+    def start(
+        name: str = "board",
+        *,
+        chip: str = "esp32",
+        mac: str = "24:0a:c4:00:00:01",
+        options: Sequence[str] = (),
+        program: Sequence[str] = PROGRAM,
+    ) -> RunningBoard:
         directory = tmp_path / name
-        command = [sys.executable, "-m", "virtual.esp32", "--dir", directory, "--mac", mac, "--chip", chip, *options]
+        command = [
+            sys.executable,
+            "-m",
+            "virtual.esp32",
+            "--dir",
+            str(directory),
+            "--mac",
+            mac,
+            "--chip",
+            chip,
+            *options,
+        ]
         process = subprocess.Popen([*command, "--boot", *program], cwd=ROOT, stderr=subprocess.PIPE)
         started.append(process)
         until(
@@ -77,7 +96,7 @@ def start_board(tmp_path):
 
 
 @pytest.fixture
-def esptool_waits_shortly(tmp_path, monkeypatch):
+def esptool_waits_shortly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have esptool give up after a fraction of a second; its own configuration file is the way to say so."""
     config = tmp_path / "esptool.cfg"
     config.write_text(

@@ -9,14 +9,17 @@ import contextlib
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
-from fleetmint.pki import keys
+from fleetmint.pki import keys, names
 from fleetmint.pki.authority import Authority, pem, self_signed
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
@@ -31,6 +34,10 @@ class Client:
     name: str
     certificate: Path
     key: Path
+
+
+# authority, profile, name, and the certificates above the authority that are to be shown
+MakeClient = Callable[..., Client]
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Gateway:
         done = subprocess.run(["podman", "exec", self.container, *command], capture_output=True, text=True, check=True)
         return done.stdout
 
-    def curl(self, port: str, path: str = "/", client: Client | None = None, *options: str):
+    def curl(self, port: str, path: str = "/", client: Client | None = None, *options: str) -> tuple[int, str]:
         """Return HTTP status and body; status 0 when there was no answer."""
         identity = ["--cert", str(client.certificate), "--key", str(client.key)] if client else []
         return self._curl(f"https://localhost:{self.ports[port]}{path}", *identity, *options)
@@ -86,7 +93,7 @@ class Gateway:
         command = ["stdbuf", "-oL", *self.mqtt("mosquitto_sub", port, client, "-d", "-v", "-q", "1", *options)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             try:
-                for line in process.stdout:
+                for line in process.stdout or ():
                     if line.startswith("Subscribed"):
                         break
                 yield process
@@ -99,7 +106,7 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory) -> Gateway:
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Gateway:
     state = Path(os.environ["FLEETMINT_STATE"])
     ports = json.loads((state / "pi/ports.json").read_text())
     chain = tmp_path_factory.mktemp("trust") / "chain.pem"
@@ -108,15 +115,15 @@ def gateway(tmp_path_factory) -> Gateway:
 
 
 @pytest.fixture(scope="session")
-def hierarchy(gateway) -> Hierarchy:
+def hierarchy(gateway: Gateway) -> Hierarchy:
     return Hierarchy(gateway.state / "ca", SITE, open_source(f"file:{gateway.state / 'passphrases'}"))
 
 
 @pytest.fixture(scope="session")
-def make_client(tmp_path_factory):
+def make_client(tmp_path_factory: pytest.TempPathFactory) -> MakeClient:
     directory = tmp_path_factory.mktemp("clients")
 
-    def make(authority: Authority, profile: str, name: str, *chain) -> Client:
+    def make(authority: Authority, profile: str, name: str, *chain: x509.Certificate) -> Client:
         key = keys.new_key()
         leaf = authority.issue(profile, key.public_key(), name, now=datetime.now(UTC))
         path = directory / f"{profile}-{name}-{leaf.serial_number:x}"
@@ -129,22 +136,22 @@ def make_client(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lamp(hierarchy, make_client) -> Client:
+def lamp(hierarchy: Hierarchy, make_client: MakeClient) -> Client:
     return make_client(hierarchy.authority("device-gateway"), "device", "lamp-one")
 
 
 @pytest.fixture(scope="session")
-def other_lamp(hierarchy, make_client) -> Client:
+def other_lamp(hierarchy: Hierarchy, make_client: MakeClient) -> Client:
     return make_client(hierarchy.authority("factory"), "factory-device", "lamp-two")
 
 
 @pytest.fixture(scope="session")
-def alice(hierarchy, make_client) -> Client:
+def alice(hierarchy: Hierarchy, make_client: MakeClient) -> Client:
     return make_client(hierarchy.authority("operator"), "operator", "alice@demo")
 
 
 @pytest.fixture(scope="session")
-def stranger(make_client) -> Client:
+def stranger(make_client: MakeClient) -> Client:
     """A device of another fleet that happens to have the same names everywhere."""
     now = datetime.now(UTC)
     root = self_signed(SITE, "Root", keys.new_key("P-384"), now)
@@ -154,13 +161,8 @@ def stranger(make_client) -> Client:
 
 
 @pytest.fixture(scope="session")
-def impostor(hierarchy, make_client) -> Client:
+def impostor(hierarchy: Hierarchy, make_client: MakeClient) -> Client:
     """A device whose CA was talked into an operator's name."""
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    from fleetmint.pki import names
-
     authority = hierarchy.authority("device-gateway")
     real = make_client(authority, "device", "lamp-three")
     key = keys.load_key(real.key.read_bytes(), None, "key")
@@ -172,7 +174,9 @@ def impostor(hierarchy, make_client) -> Client:
     for extension in leaf.extensions:
         builder = builder.add_extension(extension.value, extension.critical)
     assert subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "alice@demo"
-    forged = builder.sign(authority.key, leaf.signature_hash_algorithm)
+    algorithm = leaf.signature_hash_algorithm
+    assert isinstance(algorithm, hashes.SHA256 | hashes.SHA384)
+    forged = builder.sign(authority.key, algorithm)
     path = real.certificate.with_name("impostor.crt")
     path.write_bytes(pem(forged, authority.certificate))
     return Client("alice@demo", path, real.key)

@@ -1,7 +1,10 @@
 """A site's state on a controller, and the commands that work on it."""
 
 import json
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,13 +16,15 @@ from fleetmint.factory.networks import Wifi
 from fleetmint.factory.spec import read_batch
 from fleetmint.pki import keys
 from fleetmint.pki.authority import pem
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.leaf import plan_client
+from fleetmint.pki.passphrases import Stored
 
 BATCH = "batch: first\nprefix: lamp\ndevices:\n  - count: 1\n  - count: 1\n    key_origin: factory\n"
 
 
 @pytest.fixture
-def state(hierarchy, tmp_path, now) -> Path:
+def state(hierarchy: Hierarchy, tmp_path: Path, now: datetime) -> Path:
     """Two operators, the bench, a gateway's certificate, and a batch with one device of each kind."""
     for name, profile in (("alice@test", "operator"), ("bob@test", "operator"), ("bench@test", "station")):
         plan_client(hierarchy, profile, name, tmp_path / "issued/operators", now).apply()
@@ -32,6 +37,7 @@ def state(hierarchy, tmp_path, now) -> Path:
     common = site_common(hierarchy.directory, Gateway("gateway.local", 443, 8883), wifi)
     place = Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
     plan_batch(read_batch(tmp_path / "batch.yml"), common, place, hierarchy, now).apply()
+    assert isinstance(hierarchy.source, Stored)
     ca = {"directory": str(hierarchy.directory), "passphrases": f"file:{hierarchy.source.directory}"}
     site = {"site": "test", "station": "bench@test", "ca": ca, "gateways": {}}
     (tmp_path / "site.json").write_text(json.dumps(site))
@@ -39,11 +45,11 @@ def state(hierarchy, tmp_path, now) -> Path:
 
 
 @pytest.fixture
-def fleetmint(state, monkeypatch):
+def fleetmint(state: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run a command; with --json among its arguments and no refusal, return the object it printed."""
     monkeypatch.setenv("FLEETMINT_STATE", str(state))
 
-    def run(*arguments, **options) -> Result | dict:
+    def run(*arguments: object, **options: Any) -> Any:
         result = CliRunner().invoke(root, [*map(str, arguments)], **options)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -55,7 +61,7 @@ def fleetmint(state, monkeypatch):
 
 
 @pytest.fixture
-def refused():
+def refused() -> Callable[..., None]:
     """Check that a command was refused with one sentence on stderr that holds `words`."""
 
     def check(result: Result, *words: str) -> None:

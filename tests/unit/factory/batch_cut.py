@@ -79,5 +79,5 @@ def main(template: Path, cuts: Path, ca: Path, file: Path, now: datetime) -> Non
 
 
 if __name__ == "__main__":
-    *paths, now = sys.argv[1:]
-    main(*map(Path, paths), datetime.fromisoformat(now))
+    template, cuts, ca, file = map(Path, sys.argv[1:5])
+    main(template, cuts, ca, file, datetime.fromisoformat(sys.argv[5]))

@@ -1,12 +1,14 @@
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from fleetmint.factory.batch import Place, plan_batch
 from fleetmint.factory.bench import Bench
-from fleetmint.factory.common import Gateway, site_common
+from fleetmint.factory.common import Common, Gateway, site_common
 from fleetmint.factory.networks import Wifi
-from fleetmint.factory.spec import read_batch
+from fleetmint.factory.spec import Batch, read_batch
+from fleetmint.pki.hierarchy import Hierarchy
 
 APP = Path(__file__).parents[3] / "firmware"
 BATCH = """\
@@ -20,32 +22,32 @@ devices:
 
 
 @pytest.fixture
-def batch(tmp_path):
+def batch(tmp_path: Path) -> Batch:
     path = tmp_path / "batch.yml"
     path.write_text(BATCH)
     return read_batch(path)
 
 
 @pytest.fixture
-def common(hierarchy):
+def common(hierarchy: Hierarchy) -> Common:
     wifi = {"default": Wifi("workshop", "correct horse")}
     return site_common(hierarchy.directory, Gateway("localhost", 443, 8883), wifi)
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path: Path) -> Place:
     return Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
 
 
 @pytest.fixture
-def bench(batch, common, place, hierarchy, now):
+def bench(batch: Batch, common: Common, place: Place, hierarchy: Hierarchy, now: datetime) -> Bench:
     """Burn the batch, which no gateway has been told of."""
     plan_batch(batch, common, place, hierarchy, now).apply()
     return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture
-def short_esptool(tmp_path, monkeypatch):
+def short_esptool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have esptool give up after a fraction of a second; its own configuration file is the way to say so."""
     config = tmp_path / "esptool.cfg"
     config.write_text("[esptool]\ntimeout = 0.3\nsync_timeout = 0.05\nwrite_block_attempts = 1\n")

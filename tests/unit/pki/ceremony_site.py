@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from fleetmint.pki.authority import Authority, load_certificate
 from fleetmint.pki.ceremony import Custody, plan_answers, plan_root
@@ -65,7 +66,7 @@ class CeremonySite:
         plan.apply()
         return plan
 
-    def answer(self, **options) -> Plan:
+    def answer(self, **options: Any) -> Plan:
         plan = plan_answers(
             self.root_machine(), self.post.requests, self.post.answers, PEOPLE, options.pop("now", self.now), **options
         )

@@ -2,9 +2,13 @@
 
 import re
 import shutil
-from datetime import timedelta
+import subprocess
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -16,6 +20,7 @@ from fleetmint.pki.passphrases import open_source
 from fleetmint.pki.rollover import plan_move
 from fleetmint.pki.rollover.steps import Rollover
 from fleetmint.pki.shipped import shipped
+from fleetmint.plan import Plan
 
 MOVES = {
     "device": ("introduce", "switch", "retire"),
@@ -24,6 +29,7 @@ MOVES = {
 }
 EVERYTHING = [(kind, move) for kind, moves in MOVES.items() for move in moves]
 GATEWAY = "gateway"
+Openssl = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 class Cut(BaseException):
@@ -33,36 +39,36 @@ class Cut(BaseException):
 class World:
     """A controller, and whoever has a certificate of its CAs."""
 
-    def __init__(self, directory: Path, now, openssl):
+    def __init__(self, directory: Path, now: datetime, openssl: Openssl) -> None:
         self.state = directory
         self.now = now
         self._openssl = openssl
         self.hierarchy = Hierarchy(directory / "ca", "test", open_source(f"file:{directory / 'passphrases'}"))
-        self.leaves = {}
+        self.leaves: dict[str, x509.Certificate] = {}
 
     @property
     def ca(self) -> Path:
         return self.hierarchy.directory
 
-    def rollover(self, kind, **options) -> Rollover:
+    def rollover(self, kind: str, **options: Any) -> Rollover:
         return Rollover(self.hierarchy, kind, [GATEWAY], self.state / "issued", **options)
 
-    def make(self):
+    def make(self) -> None:
         """What ca.yml and the rest of the play do."""
         plan_hierarchy(self.hierarchy, [GATEWAY], self.now).apply()
 
-    def move(self, kind, move, **options):
+    def move(self, kind: str, move: str, **options: Any) -> Plan:
         plan = plan_move(self.rollover(kind, **options), move, self.now)
         plan.apply()
         return plan
 
-    def issue(self, ca, profile, name):
+    def issue(self, ca: str, profile: str, name: str) -> x509.Certificate:
         key = keys.new_key()
         leaf = self.hierarchy.authority(ca).issue(profile, key.public_key(), name, now=self.now)
         self.leaves[f"{name} {len(self.leaves)}"] = leaf
         return leaf
 
-    def lets_in(self, leaf, door="devices") -> bool:
+    def lets_in(self, leaf: x509.Certificate, door: str = "devices") -> bool:
         """Ask openssl with the very files of a door."""
         place = self.state / "door"
         place.mkdir(exist_ok=True)
@@ -76,7 +82,7 @@ class World:
         )  # fmt: skip
         return done.returncode == 0
 
-    def _device_crls(self):
+    def _device_crls(self) -> Iterator[bytes]:
         """What the gateway signs: for each device CA that it has."""
         for each in generations.generations(self.ca, "device-gateway"):
             crl = revocation.build_crl(
@@ -100,7 +106,7 @@ def write_request(path: Path) -> None:
     path.write_bytes(csr.public_bytes(serialization.Encoding.PEM))
 
 
-def common_names(world, file) -> list[str]:
+def common_names(world: World, file: str) -> list[str | None]:
     path = world.state / "found.pem"
     found = []
     for block in shipped(world.ca, GATEWAY, file).split(b"-----BEGIN")[1:]:
@@ -109,20 +115,20 @@ def common_names(world, file) -> list[str]:
     return found
 
 
-def copy(world, tmp_path_factory, openssl) -> World:
+def copy(world: World, tmp_path_factory: pytest.TempPathFactory, openssl: Openssl) -> World:
     place = tmp_path_factory.mktemp("copy") / "state"
     shutil.copytree(world.state, place)
     return World(place, world.now, openssl)
 
 
-def cut_at(number, monkeypatch, run) -> bool:
+def cut_at(number: int, monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> bool:
     """Run until the change of a file before which the power goes; whether it came to that."""
     left = [number]
 
-    def counting(name):
+    def counting(name: str) -> Callable[..., Any]:
         real = getattr(Path, name)
 
-        def change(self, *arguments, **options):
+        def change(self: Path, *arguments: Any, **options: Any) -> Any:
             left[0] -= 1
             if left[0] == 0:
                 raise Cut

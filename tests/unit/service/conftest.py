@@ -1,16 +1,21 @@
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from gateway_site import GatewaySite, make_gateway_site
 
 from fleetmint.service.app import create_app
 
 
 @pytest.fixture
-def site(tmp_path, tmp_path_factory) -> GatewaySite:
+def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
     return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")
 
 
 @pytest.fixture
-def app(site):
+def app(site: GatewaySite) -> Iterator[Flask]:
     app = create_app(site.config)
     yield app
     engine = vars(app.extensions["fleetmint"]).get("engine")
@@ -19,5 +24,5 @@ def app(site):
 
 
 @pytest.fixture
-def client(app):
+def client(app: Flask) -> FlaskClient:
     return app.test_client()

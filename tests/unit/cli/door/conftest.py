@@ -6,57 +6,70 @@ import ssl
 import subprocess
 import sys
 import threading
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import pytest
-from gateway_site import make_gateway_site
+from gateway_site import GatewaySite, make_gateway_site
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from fleetmint.ledger import factory, open_ledger, writing
 from fleetmint.pki import keys
 from fleetmint.pki.authority import pem
+from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.service.app import create_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+Done = TypeVar("Done")
 
 
 @pytest.fixture
-def gateway_side(tmp_path_factory):
+def gateway_side(tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
     return make_gateway_site(
         tmp_path_factory.mktemp("there") / "gateway", tmp_path_factory.getbasetemp() / "gateway-template"
     )
 
 
 @pytest.fixture
-def hierarchy(gateway_side, tmp_path):
+def hierarchy(gateway_side: GatewaySite, tmp_path: Path) -> Hierarchy:
     """The site's CAs are those of the gateway; the state has them where it always has them."""
     (tmp_path / "ca").symlink_to(gateway_side.hierarchy.directory)
     return gateway_side.hierarchy
 
 
 class _Quiet(WSGIRequestHandler):
-    def log(self, *_arguments) -> None:
+    def log(self, *_arguments: object) -> None:
         pass
 
 
 @pytest.fixture
-def publisher(gateway_side):
+def publisher(gateway_side: GatewaySite) -> Iterator[Path]:
     """What systemd does at the socket: start the command for each connection, here without servers to reload."""
     systemctl = gateway_side.root / "systemctl"
     systemctl.write_text("#!/bin/sh\necho inactive\n")
     systemctl.chmod(0o755)
-    command = [Path(sys.executable).with_name("fleetmint"), "gateway", "--config", gateway_side.config_path]
+    command = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "--config", str(gateway_side.config_path)]
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(gateway_side.config.publish_socket))
         listener.listen()
 
-        def serve():
+        def serve() -> None:
             while True:
                 connection, _ = listener.accept()
                 with connection:
                     if connection.recv(1, socket.MSG_PEEK) == b"":
                         return
-                    subprocess.run([*command, "publish", "--answer"], stdin=connection, stdout=connection, check=True)
+                    subprocess.run(
+                        [*command, "publish", "--answer"],
+                        stdin=connection.fileno(),
+                        stdout=connection.fileno(),
+                        check=True,
+                    )
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -69,11 +82,11 @@ def publisher(gateway_side):
 
 
 @pytest.fixture
-def door(gateway_side, publisher, state, now, tmp_path):
+def door(gateway_side: GatewaySite, publisher: Path, state: Path, now: datetime, tmp_path: Path) -> Iterator[None]:
     """The operators' door: what nginx does there, done by Python's own TLS."""
     app = create_app(gateway_side.config)
 
-    def behind_nginx(environ, start_response):
+    def behind_nginx(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         shown = environ.get("SSL_CLIENT_CERT", "")
         environ |= {"FLEETMINT_DOOR": "operators", "FLEETMINT_VERIFY": "SUCCESS" if shown else "NONE"}
         environ["FLEETMINT_CERT"] = quote(shown, safe="")
@@ -102,11 +115,11 @@ def door(gateway_side, publisher, state, now, tmp_path):
 
 
 @pytest.fixture
-def bench(state, now):
+def bench(state: Path, now: datetime) -> Callable[..., Any]:
     """Do something in the factory's ledger, a second later each time, and before what the commands do by the clock."""
     seconds = iter(range(-600, 0))
 
-    def run(function, *arguments, **options):
+    def run(function: Callable[..., Done], *arguments: Any, **options: Any) -> Done:
         engine = open_ledger(f"sqlite:///{state}/ledger.sqlite")
         with writing(engine) as connection:
             done = function(connection, *arguments, now=now + timedelta(seconds=next(seconds)), **options)
@@ -117,11 +130,12 @@ def bench(state, now):
 
 
 @pytest.fixture
-def burned(bench):
+def burned(bench: Callable[..., Any]) -> Callable[..., Any]:
     """Burn the next unit into a board, as far as the ledger knows."""
 
-    def run(number=1):
-        unit = bench(factory.claim, "first", f"24:0a:c4:00:00:{number:02x}", "slot", port="p")
-        return bench(factory.record_burned, unit.device, "slot")
+    def run(number: int = 1) -> factory.Unit:
+        unit: factory.Unit = bench(factory.claim, "first", f"24:0a:c4:00:00:{number:02x}", "slot", port="p")
+        burned: factory.Unit = bench(factory.record_burned, unit.device, "slot")
+        return burned
 
     return run

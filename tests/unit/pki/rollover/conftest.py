@@ -1,12 +1,16 @@
+from datetime import datetime
+from pathlib import Path
+
 import pytest
-from rollover_world import World
+from cryptography import x509
+from rollover_world import Openssl, World
 
 from fleetmint.pki.authority import load_certificate
 from fleetmint.pki.leaf import plan_client
 
 
 @pytest.fixture
-def world(tmp_path, now, openssl) -> World:
+def world(tmp_path: Path, now: datetime, openssl: Openssl) -> World:
     world = World(tmp_path, now, openssl)
     world.make()
     world.issue("device-gateway", "device", "lamp-000001")
@@ -15,6 +19,6 @@ def world(tmp_path, now, openssl) -> World:
 
 
 @pytest.fixture
-def operator(world):
+def operator(world: World) -> x509.Certificate:
     plan_client(world.hierarchy, "operator", "alice@test", world.state / "issued/operators", world.now).apply()
     return load_certificate(world.state / "issued/operators/alice@test.crt")
