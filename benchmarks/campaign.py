@@ -22,6 +22,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.factory.batch import Place, plan_batch
 from fleetmint.factory.common import Gateway, site_common
 from fleetmint.factory.networks import Wifi
@@ -41,14 +42,14 @@ from virtual.esp32.rack import Blank, Slot
 
 NVS = stock("4MiB").find("nvs")
 # fault → what the ledger has to say of such a board: the code of a refusal, a state, or nothing
-FAULTS = {
+FAULTS: dict[str, BurnCode | None] = {
     "unplug": None,
-    "rot": "md5",
-    "silent": "no-answer",
-    "duplicate": "duplicate",
-    "wrong-chip": "wrong-chip",
-    "too-small": "too-small",
-    "secured": "secured",
+    "rot": BurnCode.MD5,
+    "silent": BurnCode.NO_ANSWER,
+    "duplicate": BurnCode.DUPLICATE,
+    "wrong-chip": BurnCode.WRONG_CHIP,
+    "too-small": BurnCode.TOO_SMALL,
+    "secured": BurnCode.SECURED,
 }
 _END = ("burned", "kept", "failed")
 
@@ -225,7 +226,7 @@ class Campaign:
         engine.dispose()
         burned = {unit.mac: unit.device for unit in units if unit.state == "burned"}
         aside = {board.mac: board.code for board in refused if board.mac}
-        aside |= {unit.mac or "": "md5" for unit in units if unit.state == "quarantined" and unit.reason}
+        aside |= {unit.mac or "": BurnCode.MD5 for unit in units if unit.state == "quarantined" and unit.reason}
         problems = list(broken)
         for board, kind in boards:
             wanted = FAULTS.get(kind)
@@ -233,10 +234,10 @@ class Campaign:
                 problems.append(
                     f"{board.mac} holds {self.found.get(board.mac)}, the ledger has {burned.get(board.mac)}"
                 )
-            elif wanted not in (None, "no-answer") and aside.get(board.mac) != wanted:
+            elif wanted not in (None, BurnCode.NO_ANSWER) and aside.get(board.mac) != wanted:
                 problems.append(f"{board.mac} ({kind}) is not set aside as {wanted}: {aside.get(board.mac)}")
         silent = sum(kind == "silent" for _board, kind in boards)
-        if sum(board.code == "no-answer" for board in refused) != silent:
+        if sum(board.code is BurnCode.NO_ANSWER for board in refused) != silent:
             problems.append(f"{silent} boards never answered, and the ledger does not know as many")
         if len(set(self.found.values())) != len(self.found):
             problems.append("an identity is in two boards")

@@ -3,6 +3,8 @@
 A message says what happened, to which thing, and what to do about it: it is printed to the user as it is.
 """
 
+from fleetmint.burn_codes import BurnCode
+
 
 class FleetmintError(Exception):
     """The root of every error this package raises on purpose."""
@@ -55,12 +57,10 @@ class PublishError(FleetmintError):
 class BurnError(FleetmintError):
     """A board was not burned; `code` is the reason for a program, the message the one for a person.
 
-    Codes: port-missing, port-permission, port-busy, boot-mode, no-answer, lost, wrong-chip, too-small, layout,
-    no-firmware, secured, identity, no-key, duplicate, md5, unseen, no-esptool, internal. With all but `lost`, `md5`,
-    `unseen` and `internal` the flash is as it was. `mac` is the board's, where it is known.
+    `mac` is the board's, where it is known.
     """
 
-    def __init__(self, message: str, code: str, mac: str | None = None) -> None:
+    def __init__(self, message: str, code: BurnCode, mac: str | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.mac = mac

@@ -180,7 +180,7 @@ class Watcher:
 def _cells(slot: _Slot, width: int) -> tuple[Any, ...]:
     now = slot.outcome
     state = Text(now.state, style=_COLOURS.get(now.state, ""))
-    bar: ProgressBar | Text = Text(now.code)
+    bar: ProgressBar | Text = Text(now.code or "")
     rate = f"{now.seconds:.1f} s" if now.seconds else ""
     if now.state == BURNING and now.total:
         bar = ProgressBar(total=now.total, completed=now.done, width=width)

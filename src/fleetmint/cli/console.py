@@ -4,6 +4,7 @@ import time
 
 import click
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
@@ -49,10 +50,10 @@ def console(port: str, reset: bool, seconds: float | None, as_json: bool) -> Non
         raise BurnError(
             f"{port}: the port cannot be read ({error.strerror or 'in use, or gone'}): connect the board again, and end"
             " whatever else has the port open",
-            "port-busy",
+            BurnCode.PORT_BUSY,
         ) from error
     if not said:
         raise BurnError(
             f"{port}: the board said nothing within {seconds:g} s: does its program run? --reset shows how it starts",
-            "no-answer",
+            BurnCode.NO_ANSWER,
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli import completion, in_force
 from fleetmint.cli.handover import gateway_of, tell_handover, to_option
 from fleetmint.cli.lazily import for_work
@@ -221,12 +222,12 @@ def _unit_of(board: Board, port: str, url: str) -> Unit:
         whose = "holds no identity that can be read, as with an encrypted NVS or on an ESP8266: burn it"
         if board.device_id:
             whose = f"is {board.device_id!r}, which this site's ledger does not know"
-        raise BurnError(f"{port}: the board ({board.mac}) {whose}. Nothing was written", "identity", board.mac)
+        raise BurnError(f"{port}: the board ({board.mac}) {whose}. Nothing was written", BurnCode.IDENTITY, board.mac)
     if unit.mac != board.mac or unit.state != BURNED:
         reason = f"which the ledger has as {unit.state}" + (f" on the board {unit.mac}" if unit.mac else "")
         raise BurnError(
             f"{port}: the board ({board.mac}) says it is {unit.device}, {reason}. Nothing was written",
-            "identity",
+            BurnCode.IDENTITY,
             board.mac,
         )
     return unit

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
@@ -76,7 +77,7 @@ def efuse(
         target = Target(port, read_efuses(port), block)
         if target.efuses.chip != known.chip:
             raise BurnError(
-                f"{port}: the board is an {target.efuses.chip}, the batch is for {known.chip}", "wrong-chip"
+                f"{port}: the board is an {target.efuses.chip}, the batch is for {known.chip}", BurnCode.WRONG_CHIP
             )
         if check:
             device = device_of(engine, target.efuses.mac, batch)

@@ -3,6 +3,7 @@
 import threading
 import time
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli.readings import Reading, readings
 from fleetmint.cli.site import Gateway
 from fleetmint.errors import BurnError, FleetmintError
@@ -14,8 +15,8 @@ _REFUSED_SECONDS = 2
 class Hello:
     """Listens at the operators' door of the gateway, as the station, from `start` to the end of the process.
 
-    A call waits until the device was heard of. Raises BurnError with the code `unseen` when it was not within
-    `seconds`, and with `deaf` when the station itself was cut off, which says nothing about the board.
+    A call waits until the device was heard of. Raises BurnError with NOT_HEARD when it was not within
+    `seconds`, and with MONITOR_LOST when the station itself was cut off, which says nothing about the board.
     """
 
     def __init__(self, gateway: Gateway, seconds: float) -> None:
@@ -43,11 +44,11 @@ class Hello:
             if self._heard.get(device, 0) >= since:
                 return
             if self._error is not None:
-                raise BurnError(f"{device} is burned and was not tested: {self._error}", "deaf")
+                raise BurnError(f"{device} is burned and was not tested: {self._error}", BurnCode.MONITOR_LOST)
         raise BurnError(
             f"{device} is burned, and was not heard of at {self._gateway.host} within {self._seconds:g} s: does it get"
             " the Wi-Fi, and does it reach the gateway?",
-            "unseen",
+            BurnCode.NOT_HEARD,
         )
 
     def _listen(self) -> None:
@@ -55,12 +56,12 @@ class Hello:
             for reading in readings(self._gateway, None):
                 self._take(reading)
         except FleetmintError as error:
-            self._deaf(error)
+            self._lost(error)
         except Exception as error:
             # otherwise the station would blame the boards that it does not hear
-            self._deaf(FleetmintError(f"the listening ended on an unforeseen {type(error).__name__}"))
+            self._lost(FleetmintError(f"the listening ended on an unforeseen {type(error).__name__}"))
 
-    def _deaf(self, error: FleetmintError) -> None:
+    def _lost(self, error: FleetmintError) -> None:
         with self._news:
             self._error = error
             self._news.notify_all()

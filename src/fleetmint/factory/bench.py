@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
 from fleetmint.factory import secrets
 from fleetmint.factory.outcome import BURNED, FAILED, Outcome, Watch, ignore
@@ -101,7 +102,7 @@ def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan:
         facts["changed"] = any(each.state == BURNED for each in outcomes)
         failed = [each.reason for each in outcomes if each.state == FAILED]
         if failed:
-            raise BurnError(f"{len(failed)} of {len(ports)} boards failed: {'; '.join(failed)}", "boards")
+            raise BurnError(f"{len(failed)} of {len(ports)} boards failed: {'; '.join(failed)}", BurnCode.BOARDS)
 
     return Plan(
         (f"{todo} devices of {bench.batch.name} to burn, boards on {len(ports)} ports",),
@@ -115,6 +116,6 @@ def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan:
 def _serve_once(station: Station, port: str) -> Outcome:
     with Worker(port) as worker:
         outcome = station.serve(worker)
-    if outcome.code == "no-answer":
+    if outcome.code is BurnCode.NO_ANSWER:
         station.refuse(outcome)
     return outcome

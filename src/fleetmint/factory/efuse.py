@@ -21,6 +21,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection, Engine
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.flash.efuse import CHIPS_WITH_HMAC, HMAC_PURPOSE, KEY_BLOCKS, Efuses, KeyBlock, burn_hmac_key
 from fleetmint.ledger import events, reading, writing
@@ -46,7 +47,9 @@ def device_of(engine: Engine, mac: str, batch: str) -> str | None:
     with reading(engine) as connection:
         unit = ledger.find_unit_of_board(connection, mac)
     if unit is not None and unit.batch != batch:
-        raise BurnError(f"the board {mac} is {unit.device} of the batch {unit.batch!r}: take another board", "identity")
+        raise BurnError(
+            f"the board {mac} is {unit.device} of the batch {unit.batch!r}: take another board", BurnCode.IDENTITY
+        )
     return None if unit is None else unit.device
 
 
@@ -91,7 +94,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
         raise BurnError(
             f"{target.port}: an {efuses.chip} has no HMAC peripheral, so it cannot keep the key of an encrypted NVS;"
             f" {', '.join(CHIPS_WITH_HMAC)} can",
-            "wrong-chip",
+            BurnCode.WRONG_CHIP,
         )
     detail = {"block": number, "key": fingerprint(key), "mac": efuses.mac}
     with reading(engine) as connection:
@@ -100,7 +103,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
     elsewhere = sorted({block for kind, block in known if kind == DONE and block != number})
     if elsewhere:
         raise BurnError(
-            f"{target.port}: {device} has its key in block {elsewhere[0]} already; choose that one", "secured"
+            f"{target.port}: {device} has its key in block {elsewhere[0]} already; choose that one", BurnCode.SECURED
         )
     block = efuses.blocks[number]
     describe = {"before": f"block {number}: {_state(block)}\n", "after": f"block {number}: {HMAC_PURPOSE}, sealed\n"}
@@ -121,7 +124,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
             f"{target.port}: block {number} of {efuses.mac} is {_state(block)}, and not by this key;"
             f" free are: {', '.join(free) or 'none'}. The firmware has to use the same block"
             " (CONFIG_NVS_SEC_HMAC_EFUSE_KEY_ID); one that was started without a key has burned one of its own",
-            "secured",
+            BurnCode.SECURED,
         )
 
     def apply() -> None:
@@ -129,7 +132,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
         try:
             burn_hmac_key(target.port, efuses.mac, number, key)
         except BurnError as error:
-            _record(engine, clock, FAILED, device, {**detail, "code": error.code})
+            _record(engine, clock, FAILED, device, {**detail, "code": error.code.value})
             raise
         _record(engine, clock, DONE, device, detail)
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fleetmint.burn_codes import BurnCode
+
 WAITING, IDENTIFY, BURNING, TESTING = "waiting", "identify", "burning", "testing"
 BURNED, KEPT, FAILED = "burned", "kept", "failed"
 # What a board ends with; the other states are on the way there.
@@ -14,8 +16,8 @@ class Outcome:
     """One step of one port.
 
     `state` is waiting (for a board), identify, burning, testing, and at the end burned, kept (the board was done
-    before) or failed; `reason` says why in words, `code` is that of a BurnError or empty. `done` of `total` bytes of
-    the region called `region` are on the wire.
+    before) or failed; `reason` says why in words, `code` is that of a BurnError, if it was one. `done` of `total`
+    bytes of the region called `region` are on the wire.
     """
 
     port: str
@@ -24,7 +26,7 @@ class Outcome:
     mac: str | None = None
     seconds: float = 0
     reason: str = ""
-    code: str = ""
+    code: BurnCode | None = None
     region: str = ""
     done: int = 0
     total: int = 0

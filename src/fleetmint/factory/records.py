@@ -13,6 +13,7 @@ from typing import TypeGuard
 from sqlalchemy.engine import Engine
 
 from fleetmint import commands
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, NameRefusedError, StateError
 from fleetmint.flash.job import Board
 from fleetmint.ledger import factory as ledger
@@ -24,12 +25,8 @@ from fleetmint.pki import names
 
 # Longer than any burn takes: a claim of another machine that is older was left behind by a station that died.
 LEASE = timedelta(minutes=15)
-# After these something may have been written, so the identity stays with its board.
-TOUCHED = {"lost", "internal"}
-# What is wrong with the board itself, so that the board is set aside with the reason.
-BAD_BOARD = {"wrong-chip", "too-small", "secured", "identity", "duplicate"}
 # A board that was burned and not heard of so many times is set aside.
-UNSEEN_LIMIT = 2
+NOT_HEARD_LIMIT = 2
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ class Records:
             raise BurnError(
                 f"{self._port}: the board ({board.mac}) says it is {told.device}, which is the board {told.mac}:"
                 " this is a copy. Set it aside",
-                "identity",
+                BurnCode.IDENTITY,
                 board.mac,
             )
         retired = []
@@ -114,21 +111,21 @@ class Records:
         with writing(self._engine) as connection:
             ledger.record_burned(connection, claim.device, self._worker, now=_now())
 
-    def failed(self, claim: Claim, error: BurnError, *, is_written: bool = False) -> None:
+    def failed(self, claim: Claim, error: BurnError) -> None:
         """Record that the burn failed: bad flash is set aside, an untouched identity is free again."""
         with writing(self._engine) as connection:
-            if error.code == "md5":
+            if error.code.flash_touched and error.code.board_at_fault:
                 ledger.quarantine(connection, claim.device, self._worker, str(error), now=_now())
-            elif claim.fresh and error.code not in TOUCHED and not is_written:
+            elif claim.fresh and not error.code.flash_touched:
                 ledger.release(connection, claim.device, untouched=True, now=_now())
             else:
                 ledger.let_go(connection, claim.device, self._worker, str(error), now=_now())
 
-    def unseen(self, claim: Claim, error: BurnError) -> BurnError:
+    def not_heard(self, claim: Claim, error: BurnError) -> BurnError:
         """Record that a burned device was not heard of; the last time sets it aside. Return what to tell."""
         with writing(self._engine) as connection:
             times = count_unseen(connection, claim.device) + 1
-            if times < UNSEEN_LIMIT:
+            if times < NOT_HEARD_LIMIT:
                 ledger.let_go(connection, claim.device, self._worker, str(error), result=UNSEEN, now=_now())
                 return BurnError(f"{error}; put it in again to test it once more", error.code, error.mac)
             reason = f"{error}, {times} times"
@@ -148,7 +145,7 @@ class Records:
                 raise BurnError(
                     f"{self._port}: the board ({mac}) is {board.device_id!r} already, which this site's ledger does not"
                     " know: use another board, or burn it with --reprovision if it is yours",
-                    "identity",
+                    BurnCode.IDENTITY,
                     mac,
                 )
             return
@@ -161,21 +158,21 @@ class Records:
             raise BurnError(
                 f"{self._port}: the board ({mac}) is {board.device_id!r}, but the ledger has its MAC as"
                 f" {bound.device}: use another board",
-                "identity",
+                BurnCode.IDENTITY,
                 mac,
             )
         if bound.state == BURNED and board.device_id is None and self._reads_identity:
             raise BurnError(
                 f"{self._port}: {mac} is {bound.device} already, and this board does not hold that identity: it is"
                 " another board with the same MAC, or it was erased. Set it aside; an erased one takes --reprovision",
-                "duplicate",
+                BurnCode.DUPLICATE,
                 mac,
             )
         if bound.state == CLAIMED and not self._may_take_over(bound):
             raise BurnError(
                 f"{self._port}: a board with the MAC {mac} is being burned as {bound.device} by {bound.claimed_by}:"
                 " this is another board with the same MAC, or a station that died a moment ago",
-                "duplicate",
+                BurnCode.DUPLICATE,
                 mac,
             )
 

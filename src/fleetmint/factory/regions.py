@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetmint import files
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.factory.encryption import NONE, encryption, new_key
 from fleetmint.factory.file_system import device_files
@@ -45,9 +46,9 @@ class Regions:
             wanted = (*self._alike(layout), Region(nvs.offset, bytes(nvs.size), NVS_REGION))
             check_fit(Job(port, board.chip, wanted), board.flash_size)
         except FlashTooSmallError as error:
-            raise BurnError(f"{port}: {error}: take another board", "too-small", board.mac) from error
+            raise BurnError(f"{port}: {error}: take another board", BurnCode.TOO_SMALL, board.mac) from error
         except ImageError as error:
-            raise BurnError(f"{port}: {error}", "layout", board.mac) from error
+            raise BurnError(f"{port}: {error}", BurnCode.LAYOUT, board.mac) from error
 
     def check_firmware(self, port: str, board: Board, read: Read) -> None:
         """Raise BurnError unless the board, whose flash `read` reads, starts what the batch is made for.
@@ -62,7 +63,7 @@ class Regions:
             raise BurnError(
                 f"{port}: the board ({board.mac}) {error}. Nothing was written: burn it with --firmware FILE, which"
                 " flashes that first",
-                "no-firmware",
+                BurnCode.NO_FIRMWARE,
                 board.mac,
             ) from error
 
@@ -121,7 +122,7 @@ class FileRegions:
             raise BurnError(
                 f"{port}: layout {self.layout} is for a flash of {wanted:#x} bytes, and this one has"
                 f" {board.flash_size:#x}: take another board",
-                "too-small",
+                BurnCode.TOO_SMALL,
                 board.mac,
             )
 
@@ -131,7 +132,7 @@ class FileRegions:
             raise BurnError(
                 f"{port}: the board ({board.mac}) has no firmware: its flash does not begin with a program. Nothing was"
                 " written: burn it with --firmware FILE, which flashes that first",
-                "no-firmware",
+                BurnCode.NO_FIRMWARE,
                 board.mac,
             )
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError, LedgerError
 from fleetmint.factory.outcome import FAILED, IDENTIFY, WAITING, Outcome
 from fleetmint.factory.records import count_left
@@ -21,7 +22,7 @@ RETRY_SECONDS = 2.0
 # How often the ledger is asked whether another station did the rest.
 ASK_SECONDS = 2.0
 # What a hand at the bench can mend while the board stays in its slot.
-PATIENT = {"no-answer", "boot-mode", "port-busy", "port-permission"}
+PATIENT = {BurnCode.NO_ANSWER, BurnCode.BOOT_MODE, BurnCode.PORT_BUSY, BurnCode.PORT_PERMISSION}
 # A connection that broke while the board stayed is tried so many times, each at half the speed.
 TRIES = 3
 # After so long without an answer a fixture says so once; before, it is only empty.
@@ -89,7 +90,7 @@ class Slots:
         """End all slots: none can go on without the ledger."""
         self._broken.append(error)
         self._stop.set()
-        self.station.watch(Outcome(port, FAILED, reason=str(error), code="station"))
+        self.station.watch(Outcome(port, FAILED, reason=str(error), code=BurnCode.STATION))
 
     def _ask(self) -> None:
         try:
@@ -112,20 +113,20 @@ class Slots:
         if present is None or self._stop.is_set():
             return
         outcome = self._serve(worker, present)
-        if outcome.code == "no-answer" and not self.jig:
+        if outcome.code is BurnCode.NO_ANSWER and not self.jig:
             self.station.refuse(outcome)
         if not self._is_over():
             self._wait(lambda: _presence(port) != present or (self.jig and self._answers_another(worker, outcome)))
 
     def _serve(self, worker: Worker, present: _Presence) -> Outcome:
         """Serve the board until that came to an end, or the board is taken out; tell a hitch once."""
-        last = Outcome(worker.port, WAITING, code="no-answer" if self.jig else "")
+        last = Outcome(worker.port, WAITING, code=BurnCode.NO_ANSWER if self.jig else None)
         begun, told = time.monotonic(), not self.jig
 
         def watch(outcome: Outcome) -> None:
             nonlocal told
-            again = last.code in PATIENT and (outcome.state == IDENTIFY or outcome.code == last.code)
-            if not told and outcome.code == "no-answer" and time.monotonic() - begun > SILENT_SECONDS:
+            again = last.code in PATIENT and (outcome.state == IDENTIFY or outcome.code is last.code)
+            if not told and outcome.code is BurnCode.NO_ANSWER and time.monotonic() - begun > SILENT_SECONDS:
                 told, again = True, False
                 outcome = replace(outcome, state=WAITING)
             if not again:
@@ -134,7 +135,7 @@ class Slots:
         station, tries = replace(self.station, watch=watch), 0
         while True:
             outcome = station.serve(worker, baud=self.station.baud >> tries)
-            if outcome.code == "lost" and tries < TRIES - 1:
+            if outcome.code is BurnCode.LOST and tries < TRIES - 1:
                 tries += 1
             elif outcome.code not in PATIENT:
                 return outcome
@@ -150,7 +151,7 @@ class Slots:
         try:
             return worker.identify(connect_attempts=1).mac != served.mac
         except BurnError as error:
-            return error.code == "no-answer"
+            return error.code is BurnCode.NO_ANSWER
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         """Return when `condition()` holds, or the slots end."""

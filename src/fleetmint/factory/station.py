@@ -13,19 +13,20 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from fleetmint import commands
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError, ImageError, LedgerError
 from fleetmint.factory.efuse import device_of, has_key
 from fleetmint.factory.encryption import HMAC, NONE
 from fleetmint.factory.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
-from fleetmint.factory.records import BAD_BOARD, Claim, Records
+from fleetmint.factory.records import Claim, Records
 from fleetmint.factory.regions import FileRegions, Regions
 from fleetmint.factory.update import Update, differences, hint
 from fleetmint.flash.burn import Progress, Worker
 from fleetmint.flash.console import Eavesdropper
 from fleetmint.flash.job import ESP8266, Board, Job, Result
 
-# Raises BurnError with the code `unseen` when the device was not heard of after its reset, with another one when that
-# could not be found out.
+# Raises BurnError with NOT_HEARD when the device was not heard of after its reset, with MONITOR_LOST when that could
+# not be found out.
 Test = Callable[[str], None]
 # Ends the identity of a device for ever, at the gateway too; raises FleetmintError when that is not confirmed.
 Retire = Callable[[str], None]
@@ -66,7 +67,7 @@ class Station:
             worker.close()
             raise
         except BurnError as error:
-            if error.code in BAD_BOARD:
+            if error.code.board_at_fault and not error.code.flash_touched:
                 records.refused(error)
             outcome = Outcome(port, FAILED, mac=mac or error.mac, reason=str(error), code=error.code)
         except FleetmintError as error:
@@ -76,7 +77,7 @@ class Station:
 
     def refuse(self, outcome: Outcome) -> None:
         """Record a board that never answered: that is certain only when it is taken out."""
-        Records(self.engine, self.batch, outcome.port).refused(BurnError(outcome.reason, outcome.code))
+        Records(self.engine, self.batch, outcome.port).refused(BurnError(outcome.reason, BurnCode.NO_ANSWER))
 
     def _serve(self, worker: Worker, board: Board, records: Records) -> Outcome:
         claim = self._claim(worker, board, records)
@@ -90,9 +91,9 @@ class Station:
             try:
                 self._hear(worker.port, self.test, claim.device)
             except BurnError as error:
-                if error.code == "unseen":
-                    raise records.unseen(claim, error) from error
-                records.failed(claim, error, is_written=True)
+                if error.code is BurnCode.NOT_HEARD:
+                    raise records.not_heard(claim, error) from error
+                records.failed(claim, error)
                 raise
         records.burned(claim)
         return Outcome(worker.port, BURNED, claim.device, board.mac, result.seconds)
@@ -104,7 +105,7 @@ class Station:
             try:
                 test(device)
             except BurnError as error:
-                if error.code != "unseen":
+                if error.code is not BurnCode.NOT_HEARD:
                     raise
                 raise BurnError(f"{error}{board.quote()}", error.code, error.mac) from error
 
@@ -134,7 +135,9 @@ class Station:
         port = worker.port
         chip = self.regions.known.chip
         if board.chip != chip:
-            raise BurnError(f"{port}: the board is an {board.chip}, the batch is for {chip}", "wrong-chip", board.mac)
+            raise BurnError(
+                f"{port}: the board is an {board.chip}, the batch is for {chip}", BurnCode.WRONG_CHIP, board.mac
+            )
         self.regions.check(port, board)
         self.regions.check_firmware(port, board, worker.read)
         if self.regions.known.nvs_encryption == HMAC:
@@ -147,14 +150,16 @@ class Station:
             raise BurnError(
                 f"{port}: the board ({board.mac}) has no key for its encrypted NVS yet, and its firmware would burn one"
                 f" of its own: run {commands.fleetmint('efuse', self.batch, '--port', port)} first",
-                "no-key",
+                BurnCode.NO_KEY,
                 board.mac,
             )
 
     def _burn(self, worker: Worker, board: Board, records: Records, claim: Claim) -> Result:
         def show(step: Progress) -> None:
             self.watch(
-                Outcome(worker.port, BURNING, claim.device, board.mac, 0, "", "", step.region, step.done, step.total)
+                Outcome(
+                    worker.port, BURNING, claim.device, board.mac, region=step.region, done=step.done, total=step.total
+                )
             )
 
         try:
@@ -168,5 +173,5 @@ class Station:
         except FleetmintError as error:
             # an identity that makes no image: the board is untouched
             worker.let_go()
-            records.failed(claim, BurnError(str(error), "image", board.mac))
+            records.failed(claim, BurnError(str(error), BurnCode.IMAGE, board.mac))
             raise

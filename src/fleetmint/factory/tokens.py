@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from fleetmint import commands, files
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.factory.batch import TOKEN_BYTES
 from fleetmint.flash.burn import Worker
@@ -78,7 +79,7 @@ def with_values(nvs: bytes, device: str, values: Mapping[str, bytes]) -> bytes:
     found = identity_of(nvs, 0)
     if found is None or found.device_id != device:
         whose = "holds no identity" if found is None else f"is {found.device_id!r}"
-        raise BurnError(f"the board {whose}, and this is for {device}: nothing was written", "identity")
+        raise BurnError(f"the board {whose}, and this is for {device}: nothing was written", BurnCode.IDENTITY)
     # What is damaged does not exist for the device either.
     typed = decode_typed(nvs, skip_damaged=True)
     entries = {space: {key: Value(*value) for key, value in ours.items()} for space, ours in typed.items()}
@@ -97,7 +98,7 @@ def check_board(worker: Worker, device: str) -> tuple[Board, Region]:
         worker.let_go()
         raise BurnError(
             f"{worker.port}: the board ({board.mac}) {whose}, not {device!r}: nothing was written",
-            "identity",
+            BurnCode.IDENTITY,
             board.mac,
         )
     return board, worker.read_nvs()
@@ -144,7 +145,7 @@ def _wait_for(worker: Worker, board: Board, again: Callable[[FleetmintError], bo
                 return
             worker.let_go()
             error = BurnError(
-                f"{worker.port}: this is the board {found.mac}, connect {board.mac}", "identity", found.mac
+                f"{worker.port}: this is the board {found.mac}, connect {board.mac}", BurnCode.IDENTITY, found.mac
             )
         except BurnError as lost:
             error = lost

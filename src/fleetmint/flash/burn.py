@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
 from fleetmint.flash.job import DEFAULT_BAUD, NVS_REGION, Board, Job, Region, Result, check_job, job_to_json
 
@@ -132,7 +133,7 @@ class Worker:
             return self._process
         self.close()
         if importlib.util.find_spec("esptool") is None:
-            raise BurnError("esptool is missing: pip install 'fleetmint[station]'", "no-esptool")
+            raise BurnError("esptool is missing: pip install 'fleetmint[station]'", BurnCode.NO_ESPTOOL)
         # A session of its own: Ctrl-C in the terminal is for the station, which lets a board be finished first.
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter and a module of this package
             _WORKER,
@@ -158,12 +159,12 @@ class Worker:
             if event["event"] == "result":
                 return dict(event["result"])
             if event["event"] == "error":
-                raise _ToldError(event["message"], event["code"], event["mac"])
+                raise _ToldError(event["message"], BurnCode(event["code"]), event["mac"])
             on_progress(Progress(event["region"], event["done"], event["total"]))
         raise BurnError(
             f"{self.port}: the process that runs esptool ended without a result (exit code {process.wait()}); "
             "the board may be half-written, burn it again",
-            "lost",
+            BurnCode.LOST,
         )
 
 
@@ -195,15 +196,16 @@ def check_port(port: str) -> None:
     path = Path(port)
     if not path.exists():
         raise BurnError(
-            f"there is no port {port}: connect the board, and look for its name in /dev/serial/by-id", "port-missing"
+            f"there is no port {port}: connect the board, and look for its name in /dev/serial/by-id",
+            BurnCode.PORT_MISSING,
         )
     if not stat.S_ISCHR(path.stat().st_mode):
-        raise BurnError(f"{port} is no serial port", "port-missing")
+        raise BurnError(f"{port} is no serial port", BurnCode.PORT_MISSING)
     if not os.access(path, os.R_OK | os.W_OK):
         raise BurnError(
             f"{port} may not be opened by this user: join the group that owns it "
             f"(sudo usermod -aG {path.group()} $USER) and log in again",
-            "port-permission",
+            BurnCode.PORT_PERMISSION,
         )
 
 

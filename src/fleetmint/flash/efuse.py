@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
 
 HMAC_PURPOSE = "HMAC_UP"
@@ -75,13 +76,13 @@ def _place(port: str) -> dict[str, Any]:
     chip, _, file = port.removeprefix(VIRTUAL).partition(":")
     if chip not in ("esp32", *CHIPS_WITH_HMAC) or not file:
         raise BurnError(f"{port} is no virtual board: it has to be {VIRTUAL}CHIP:FILE, with a chip of this list:"
-                        f" esp32, {', '.join(CHIPS_WITH_HMAC)}", "port-missing")  # fmt: skip
+                        f" esp32, {', '.join(CHIPS_WITH_HMAC)}", BurnCode.PORT_MISSING)  # fmt: skip
     return {"virtual": {"chip": chip, "file": file}}
 
 
 def _run(request: Mapping[str, Any], port: str) -> dict[str, Any]:
     if importlib.util.find_spec("esptool") is None:
-        raise BurnError("esptool is missing: pip install 'fleetmint[station]'", "no-esptool")
+        raise BurnError("esptool is missing: pip install 'fleetmint[station]'", BurnCode.NO_ESPTOOL)
     # A session of its own: Ctrl-C in the terminal must not stop it while it burns.
     done = subprocess.run(  # noqa: S603 - this interpreter and a module of this package
         _WORKER,
@@ -98,10 +99,10 @@ def _run(request: Mapping[str, Any], port: str) -> dict[str, Any]:
         raise BurnError(
             f"{port}: the process that burns eFuses ended without a result (exit code {done.returncode}): run the same"
             " command again, which looks what is in them",
-            "lost",
+            BurnCode.LOST,
         ) from error
     if "code" in answer:
-        raise BurnError(f"{port}: {answer['message']}", answer["code"])
+        raise BurnError(f"{port}: {answer['message']}", BurnCode(answer["code"]))
     return answer
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from espefuse import BaseCommands, init_commands
 from esptool.util import FatalError
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
 from fleetmint.flash.efuse import CHIPS_WITH_HMAC, HMAC_PURPOSE, KEY_BLOCKS, UNUSED_PURPOSE
 
@@ -30,14 +31,14 @@ def main() -> None:
     except (FatalError, OSError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         answer = {
-            "code": "lost",
+            "code": BurnCode.LOST,
             "message": f"the eFuses could not be read or burned ({first}): check cable and download mode, and run the"
             " same command again, which looks what is in them",
         }
     except Exception as error:
         # the message of an unforeseen error can quote what it stumbled over, and that can be the key
         answer = {
-            "code": "internal",
+            "code": BurnCode.INTERNAL,
             "message": f"the eFuses stay as they are now: an unforeseen {type(error).__name__}",
         }
     json.dump(answer, answers)
@@ -63,9 +64,9 @@ def _carry_out(request: Mapping[str, Any]) -> dict[str, Any]:
 def _burn(commands: BaseCommands, mac: str, number: int, key: bytes) -> None:
     found = _look(commands)
     if found["chip"] not in CHIPS_WITH_HMAC:
-        raise BurnError(f"an {found['chip']} has no HMAC peripheral: nothing was burned", "wrong-chip")
+        raise BurnError(f"an {found['chip']} has no HMAC peripheral: nothing was burned", BurnCode.WRONG_CHIP)
     if found["mac"] != mac:
-        raise BurnError(f"the board is {found['mac']}, not {mac}: nothing was burned", "identity")
+        raise BurnError(f"the board is {found['mac']}, not {mac}: nothing was burned", BurnCode.IDENTITY)
     name, efuses = f"BLOCK_KEY{number}", commands.efuses
     before = found["blocks"][number]
     held = bytes.fromhex(before["data"])
@@ -73,13 +74,13 @@ def _burn(commands: BaseCommands, mac: str, number: int, key: bytes) -> None:
     ours = before["readable"] and held == key and before["purpose"] in (HMAC_PURPOSE, UNUSED_PURPOSE)
     empty = before["readable"] and before["writable"] and before["purpose"] == UNUSED_PURPOSE and not any(held)
     if not ours and not empty:
-        raise BurnError(f"{name} is in use ({before['purpose']}): nothing was burned", "secured")
+        raise BurnError(f"{name} is in use ({before['purpose']}): nothing was burned", BurnCode.SECURED)
     if empty or before["purpose"] == UNUSED_PURPOSE:
         # Unsealed first: once it is sealed nobody can tell whether every bit of the key arrived.
         commands.burn_key([name], [io.BytesIO(key)], [HMAC_PURPOSE], no_write_protect=True, no_read_protect=True)
         now = _look(commands)["blocks"][number]
         if now["data"] != key.hex() or now["purpose"] != HMAC_PURPOSE:
-            raise BurnError(f"{name} does not read back as it was burned: the chip is bad, set it aside", "md5")
+            raise BurnError(f"{name} does not read back as it was burned: the chip is bad, set it aside", BurnCode.MD5)
     efuses[name].disable_read()
     efuses[name].disable_write()
     efuses.burn_all()

@@ -32,6 +32,7 @@ from esptool.loader import ESPLoader
 from esptool.logger import TemplateLogger, log
 from esptool.util import FatalError, flash_size_bytes
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, ImageError
 from fleetmint.flash.identity import Identity, find_identity, has_enrolled, identity_of, keeps_nvs
 from fleetmint.flash.job import NVS_REGION, Board, Job, Region, Result, check_fit, check_job, job_from_json
@@ -122,20 +123,20 @@ class _Bench:
 
     def _read(self, offset: int, size: int) -> dict[str, Any]:
         if self._held is None:
-            raise BurnError("no board is held: identify it first", "internal")
+            raise BurnError("no board is held: identify it first", BurnCode.INTERNAL)
         self.mac = self._held.board.mac
         return {"data": base64.b64encode(self._held.esp.read_flash(offset, size)).decode("ascii")}
 
     def _md5(self, offset: int, size: int) -> dict[str, Any]:
         if self._held is None:
-            raise BurnError("no board is held: identify it first", "internal")
+            raise BurnError("no board is held: identify it first", BurnCode.INTERNAL)
         self.mac = self._held.board.mac
         return {"md5": str(self._held.esp.flash_md5sum(offset, size))}
 
     def _read_nvs(self) -> dict[str, Any]:
         held = self._held
         if held is None or held.identity is None:
-            raise BurnError("the board holds no identity: burn it first", "identity")
+            raise BurnError("the board holds no identity: burn it first", BurnCode.IDENTITY)
         self.mac = held.board.mac
         data = held.esp.read_flash(held.identity.offset, held.identity.size)
         return {"offset": held.identity.offset, "data": base64.b64encode(data).decode("ascii")}
@@ -160,7 +161,8 @@ class _Bench:
         self.mac = board.mac
         if board.chip != job.chip:
             raise BurnError(
-                f"the board ({board.mac}) has an {board.chip}, not an {job.chip}: nothing was written", "wrong-chip"
+                f"the board ({board.mac}) has an {board.chip}, not an {job.chip}: nothing was written",
+                BurnCode.WRONG_CHIP,
             )
         check_fit(job, board.flash_size)
         leave = _regions_to_leave(held, job)
@@ -216,14 +218,14 @@ def main() -> None:
         except BurnError as error:
             report.event("error", code=error.code, message=str(error), mac=bench.mac)
         except ImageError as error:
-            report.event("error", code="too-small", message=str(error), mac=bench.mac)
+            report.event("error", code=BurnCode.TOO_SMALL, message=str(error), mac=bench.mac)
         except (FatalError, OSError) as error:
             message = f"the connection was lost ({_first_line(error)}): check cable and power, and burn the board again"
-            report.event("error", code="lost", message=message, mac=bench.mac)
+            report.event("error", code=BurnCode.LOST, message=message, mac=bench.mac)
         except Exception as error:
             # the message of an unforeseen error can quote what it stumbled over, and that can be a secret
             message = f"the burn stopped on an unforeseen {type(error).__name__}"
-            report.event("error", code="internal", message=message, mac=bench.mac)
+            report.event("error", code=BurnCode.INTERNAL, message=message, mac=bench.mac)
         else:
             report.event("result", result=result)
 
@@ -255,26 +257,26 @@ def _refusal(error: BaseException) -> BurnError:
     said = str(error)
     if "exclusively lock" in said:
         return BurnError(
-            "another program has the port open (a serial monitor, another burn): end it first", "port-busy"
+            "another program has the port open (a serial monitor, another burn): end it first", BurnCode.PORT_BUSY
         )
     if said.startswith("Could not open"):
         reason = said.splitlines()[1:2] or [""]
-        return BurnError(f"the port cannot be opened {reason[0]}: connect the board again", "port-missing")
+        return BurnError(f"the port cannot be opened {reason[0]}: connect the board again", BurnCode.PORT_MISSING)
     if "Wrong boot mode" in said:
         return BurnError(
             "the board runs its program instead of the download mode: hold BOOT (IO0), press EN, then let go of BOOT",
-            "boot-mode",
+            BurnCode.BOOT_MODE,
         )
     if "TX path" in said:
         return BurnError(
             "the board is in download mode but hears nothing: the line to its RX pin is broken, or something else"
             " drives it",
-            "no-answer",
+            BurnCode.NO_ANSWER,
         )
     return BurnError(
         f"the board does not answer ({_first_line(error)}): check that the cable carries data, or hold BOOT (IO0) while"
         " you connect it or press EN",
-        "no-answer",
+        BurnCode.NO_ANSWER,
     )
 
 
@@ -290,7 +292,9 @@ def _with_stub(rom: ESPLoader) -> tuple[ESPLoader, int]:
     cmds.attach_flash(esp)
     size = cmds.detect_flash_size(esp)
     if size is None:
-        raise BurnError("the board's flash chip does not say how large it is: the flash may be broken", "too-small")
+        raise BurnError(
+            "the board's flash chip does not say how large it is: the flash may be broken", BurnCode.TOO_SMALL
+        )
     esp.flash_set_parameters(flash_size_bytes(size))
     return esp, int(flash_size_bytes(size))
 
@@ -300,7 +304,7 @@ def _refuse_secured(rom: ESPLoader) -> None:
     if rom.secure_download_mode or rom.get_flash_encryption_enabled() or rom.get_secure_boot_enabled():
         raise BurnError(
             "the board's eFuses demand secure boot, flash encryption or secure download: it cannot take a plain image",
-            "secured",
+            BurnCode.SECURED,
         )
 
 
@@ -316,7 +320,8 @@ def _regions_to_leave(held: _Held, job: Job) -> set[str]:
         return set()
     if wanted is None or found.device_id != wanted.device_id:
         raise BurnError(
-            f"the board ({mac}) is {found.device_id!r} already: use another board, or reprovision this one", "identity"
+            f"the board ({mac}) is {found.device_id!r} already: use another board, or reprovision this one",
+            BurnCode.IDENTITY,
         )
     if keeps_nvs(found, wanted):
         return {NVS_REGION}
@@ -324,7 +329,7 @@ def _regions_to_leave(held: _Held, job: Job) -> set[str]:
         raise BurnError(
             f"the board ({mac}) is {found.device_id!r} already, and its keys are at {found.offset:#x}, where this "
             "layout has no NVS: use the layout it has, or reprovision it",
-            "identity",
+            BurnCode.IDENTITY,
         )
     return set()
 
@@ -359,7 +364,7 @@ def _write(esp: ESPLoader, region: Region, baud: int) -> None:
             return
     raise BurnError(
         f"region {region.name!r} does not read back as it was written, at no speed: the flash or the cable is bad",
-        "md5",
+        BurnCode.MD5,
     )
 
 

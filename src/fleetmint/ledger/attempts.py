@@ -7,6 +7,7 @@ from typing import Protocol
 from sqlalchemy import delete, func, select
 from sqlalchemy.engine import Connection
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.ledger import events
 from fleetmint.ledger.schema import QUARANTINED, UNSEEN, burns, refused_boards
 
@@ -24,12 +25,12 @@ class _Claimed(Protocol):
 
 @dataclass(frozen=True)
 class RefusedBoard:
-    """A board that got no identity. `mac` is None for one that never answered; `code` is that of a BurnError."""
+    """A board that got no identity. `mac` is None for one that never answered."""
 
     batch: str
     mac: str | None
     port: str
-    code: str
+    code: BurnCode
     reason: str
     at: datetime
 
@@ -58,7 +59,7 @@ def count_unseen(connection: Connection, device: str) -> int:
 def refuse_board(connection: Connection, board: RefusedBoard, worker: str) -> None:
     """Record that a board got no identity. A board that comes again for the same reason leaves one row, the latest."""
     if board.mac is not None:
-        same = (refused_boards.c.mac == board.mac, refused_boards.c.code == board.code)
+        same = (refused_boards.c.mac == board.mac, refused_boards.c.code == board.code.value)
         connection.execute(delete(refused_boards).where(refused_boards.c.batch == board.batch, *same))
     connection.execute(
         refused_boards.insert().values(
@@ -66,7 +67,7 @@ def refuse_board(connection: Connection, board: RefusedBoard, worker: str) -> No
             mac=board.mac,
             port=board.port,
             worker=worker,
-            code=board.code,
+            code=board.code.value,
             reason=board.reason,
             at=board.at,
         )
@@ -77,5 +78,6 @@ def list_refused(connection: Connection, batch: str) -> tuple[RefusedBoard, ...]
     """Return the boards that were refused while this batch was burned, oldest first."""
     query = select(refused_boards).where(refused_boards.c.batch == batch).order_by(refused_boards.c.id)
     return tuple(
-        RefusedBoard(row.batch, row.mac, row.port, row.code, row.reason, row.at) for row in connection.execute(query)
+        RefusedBoard(row.batch, row.mac, row.port, BurnCode(row.code), row.reason, row.at)
+        for row in connection.execute(query)
     )

@@ -5,6 +5,7 @@ import re
 import pytest
 from rich.console import Console
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli.bench_view import Events, Lines, LiveTable, Tally, Watcher
 from fleetmint.factory.outcome import Outcome
 
@@ -14,7 +15,7 @@ STEPS = [
     Outcome(PORT, "burning", "lamp-000001", MAC, region="nvs", done=1, total=2),
     Outcome(PORT, "burning", "lamp-000001", MAC, region="nvs", done=2, total=2),
     Outcome(PORT, "burned", "lamp-000001", MAC, 2.5),
-    Outcome("/dev/ttyUSB1", "failed", mac=MAC, reason="no such luck", code="lost"),
+    Outcome("/dev/ttyUSB1", "failed", mac=MAC, reason="no such luck", code=BurnCode.LOST),
 ]
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import paho.mqtt.client as mqtt
 import pytest
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.cli.hello import Hello
 from fleetmint.cli.readings import Reading, readings
 from fleetmint.cli.readings import _client as make_client
@@ -96,7 +97,7 @@ def test_a_station_that_cannot_listen_any_more_blames_no_board(tmp_path, monkeyp
     hello("lamp-000001")
     with pytest.raises(BurnError, match="was not tested") as caught:
         hello("lamp-000002")
-    assert caught.value.code == "deaf"
+    assert caught.value.code is BurnCode.MONITOR_LOST
 
 
 def test_a_reading_that_the_broker_kept_is_no_sign_of_life(tmp_path, monkeypatch):
@@ -112,4 +113,4 @@ def test_a_reading_that_the_broker_kept_is_no_sign_of_life(tmp_path, monkeypatch
     hello("lamp-000002")
     with pytest.raises(BurnError, match="was not heard of") as caught:
         hello("lamp-000001")
-    assert caught.value.code == "unseen"
+    assert caught.value.code is BurnCode.NOT_HEARD

@@ -3,6 +3,7 @@ import json
 import pytest
 from sqlalchemy import select
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.factory.efuse import (
     DONE,
@@ -117,7 +118,7 @@ def test_a_run_that_was_cut_before_its_record_is_only_recorded(plan, port, journ
 
 def test_a_burn_that_failed_is_journalled_as_failed(plan, journal, monkeypatch):
     def fails(*_arguments):
-        raise BurnError("the cable", "lost")
+        raise BurnError("the cable", BurnCode.LOST)
 
     monkeypatch.setattr("fleetmint.factory.efuse.burn_hmac_key", fails)
     with pytest.raises(BurnError, match="the cable"):
@@ -175,7 +176,7 @@ def test_a_board_that_nothing_was_burned_into_is_free_again(engine, bind, plan):
 
 def test_a_board_with_a_key_that_was_meant_for_it_keeps_its_device(engine, bind, plan, monkeypatch):
     def fails(*_arguments):
-        raise BurnError("the cable", "lost")
+        raise BurnError("the cable", BurnCode.LOST)
 
     monkeypatch.setattr("fleetmint.factory.efuse.burn_hmac_key", fails)
     with pytest.raises(BurnError, match="the cable"), bind():

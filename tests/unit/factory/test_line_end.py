@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.factory.bench import burn_ports, left
 from fleetmint.flash.table import stock
@@ -45,11 +46,11 @@ def identity(tmp_path):
 
 
 def silent(device):
-    raise BurnError(f"{device} is burned, and was not heard of", "unseen")
+    raise BurnError(f"{device} is burned, and was not heard of", BurnCode.NOT_HEARD)
 
 
-def deaf(device):
-    raise BurnError(f"{device} is burned and was not tested", "deaf")
+def cut_off(device):
+    raise BurnError(f"{device} is burned and was not tested", BurnCode.MONITOR_LOST)
 
 
 def test_a_board_is_done_only_when_its_device_was_heard_of(bench, port):
@@ -60,7 +61,7 @@ def test_a_board_is_done_only_when_its_device_was_heard_of(bench, port):
 
 def test_a_board_that_was_not_heard_of_is_tested_again_and_then_set_aside(bench, port):
     first = burn(replace(bench, test=silent), port)
-    assert (first.state, first.code) == ("failed", "unseen")
+    assert (first.state, first.code) == ("failed", "not-heard")
     assert "was not heard of; its console said nothing; put it in again" in first.reason
     assert units(bench)["lamp-000001"].state == "claimed"
     second = burn(replace(bench, test=silent), port)
@@ -87,7 +88,7 @@ def test_a_board_that_is_heard_of_the_second_time_is_done_with_the_same_identity
 
 def test_a_station_that_hears_nothing_blames_no_board(bench, port):
     for _ in range(3):
-        assert burn(replace(bench, test=deaf), port).code == "deaf"
+        assert burn(replace(bench, test=cut_off), port).code is BurnCode.MONITOR_LOST
     assert units(bench)["lamp-000001"].state == "claimed"
 
 
