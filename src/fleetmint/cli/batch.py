@@ -24,7 +24,7 @@ from fleetmint.cli.output import check_option, examples, json_option, say, table
 from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
 from fleetmint.cli.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
-from fleetmint.plan import Plan
+from fleetmint.plan import Plan, plain
 
 with for_work():
     from fleetmint.factory import overview, sealed, secrets
@@ -121,10 +121,9 @@ def new(
             datetime.now(UTC),
             progress,
         )
-        _carry_out(plan, check=check)
-    name = plan.facts["batch"]
-    done = f"Nothing to do: the batch {name} is made." if not plan.changed else "\n".join(plan.reasons)
-    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plan.facts}, done)
+        made = plan.carry_out(check=check)
+    done = f"Nothing to do: the batch {made.batch} is made." if not plan.changed else "\n".join(plan.reasons)
+    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plain(made)}, done)
 
 
 @batch.command("list", epilog=examples("fleetmint batch list", "fleetmint batch list --json | jq '.batches[].batch'"))
@@ -199,10 +198,10 @@ def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, che
     plan = plan_shred(_directory(state, name), ledger_url(state, url), datetime.now(UTC), unburnt=unburnt)
     if plan.changed and not (yes or check):
         _confirm(name, plan)
-    _carry_out(plan, check=check)
+    shredded = plan.carry_out(check=check)
     text = f"The secrets of {name} are destroyed." if plan.changed else f"Nothing to do: {name} was shredded before."
     text = f"would {plan.reasons[0]}" if plan.changed and check else text
-    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plan.facts}, text)
+    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons), **plain(shredded)}, text)
 
 
 def _unasked(_profile: str, _ssid: str) -> str:
@@ -238,17 +237,12 @@ def _directory(state: Path, name: str) -> Path:
     return state / "batches" / device_id(name)
 
 
-def _carry_out(plan: Plan, *, check: bool) -> None:
-    if plan.changed and not check:
-        plan.apply()
-
-
 def _states(each: overview.Overview) -> str:
     told = ", ".join(f"{number} {state}" for state, number in each.counts.items() if number)
     return (told or "none entered yet") + ("; shredded" if each.shredded else "")
 
 
-def _confirm(name: str, plan: Plan) -> None:
+def _confirm(name: str, plan: Plan[object]) -> None:
     click.echo(f"This will {plan.reasons[0]}. Nobody can take it back.", err=True)
     try:
         typed = click.prompt(f"Type {name} to go on", err=True, default="", show_default=False)

@@ -135,7 +135,7 @@ def _source(state: Path, text: str | None) -> passphrases.Source:
     return passphrases.open_source(text or f"vault:{state.absolute().parent / 'passphrases'}")
 
 
-def _carry_out(plan: Plan, ca: Path, check: bool, as_json: bool) -> None:
+def _carry_out(plan: Plan[None], ca: Path, check: bool, as_json: bool) -> None:
     if not check:
         plan.apply()
     path = ca / bundles.FILE

@@ -11,6 +11,7 @@ import click
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
 from fleetmint.cli.site import open_hierarchy, state_option
+from fleetmint.plan import plain
 
 with for_work():
     from fleetmint.factory import issued
@@ -78,11 +79,10 @@ def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool
     that is here nor forget anybody whom that one revokes. Needs no passphrase. The next list goes on from its number.
     """
     plan = plan_restored(open_hierarchy(state), paths, datetime.now(UTC))
-    if not check:
-        plan.apply()
-    lines = [f"{row['ca']}: number {row['number']}, {row['revoked']} revoked" for row in plan.facts["lists"]]
-    values = {"changed": plan.changed, "reasons": list(plan.reasons), "lists": plan.facts["lists"]}
-    say(as_json, values, "\n".join([*(plan.reasons or ["nothing to do: these lists are here already"]), *lines]))
+    restored = plan.carry_out(check=check)
+    lines = [f"{each.ca}: number {each.number}, {each.revoked} revoked" for each in restored.lists]
+    told = {"changed": plan.changed, "reasons": list(plan.reasons), **plain(restored)}
+    say(as_json, told, "\n".join([*(plan.reasons or ["nothing to do: these lists are here already"]), *lines]))
 
 
 def _row(ca: dict[str, Any]) -> list[str]:

@@ -56,14 +56,14 @@ def root(directory: Path, site: str, shares_into: Path, count: int, needed: int,
     """Make the root, the shares of its passphrase, and the transcript."""
     plan = plan_root(directory, site, Custody(shares_into, count, needed), people, datetime.now(UTC))
     _show(plan)
-    plan.apply()
+    made = plan.apply()
     if plan.changed:
         click.echo(
-            f"The shares are in {plan.facts['shares']}: write them down, try them with"
+            f"The shares are in {made.shares}: write them down, try them with"
             f" {commands.fleetmint('ceremony', 'check', '--directory', str(directory))}"
         )
         click.echo(f"and remove that directory. Sign {directory / 'root' / 'transcript.txt'} on paper.")
-    click.echo(f"root SHA-256 {plan.facts['root_fingerprint']}")
+    click.echo(f"root SHA-256 {made.root_fingerprint}")
 
 
 @ceremony.command(
@@ -134,6 +134,6 @@ def _typed_shares() -> list[shares.Share]:
     return found
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: Plan[object]) -> None:
     for reason in plan.reasons or ("nothing to do: everything is there",):
         click.echo(reason)

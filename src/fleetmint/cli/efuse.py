@@ -15,13 +15,13 @@ from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.flash.efuse import KEY_BLOCKS, read_efuses
-from fleetmint.plan import Plan
+from fleetmint.plan import Plan, plain
 
 with for_work():
     from sqlalchemy.engine import Engine
 
     from fleetmint.factory import secrets
-    from fleetmint.factory.efuse import Target, bound_device, device_of, plan_hmac_key
+    from fleetmint.factory.efuse import SealedKey, Target, bound_device, device_of, plan_hmac_key
     from fleetmint.factory.encryption import HMAC
     from fleetmint.factory.secrets import BatchSecrets
     from fleetmint.ledger import open_ledger
@@ -97,18 +97,18 @@ def efuse(
         engine.dispose()
 
 
-def _plan(engine: Engine, target: Target, device: str, known: BatchSecrets) -> Plan:
+def _plan(engine: Engine, target: Target, device: str, known: BatchSecrets) -> Plan[SealedKey]:
     key = known.of(device).nvs_key
     if key is None:
         raise StateError(f"{device} has no key for its NVS: the secrets of its batch are damaged")
     return plan_hmac_key(engine, target, device, key, _now)
 
 
-def _say(as_json: bool, plan: Plan, *, burned: bool) -> None:
-    facts, reason = plan.facts, "".join(plan.reasons)
-    there = f"{facts['device']} has its key in block {facts['block']} of {facts['mac']} already"
+def _say(as_json: bool, plan: Plan[SealedKey], *, burned: bool) -> None:
+    key, reason = plan.expected, "".join(plan.reasons)
+    there = f"{key.device} has its key in block {key.block} of {key.mac} already"
     told = f"done: {reason}" if burned else f"would {reason}" if plan.changed else there
-    say(as_json, {**facts, "changed": plan.changed}, told)
+    say(as_json, {**plain(key), "changed": plan.changed}, told)
 
 
 def _say_free(as_json: bool, target: Target, batch: str) -> None:

@@ -95,10 +95,9 @@ def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_
         plan = device_ca.plan_install_beside(config.device_ca, _stdin(), site=config.site)
     else:
         plan = device_ca.plan_install(config.device_ca, _stdin(), site=config.site, replace=replace)
-    if not check:
-        plan.apply()
+    spki_sha256 = plan.carry_out(check=check)
     text = "; ".join(plan.reasons) or "the device CA is installed already"
-    _say(as_json, {"changed": plan.changed, "spki_sha256": plan.facts["spki_sha256"]}, text)
+    _say(as_json, {"changed": plan.changed, "spki_sha256": spki_sha256}, text)
 
 
 @gateway.command("retire-ca", epilog=examples("fleetmint gateway retire-ca 4f0c5c517c308e2e --check"))
@@ -242,9 +241,7 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
             except FleetmintError as error:  # `publish` refuses it, and the list of this gateway is another matter
                 click.echo(f"fleetmint: {error}", err=True)
         plan = plan_device_crl(engine, authorities, config.device_crl, now=now, force=force)
-        if not check:
-            plan.apply()
-        return plan.changed, plan.facts["number"], "; ".join(plan.reasons)
+        return plan.changed, plan.carry_out(check=check), "; ".join(plan.reasons)
 
     changed, number, reasons = _with_ledger(config, run)
     text = f"signed the CRL number {number}: {reasons}" if changed else f"the CRL number {number} is good"

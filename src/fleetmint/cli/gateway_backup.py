@@ -10,6 +10,7 @@ import click
 from fleetmint import files
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option
+from fleetmint.plan import plain
 
 with for_work():
     from fleetmint.service import device_ca
@@ -70,6 +71,5 @@ def restore(
         keep_tokens=keep_tokens,
         replace=replace,
     )
-    if not check:
-        plan.apply()
-    click.echo(json.dumps({"changed": plan.changed, **plan.facts}) if as_json else "\n".join(plan.reasons))
+    restored = plan.carry_out(check=check)
+    click.echo(json.dumps({"changed": plan.changed, **plain(restored)}) if as_json else "\n".join(plan.reasons))

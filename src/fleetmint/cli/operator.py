@@ -88,7 +88,7 @@ def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12:
     hierarchy, directory, now = _open(state, name)
     password = None if check else _password(**p12)
     plan = plan_client(hierarchy, profile, name, directory, now)
-    if "warnings" in plan.facts:
+    if plan.expected is not None:
         raise StateError(
             f"{name} is revoked: {commands.fleetmint('operator', 'replace', name)} makes a new key and certificate"
         )
@@ -210,7 +210,7 @@ def _in_words(told: Sequence[in_force.Told]) -> str:
     return f"The gateways refuse it after {commands.to_gateways()}, which restarts the broker to end its sessions."
 
 
-def _predict(as_json: bool, name: str, plan: Plan) -> None:
+def _predict(as_json: bool, name: str, plan: Plan[object]) -> None:
     values = {"changed": plan.changed, "reasons": list(plan.reasons), "name": name}
     say(as_json, values, "; ".join(plan.reasons) or f"nothing to do for {name}")
 

@@ -72,6 +72,16 @@ class _Found:
     whole: bool
 
 
+@dataclass(frozen=True)
+class Created:
+    """A batch: its name, its gateway, how many devices it has, and the file to register them with once it is made."""
+
+    batch: str
+    gateway: str
+    devices: int
+    registration: str | None = None
+
+
 def plan_batch_file(
     path: Path,
     values: SiteValues,
@@ -80,7 +90,7 @@ def plan_batch_file(
     hierarchy: Hierarchy,
     now: datetime,
     watch: Watch = lambda _done, _total: None,
-) -> Plan:
+) -> Plan[Created]:
     """Plan what the batch of the file at `path` lacks; its directory is below `into`. See plan_batch."""
     if not values.gateways:
         raise StateError("the site has no gateway that devices could belong to: name one in the inventory")
@@ -90,7 +100,7 @@ def plan_batch_file(
     return plan_batch(batch, common, Place(into / batch.name, ledger, gateway), hierarchy, now, watch)
 
 
-def foresee_batch_file(path: Path, values: SiteValues) -> Plan:
+def foresee_batch_file(path: Path, values: SiteValues) -> Plan[Created]:
     """Plan a batch of which nothing is made yet, at a site whose CAs are not either; applying it is an error.
 
     It says what plan_batch_file will say, for a look ahead. Raises FleetmintError for what can be known to be refused.
@@ -100,7 +110,7 @@ def foresee_batch_file(path: Path, values: SiteValues) -> Plan:
     batch = read_batch(path, Site(list(values.gateways), list(values.wifi)))
     count, gateway = len(batch.units), batch.gateway or next(iter(values.gateways))
 
-    def apply() -> None:
+    def apply() -> Created:
         raise StateError("the CAs are not made yet")
 
     return Plan(
@@ -111,7 +121,7 @@ def foresee_batch_file(path: Path, values: SiteValues) -> Plan:
         ),
         apply,
         after="".join(f"{unit.device} key_origin={unit.key_origin}\n" for unit in batch.units),
-        facts={"batch": batch.name, "gateway": gateway, "devices": count},
+        expected=Created(batch.name, gateway, count),
     )
 
 
@@ -122,7 +132,7 @@ def plan_batch(
     hierarchy: Hierarchy,
     now: datetime,
     watch: Watch = lambda _done, _total: None,
-) -> Plan:
+) -> Plan[Created]:
     """Plan what a batch lacks; running it again changes nothing, and adds what is new in its file.
 
     What `common` says may change later: boards that are burnt from then on get the new values. `watch` is told from
@@ -159,20 +169,18 @@ def plan_batch(
     if reasons:
         _refuse_what_does_not_fit(batch, wanted, now)
 
-    def apply() -> None:
+    created = Created(batch.name, place.gateway, len(batch.units), str(registration))
+
+    def apply() -> Created:
         _make(batch, wanted, place, hierarchy, now, watch)
+        return created
 
     return Plan(
         tuple(reasons),
-        apply if reasons else lambda: None,
+        apply if reasons else None,
         before="".join(f"{device} key_origin={origin}\n" for device, origin in found.origins.items()),
         after="".join(f"{unit.device} key_origin={unit.key_origin}\n" for unit in batch.units),
-        facts={
-            "batch": batch.name,
-            "gateway": place.gateway,
-            "registration": str(registration),
-            "devices": len(batch.units),
-        },
+        expected=created,
     )
 
 

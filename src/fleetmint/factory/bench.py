@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
@@ -83,33 +82,48 @@ def open_station(bench: Bench, watch: Watch = ignore) -> Iterator[Station]:
         engine.dispose()
 
 
-def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan:
+@dataclass(frozen=True)
+class BurnedBoard:
+    """What came of the board on one port: see Outcome."""
+
+    port: str
+    state: str
+    device: str | None
+    mac: str | None
+
+
+@dataclass(frozen=True)
+class Burned:
+    """What came of every port, and whether any board was burned: whose boards they are shows only then."""
+
+    boards: tuple[BurnedBoard, ...] = ()
+    changed: bool = False
+
+
+def plan_burn(bench: Bench, ports: Sequence[str]) -> Plan[Burned]:
     """Plan to burn the boards on `ports`; nothing to do when the batch is burnt or there is no port.
 
-    Applying it raises BurnError when a board could not be burned. It fills the fact `boards` with every outcome, and
-    says in the fact `changed` whether any was burned: whose boards are on the ports shows only then.
+    Applying it raises BurnError when a board could not be burned.
     """
     todo = left(bench)
     if not todo or not ports:
-        return Plan(before=f"{todo} left\n", after=f"{todo} left\n", facts={"boards": []})
-    facts: dict[str, Any] = {"boards": []}
+        return Plan(before=f"{todo} left\n", after=f"{todo} left\n", expected=Burned())
 
-    def apply() -> None:
+    def apply() -> Burned:
         outcomes = burn_ports(bench, ports)
-        facts["boards"] = [
-            {"port": each.port, "state": each.state, "device": each.device, "mac": each.mac} for each in outcomes
-        ]
-        facts["changed"] = any(each.state == BURNED for each in outcomes)
         failed = [each.reason for each in outcomes if each.state == FAILED]
         if failed:
             raise BurnError(f"{len(failed)} of {len(ports)} boards failed: {'; '.join(failed)}", BurnCode.BOARDS)
+        boards = tuple(BurnedBoard(each.port, each.state, each.device, each.mac) for each in outcomes)
+        return Burned(boards, any(each.state == BURNED for each in outcomes))
 
     return Plan(
         (f"{todo} devices of {bench.batch.name} to burn, boards on {len(ports)} ports",),
         apply,
         before=f"{todo} left\n",
         after=f"{max(0, todo - len(ports))} left\n",
-        facts=facts,
+        # in a look ahead a board on a port is one that would be burned
+        expected=Burned(changed=True),
     )
 
 

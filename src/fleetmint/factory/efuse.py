@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.engine import Connection, Engine
@@ -83,7 +82,19 @@ def has_key(engine: Engine, device: str, mac: str, key: bytes) -> bool:
         return any(row[:2] == (DONE, fingerprint(key)) for row in _journal(connection, device, mac))
 
 
-def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock: Callable[[], datetime]) -> Plan:
+@dataclass(frozen=True)
+class SealedKey:
+    """Where the key of a device is: a block of the eFuses of the board `mac`. `key` is by what the journal knows it."""
+
+    device: str
+    block: int
+    key: str
+    mac: str
+
+
+def plan_hmac_key(
+    engine: Engine, target: Target, device: str, key: bytes, clock: Callable[[], datetime]
+) -> Plan[SealedKey]:
     """Plan to burn the HMAC key of `device` into the board; nothing to do when it is there.
 
     Raises BurnError when the chip has no HMAC peripheral, or the block or the key is in use otherwise. Applying it
@@ -96,10 +107,11 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
             f" {', '.join(CHIPS_WITH_HMAC)} can",
             BurnCode.WRONG_CHIP,
         )
-    detail = {"block": number, "key": fingerprint(key), "mac": efuses.mac}
+    detail_key = fingerprint(key)
+    detail: dict[str, object] = {"block": number, "key": detail_key, "mac": efuses.mac}
     with reading(engine) as connection:
         journal = _journal(connection, device, efuses.mac)
-    known = {(kind, burned) for kind, journalled, burned in journal if journalled == detail["key"]}
+    known = {(kind, burned) for kind, journalled, burned in journal if journalled == detail_key}
     elsewhere = sorted({block for kind, block in known if kind == DONE and block != number})
     if elsewhere:
         raise BurnError(
@@ -107,13 +119,18 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
         )
     block = efuses.blocks[number]
     describe = {"before": f"block {number}: {_state(block)}\n", "after": f"block {number}: {HMAC_PURPOSE}, sealed\n"}
-    facts: dict[str, Any] = {"device": device, **detail}
+    there = SealedKey(device, number, detail_key, efuses.mac)
     if block.sealed and block.purpose == HMAC_PURPOSE and known:
         if (DONE, number) in known:
-            return Plan(before=describe["after"], after=describe["after"], facts=facts)
+            return Plan(before=describe["after"], after=describe["after"], expected=there)
         # The block was seen empty before the run that was cut off, and that run put no other key in.
         reason = f"record that block {number} of {efuses.mac} has the key of {device}: a run was cut off before it did"
-        return Plan((reason,), lambda: _record(engine, clock, DONE, device, detail), facts=facts, **describe)
+
+        def record() -> SealedKey:
+            _record(engine, clock, DONE, device, detail)
+            return there
+
+        return Plan((reason,), record, **describe, expected=there)
     if block.empty:
         reason = f"burn the HMAC key of {device} into block {number} of {efuses.mac} and seal it, for ever"
     elif block.readable and block.data == key:
@@ -127,7 +144,7 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
             BurnCode.SECURED,
         )
 
-    def apply() -> None:
+    def apply() -> SealedKey:
         _record(engine, clock, INTENDED, device, detail)
         try:
             burn_hmac_key(target.port, efuses.mac, number, key)
@@ -135,8 +152,9 @@ def plan_hmac_key(engine: Engine, target: Target, device: str, key: bytes, clock
             _record(engine, clock, FAILED, device, {**detail, "code": error.code.value})
             raise
         _record(engine, clock, DONE, device, detail)
+        return there
 
-    return Plan((reason,), apply, facts=facts, **describe)
+    return Plan((reason,), apply, **describe, expected=there)
 
 
 def fingerprint(key: bytes) -> str:

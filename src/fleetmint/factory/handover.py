@@ -5,6 +5,7 @@ The documents are the same whichever way they go: over SSH, to the operators' do
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,16 @@ def parts(document: Mapping[str, Any], largest: int) -> Iterator[bytes]:
     yield json.dumps({**document, "devices": part}).encode()
 
 
-def plan_registered(directory: Path, ledger: str, *, kept: Collection[str], actor: str, now: datetime) -> Plan:
+@dataclass(frozen=True)
+class Registered:
+    """The batch whose devices a gateway knows."""
+
+    batch: str
+
+
+def plan_registered(
+    directory: Path, ledger: str, *, kept: Collection[str], actor: str, now: datetime
+) -> Plan[Registered]:
     """Plan to record that the gateway knows the devices of a batch, except those it has `kept` as they were.
 
     A device that was kept has been revoked, has another token by now, or brought a token that has expired: the identity
@@ -69,18 +79,21 @@ def plan_registered(directory: Path, ledger: str, *, kept: Collection[str], acto
     wanted = {str(entry["device"]) for entry in document["devices"]} - set(kept)
     news = [unit.device for unit in _units(ledger, batch) if unit.registered_at is None and unit.device in wanted]
 
-    def record() -> None:
+    registered = Registered(batch)
+
+    def record() -> Registered:
         engine = open_ledger(ledger)
         try:
             with writing(engine) as connection:
                 mark_registered(connection, batch, wanted, actor=actor, now=now)
         finally:
             engine.dispose()
+        return registered
 
     if not news:
-        return Plan(facts={"batch": batch})
+        return Plan(expected=registered)
     reason = f"{len(news)} devices of {batch} are registered with {document['gateway']} from now on"
-    return Plan((reason,), record, after=f"{reason}\n", facts={"batch": batch})
+    return Plan((reason,), record, after=f"{reason}\n", expected=registered)
 
 
 def _units(ledger: str, batch: str) -> Sequence[Unit]:

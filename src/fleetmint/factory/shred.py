@@ -4,6 +4,8 @@ On flash media the old blocks may stay readable to whoever takes the chip apart:
 batch wrapped under the site's bench passphrase.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -25,7 +27,15 @@ SHREDDED = "shredded"
 SECRET_FILES = (sealed.KEY_FILE, SECRETS_FILE, SETTINGS_FILE)
 
 
-def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool = False) -> Plan:
+@dataclass(frozen=True)
+class Shredded:
+    """A batch without secrets; `left` is how many devices that were not burnt are in which state."""
+
+    batch: str
+    left: Mapping[str, int]
+
+
+def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool = False) -> Plan[Shredded]:
     """Plan to destroy the secrets of the batch in `directory`; nothing to do when that is done.
 
     Raises StateError for what is no batch, and, unless `unburnt`, when boards are not burnt: their identities could
@@ -44,9 +54,10 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
     finally:
         engine.dispose()
     left = {state: counts[state] for state in (PLANNED, CLAIMED, QUARANTINED) if counts[state]}
+    shredded = Shredded(batch, left)
     there = [directory / name for name in SECRET_FILES if (directory / name).exists()]
     if not there:
-        return Plan(facts={"batch": batch, "left": left})
+        return Plan(expected=shredded)
     if left and not unburnt:
         told = ", ".join(f"{number} {state}" for state, number in left.items())
         raise StateError(
@@ -54,7 +65,7 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
             " first, or give --unburnt if they are not wanted any more"
         )
 
-    def apply() -> None:
+    def apply() -> Shredded:
         with sealed.locked(directory, alone=True):
             if not recorded:
                 engine = open_ledger(ledger_url)
@@ -64,10 +75,11 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
                 engine.dispose()
             for path in there:
                 files.destroy(path)
+        return shredded
 
     return Plan(
         (f"destroy the key and the secrets of the batch {batch}",),
         apply,
         before="".join(f"{path.name}\n" for path in there),
-        facts={"batch": batch, "left": left},
+        expected=shredded,
     )

@@ -90,7 +90,7 @@ def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = N
 
 def plan(
     hierarchy: Hierarchy, targets: Sequence[Target], reason: str, now: datetime, *, whole_ca: bool = False
-) -> Plan:
+) -> Plan[None]:
     """Plan the CRLs. A CA is revoked with `whole_ca` only, since everything it issued ends with it."""
     plans = [_plan(hierarchy, target, reason, now, whole_ca) for target in targets]
 
@@ -128,7 +128,7 @@ def outlook(hierarchy: Hierarchy, target: Target, *, told: bool = False) -> str:
     return text
 
 
-def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan:
+def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan[None]:
     issuer = generations.base(target.authority)
     if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
         raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")

@@ -141,7 +141,7 @@ def plan_bundle(
     *,
     force: bool = False,
     above: int = 0,
-) -> Plan:
+) -> Plan[None]:
     """Plan the trust bundle of the CA state in `directory`: a new version only when what it says has changed.
 
     `force` signs anyway; `above` is a version that the new one has to exceed, for a state that lost its bundle.
@@ -161,19 +161,18 @@ def plan_bundle(
     if not reasons and force:
         reasons.append("asked for")
     if not reasons:
-        return Plan(facts={"version": old.label})
+        return Plan()
     return Plan(
         (f"sign the trust bundle {new.label}: {', '.join(reasons)}",),
         lambda: _sign(directory, site, source, now, old, above),
         before="\n".join(describe(old)) + "\n",
         after="\n".join(describe(new)) + "\n",
-        facts={"version": new.label},
     )
 
 
 def plan_key_replacement(
     directory: Path, site: str, source: passphrases.Source, now: datetime, spare: Path | None = None
-) -> Plan:
+) -> Plan[None]:
     """Plan a new release key on the word of the spare, and the bundle that tells devices.
 
     A run that was cut between the two is finished; it does not make yet another key.

@@ -45,7 +45,15 @@ def shares_directory(custody: Custody, root: x509.Certificate) -> Path:
     return custody.into / root.fingerprint(hashes.SHA256())[:8].hex()
 
 
-def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str], now: datetime) -> Plan:
+@dataclass(frozen=True)
+class Root:
+    """The root of a site: SHA-256 of its certificate; `shares` is the directory of the shares made with it."""
+
+    root_fingerprint: str
+    shares: str | None = None
+
+
+def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str], now: datetime) -> Plan[Root]:
     """Plan the root of `site` in `directory`, its transcript, and the shares of its passphrase.
 
     A root that exists is never made again. The shares are on the disk before the root is, and the root comes into being
@@ -60,7 +68,7 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
         of_site(site, final, found)
         check_clock(found, now)
         line = f"root {fingerprint(found)}\n"
-        return Plan(before=line, after=line, facts=_root_facts(found))
+        return Plan(before=line, after=line, expected=Root(fingerprint(found)))
     if (final / KEY).exists():
         raise StateError(f"{final / KEY} has no certificate beside it: restore {final} from the backup of the CA")
 
@@ -72,8 +80,9 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
     life = min(wanted.lifetime for wanted in PROFILES.values() if wanted.issuer == ROOT)
     crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=life)
     papers = shares_directory(custody, root)
+    made = Root(fingerprint(root), str(papers))
 
-    def make() -> None:
+    def make() -> Root:
         parts = shares.split(secret, root.fingerprint(hashes.SHA256()), custody.count, custody.needed)
         text = transcript.of_root(root, key.public_key(), custody.count, custody.needed, people, now)
         unfinished = directory / STAGING
@@ -98,12 +107,13 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
         except StateError:
             _forget_cut(unfinished, custody)
             raise
+        return made
 
     return Plan(
         (f"make the root of {site} and {custody.count} shares of its passphrase, {custody.needed} of which open it",),
         make,
         after=f"root of {site}, {custody.needed} of {custody.count} shares\n",
-        facts=_root_facts(root) | {"shares": str(papers)},
+        expected=made,
     )
 
 
@@ -115,7 +125,7 @@ def plan_answers(
     now: datetime,
     *,
     revoke: Sequence[int] = (),
-) -> Plan:
+) -> Plan[Root]:
     """Plan the answers to all files in `requests`: certificates, the root's certificate, its CRL and a transcript.
 
     What was answered before gets the same certificate again. `revoke` holds serial numbers of issuing CAs to put on the
@@ -135,6 +145,7 @@ def plan_answers(
     known = {path: _answered(hierarchy, path.stem, key, gone, now) for path, key in asked.items()}
     new = [path for path, certificate in known.items() if certificate is None]
     reasons = [f"sign the {title(path.stem)} (SPKI {keys.spki_sha256(asked[path]).hex()})" for path in new]
+    own = Root(fingerprint(root))
     opened: list[Authority] = []
 
     def authority() -> Authority:
@@ -142,7 +153,7 @@ def plan_answers(
             opened.append(hierarchy.authority(ROOT))
         return opened[0]
 
-    def plan_crl(also: Sequence[x509.Certificate]) -> Plan:
+    def plan_crl(also: Sequence[x509.Certificate]) -> Plan[None]:
         ends = [compat.not_after(certificate) for certificate in (root, *_issued(hierarchy), *also)]
         return revocation.plan_crl(
             crl_path,
@@ -159,7 +170,7 @@ def plan_answers(
     if not reasons:
         reasons += _missing(answers, root, crl_path)
 
-    def answer() -> None:
+    def answer() -> Root:
         signed = {
             path: authority().issue(
                 exchange.profile_of(path.stem), asked[path], f"{hierarchy.site} {title(path.stem)}", now=now
@@ -186,13 +197,14 @@ def plan_answers(
             name = f"transcript-{now:%Y%m%dT%H%M%SZ}.txt"
             contents.append(files.File(place / name, text.encode(), files.PUBLIC_FILE))
         files.write_together(contents)
+        return own
 
     return Plan(
         tuple(reasons),
         answer,
         before="".join(f"{path.stem}\n" for path in asked if path not in new),
         after="".join(f"{path.stem}\n" for path in asked),
-        facts=_root_facts(root),
+        expected=own,
     )
 
 
@@ -218,10 +230,6 @@ def check_shares(directory: Path, parts: Sequence[shares.Share]) -> str:
         )
     numbers = ", ".join(str(number) for number in sorted({part.number for part in parts}))
     return f"The shares {numbers} open the root {fingerprint(root)}."
-
-
-def _root_facts(root: x509.Certificate) -> dict[str, object]:
-    return {"root_fingerprint": fingerprint(root)}
 
 
 def _forget_cut(unfinished: Path, custody: Custody) -> None:

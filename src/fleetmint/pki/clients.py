@@ -57,7 +57,7 @@ def find_client(hierarchy: Hierarchy, directory: Path, name: str, now: datetime)
     return _client(hierarchy, path, load_certificate(path), now)
 
 
-def plan_revoked_client(hierarchy: Hierarchy, client: Client, reason: str, now: datetime) -> Plan:
+def plan_revoked_client(hierarchy: Hierarchy, client: Client, reason: str, now: datetime) -> Plan[None]:
     """Plan to revoke one certificate and to delete the copies of its key on this machine.
 
     With the one in use go those put aside under the same name, since a renewed certificate has the same key.
@@ -85,7 +85,7 @@ def plan_revoked_client(hierarchy: Hierarchy, client: Client, reason: str, now: 
 
 def plan_replacement(
     hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, reason: str, now: datetime
-) -> Plan:
+) -> Plan[None]:
     """Plan to revoke what `name` has now and to make a new key and certificate under the same name."""
     client = find_client(hierarchy, directory, name, now)
     withdrawal = plan_revoked_client(hierarchy, client, reason, now)

@@ -1,7 +1,6 @@
 """The CRLs that the controller signs, and the copy of the root's beside its key."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from fleetmint import files
@@ -18,7 +17,7 @@ WITH_CRL = ("operator", "factory")
 
 def plan_authority_crl(
     hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
-) -> Plan:
+) -> Plan[None]:
     """Plan the CRL of the CA called `name`, with `serials` added to what it revokes, for `reason` (see Revoked)."""
     check_clock(load_certificate(hierarchy.directory / ROOT / CERTIFICATE), now)
     plan = revocation.plan_crl(
@@ -36,10 +35,10 @@ def plan_authority_crl(
         plan.apply()
         plan_copy(hierarchy).apply()
 
-    return replace(plan, apply=apply)
+    return Plan(plan.reasons, apply, plan.before, plan.after)
 
 
-def plan_copy(hierarchy: Hierarchy) -> Plan:
+def plan_copy(hierarchy: Hierarchy) -> Plan[None]:
     """Plan the copy of the root's CRL beside a key that lies elsewhere: with it a lost controller can be set up anew.
 
     Without the medium, and before there is a root, there is nothing to do.

@@ -27,10 +27,10 @@ from fleetmint.pki.hierarchy import (
     title,
 )
 from fleetmint.pki.profiles import PROFILES
-from fleetmint.plan import Plan
+from fleetmint.plan import Plan, Warned
 
 
-def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime) -> Plan:
+def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime) -> Plan[Warned]:
     """Plan what is missing of a site's CAs, their passphrases and CRLs.
 
     A key that exists is never made again, whatever else is missing. Keys are opened only to sign, so a run that finds
@@ -69,14 +69,16 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
             signed.append(name)
             reasons.append("; ".join(why))
 
-    later = [
+    later: list[Plan[object]] = [
         plan_copy(hierarchy),
         release.plan_release(hierarchy.directory, hierarchy.source),
         bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now),
     ]
     reasons += [reason for plan in later for reason in plan.reasons]
 
-    def apply() -> None:
+    warned = Warned(tuple(warnings))
+
+    def apply() -> Warned:
         staging.look_below(hierarchy.directory)
         for secret in new_secrets:
             hierarchy.source.make(secret)
@@ -85,13 +87,14 @@ def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime)
             plan_authority_crl(hierarchy, name, (), now).apply()
         for plan in later:
             plan.apply()
+        return warned
 
     return Plan(
         tuple(reasons),
         apply,
         before="".join(f"{name}\n" for name in wanted if name not in missing),
         after="".join(f"{name}\n" for name in wanted),
-        facts={"warnings": warnings} if warnings else {},
+        expected=warned,
     )
 
 

@@ -15,7 +15,7 @@ from fleetmint.pki.hierarchy import ROOT, Hierarchy
 from fleetmint.pki.hosts import host
 from fleetmint.pki.profiles import SKEW, profile
 from fleetmint.pki.request import read_host_request
-from fleetmint.plan import Plan
+from fleetmint.plan import Plan, Warned
 
 OPERATOR = "operator"
 # Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
@@ -60,7 +60,7 @@ def plan_host_certificate(
     sans: Sequence[str],
     now: datetime,
     profile_name: str = "server",
-) -> Plan:
+) -> Plan[None]:
     """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA.
 
     Raises NameRefusedError for a name among `sans` that no client can call.
@@ -71,11 +71,13 @@ def plan_host_certificate(
     return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now)
 
 
-def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime) -> Plan:
+def plan_client(
+    hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime
+) -> Plan[Warned | None]:
     """Plan key and certificate of an operator or a station: `<name>.key` and `<name>.crt` in `directory`.
 
     The key is made once, of the kind that the profile certifies; a certificate near its end is issued again for the
-    same key. A revoked one stays revoked: the plan is empty, and `facts["warnings"]` says what gives the name a new
+    same key. A revoked one stays revoked: the plan is empty, and its result warns of what gives the name a new
     key. Raises FleetmintError when there is a key of another kind.
     """
     key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
@@ -84,7 +86,7 @@ def plan_client(hierarchy: Hierarchy, profile_name: str, name: str, directory: P
             f"{name} is revoked and stays so: {commands.fleetmint('operator', 'replace', name)} makes a new key and"
             " certificate, or take the name out of the inventory"
         )
-        return Plan(facts={"warnings": [sentence]})
+        return Plan(expected=Warned((sentence,)))
     if key_path.exists():
         key = keys.load_leaf_key(files.read_private(key_path, "key"), None, str(key_path))
         # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
@@ -130,7 +132,7 @@ def _plan(
     sans: Sequence[str],
     now: datetime,
     before_renewal: Callable[[], None] = lambda: None,
-) -> Plan:
+) -> Plan[None]:
     check_kind(profile(profile_name), public_key)
     ca = CA_OF[profile_name]
     issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)

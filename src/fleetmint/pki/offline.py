@@ -48,10 +48,17 @@ class _Root:
     reasons: list[str]
 
 
-def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: Exchange, now: datetime) -> Plan:
+@dataclass(frozen=True)
+class Asked:
+    """The CAs whose request nobody has answered: they are `waiting`."""
+
+    waiting: tuple[str, ...]
+
+
+def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: Exchange, now: datetime) -> Plan[Asked]:
     """Plan the keys and requests of the issuing CAs, and the take-over of the answers that are there.
 
-    The plan's fact `waiting` lists the CAs whose request nobody has answered. A key that exists is never made again.
+    A key that exists is never made again.
     Raises StateError, before anything is written, when an answer is not exactly what was asked for.
     """
     names.site_name(hierarchy.site)
@@ -85,7 +92,9 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
         later.append(bundle.plan_bundle(hierarchy.directory, hierarchy.site, hierarchy.source, now))
     reasons += [reason for plan in later for reason in plan.reasons]
 
-    def apply() -> None:
+    asked = Asked(tuple(asking))
+
+    def apply() -> Asked:
         if new_secret:
             hierarchy.source.make(passphrases.ISSUING)
         # before their certificates, so that a CRL that is missing later is known to be lost
@@ -98,13 +107,14 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
             plan_authority_crl(hierarchy, name, (), now).apply()
         for plan in later:
             plan.apply()
+        return asked
 
     return Plan(
         tuple(reasons),
         apply,
         before="".join(f"{name}\n" for name in wanted if name not in missing),
         after="".join(f"{name}{' (waiting)' * (name in asking)}\n" for name in wanted),
-        facts={"waiting": asking},
+        expected=asked,
     )
 
 

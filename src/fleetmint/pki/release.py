@@ -94,7 +94,7 @@ def signing_key(directory: Path, source: passphrases.Source) -> ec.EllipticCurve
     return key
 
 
-def plan_release(directory: Path, source: passphrases.Source) -> Plan:
+def plan_release(directory: Path, source: passphrases.Source) -> Plan[None]:
     """Plan the release key and its spare where there are none. What exists is never made again."""
     if not (directory / DIRECTORY / KEYS).exists():
         return Plan(("make the release key and its spare",), lambda: _make_first(directory, source))
@@ -104,7 +104,9 @@ def plan_release(directory: Path, source: passphrases.Source) -> Plan:
     return Plan()
 
 
-def plan_replacement(directory: Path, site: str, source: passphrases.Source, spare_path: Path | None = None) -> Plan:
+def plan_replacement(
+    directory: Path, site: str, source: passphrases.Source, spare_path: Path | None = None
+) -> Plan[None]:
     """Plan a new release key, named by the spare, in place of one that is lost or in the wrong hands.
 
     `spare_path` is the spare's key file where it is not kept beside the release key.

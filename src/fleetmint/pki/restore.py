@@ -30,10 +30,26 @@ class _Restored:
     before: x509.CertificateRevocationList | None
 
 
-def plan_restored(hierarchy: Hierarchy, sources: Sequence[Path], now: datetime) -> Plan:
+@dataclass(frozen=True)
+class RestoredList:
+    """A CRL that is in place: the name of its CA, its number, and how many certificates it revokes."""
+
+    ca: str
+    number: int
+    revoked: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The CRLs that were given, as they are in place then."""
+
+    lists: tuple[RestoredList, ...]
+
+
+def plan_restored(hierarchy: Hierarchy, sources: Sequence[Path], now: datetime) -> Plan[Restored]:
     """Plan to take over the CRLs in the files `sources`, PEM or DER, all of them or none.
 
-    `facts["lists"]` holds name, number and count of what each revokes. Raises StateError for a list that is not signed
+    Raises StateError for a list that is not signed
     by the root, the operator CA or the factory CA of this site, that is older than the one here, or that would forget
     somebody; ClockError for one from the future.
     """
@@ -43,17 +59,20 @@ def plan_restored(hierarchy: Hierarchy, sources: Sequence[Path], now: datetime) 
         raise StateError(f"two of these files are lists of the {title(min(twice))}: give the newer one only")
     changes = [one for one in found if one.before is None or _number(one.before) < _number(one.crl)]
     contents = [files.File(one.path, revocation.crl_pem(one.crl), files.PUBLIC_FILE) for one in changes]
+    restored = Restored(
+        tuple(RestoredList(one.name, _number(one.crl), len(revocation.entries(one.crl))) for one in found)
+    )
+
+    def take_over() -> Restored:
+        files.write_together(contents)
+        return restored
+
     return Plan(
         tuple(f"take over the CRL number {_number(one.crl)} of the {title(one.name)}" for one in changes),
-        lambda: files.write_together(contents),
+        take_over,
         before="".join(_line(one.name, one.before) for one in found),
         after="".join(_line(one.name, one.crl) for one in found),
-        facts={
-            "lists": [
-                {"ca": one.name, "number": _number(one.crl), "revoked": len(revocation.entries(one.crl))}
-                for one in found
-            ]
-        },
+        expected=restored,
     )
 
 

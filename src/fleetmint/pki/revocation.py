@@ -170,7 +170,7 @@ def plan_crl(
     *,
     lifetime: timedelta,
     now: datetime,
-) -> Plan:
+) -> Plan[None]:
     """Plan the CRL file of one CA.
 
     The file is the record of what that CA revoked, and only grows. It is signed again when `revoke` adds to it, or

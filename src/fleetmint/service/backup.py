@@ -69,6 +69,20 @@ def make_backup(config: Config) -> bytes:
     return out.getvalue()
 
 
+@dataclass(frozen=True)
+class Restored:
+    """A ledger that is in use again.
+
+    `devices` is how many it has, `revoked` names those that newer CRLs revoke, `void` is how many tokens were ended,
+    and `crl` is the number that the next CRL is above.
+    """
+
+    devices: int
+    revoked: tuple[str, ...]
+    void: int
+    crl: int
+
+
 def plan_restore(
     config: Config,
     authorities: Sequence[Authority],
@@ -78,15 +92,15 @@ def plan_restore(
     crls: Mapping[str, bytes] | None = None,
     keep_tokens: bool = False,
     replace: bool = False,
-) -> Plan:
+) -> Plan[Restored]:
     """Plan to go on with the ledger in `backup`, under the device CAs that are installed here, the one in use first.
 
     `crls` holds further lists of theirs by where they come from, PEM or DER: the newest one has the last word. With
     `keep_tokens` unused tokens stay good, which is right when the old gateway had ended its work before the backup. A
     ledger that is here is replaced only with `replace`, and kept beside it.
 
-    `facts`: devices, revoked, void (tokens), crl (number that the next list is above). Nothing is changed until the
-    plan is applied. Raises StateError for a backup that is damaged or of another site, gateway or device CA.
+    Nothing is changed until the plan is applied. Raises StateError for a backup that is damaged or of another site,
+    gateway or device CA.
     """
     path = _ledger_path(config)
     if path.exists() and not replace:
@@ -111,7 +125,9 @@ def plan_restore(
     reasons += [f"revoke {device}, as the newest CRL does" for device in gone]
     reasons += [f"end {void} unused tokens, which may have been used since"] if void else []
 
-    def restore() -> None:
+    restored = Restored(number, tuple(gone), void, above[0])
+
+    def restore() -> Restored:
         with _opened(content.ledger) as (engine, staged):
             with writing(engine) as connection:
                 refuse_wrong_clock(connection, authorities[0], now)
@@ -135,12 +151,9 @@ def plan_restore(
             begin_without_sessions(config, revoked)
         finally:
             ledger.dispose()
+        return restored
 
-    return Plan(
-        tuple(reasons),
-        restore,
-        facts={"devices": number, "revoked": gone, "void": void, "crl": above[0]},
-    )
+    return Plan(tuple(reasons), restore, expected=restored)
 
 
 def _bring_up_to_date(

@@ -60,8 +60,10 @@ def authorities(directory: Path) -> list[Authority]:
     return [issuing, *(load_authority(directory / BESIDE / name, None) for name in beside(directory) if name != mine)]
 
 
-def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = False) -> Plan:
+def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = False) -> Plan[str]:
     """Plan to put the CA in `data` (PEM: a certificate and its unencrypted key) into `directory`.
+
+    The result is the SHA-256 of its key, in hex.
 
     Raises StateError when `data` is anything but a client CA of `site` for devices with its own key, or another CA is
     installed that is not kept beside and `replace` is not set: its certificates could no longer be revoked here.
@@ -71,23 +73,24 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     found = status(directory)
     certificate = pem(wanted.certificate)
     if found.spki_sha256 == fingerprint and files.read(directory / CERTIFICATE, "certificate") == certificate:
-        return Plan(facts={"spki_sha256": fingerprint})
+        return Plan(expected=fingerprint)
     if found.installed and found.spki_sha256 not in (fingerprint, *beside(directory)) and not replace:
         raise StateError(
             f"another device CA is installed in {directory}: what it issued could no longer be revoked here; give"
             " --replace if that is meant"
         )
 
-    def install() -> None:
+    def install() -> str:
         files.make_private_dir(directory)
         # The key first: a certificate without its key is what an interruption may leave, and counts as nothing.
         files.write_atomically(directory / KEY, keys.plain_pem(wanted.key), _KEY_MODE)
         files.write_atomically(directory / CERTIFICATE, certificate, files.PUBLIC_FILE)
+        return fingerprint
 
-    return Plan((f"install the device CA in {directory}",), install, facts={"spki_sha256": fingerprint})
+    return Plan((f"install the device CA in {directory}",), install, expected=fingerprint)
 
 
-def plan_install_beside(directory: Path, data: bytes, *, site: str) -> Plan:
+def plan_install_beside(directory: Path, data: bytes, *, site: str) -> Plan[str]:
     """Plan to keep the CA in `data` beside the one in `directory`: it signs its CRL and nothing else.
 
     Raises StateError as `plan_install` does.
@@ -95,10 +98,10 @@ def plan_install_beside(directory: Path, data: bytes, *, site: str) -> Plan:
     spki = keys.spki_sha256(_read(data, site).key.public_key()).hex()
     plan = plan_install(directory / BESIDE / spki, data, site=site)
     reasons = tuple(f"keep the device CA {spki[:16]} beside the one that issues" for _ in plan.reasons)
-    return Plan(reasons, plan.apply, facts=plan.facts)
+    return Plan(reasons, plan.apply, expected=plan.expected)
 
 
-def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan:
+def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan[None]:
     """Plan to remove the CA `spki_sha256` from beside the one that issues, and its key with it.
 
     `valid` is when each of its certificates ends that is valid now, the last first; unless forced, any is a StateError:

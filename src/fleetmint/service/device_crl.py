@@ -44,10 +44,10 @@ class _Wanted:
 
 def plan_device_crl(
     engine: Engine, authorities: Sequence[Authority], path: Path, *, now: datetime, force: bool = False
-) -> Plan:
+) -> Plan[int]:
     """Plan the CRLs of `authorities`, the one that issues first, in the file at `path`.
 
-    `facts["number"]` is the number of that first CRL, after the plan is applied too. What the CRLs in place revoke
+    The result is the number of that first CRL. What the CRLs in place revoke
     stays revoked, even when the ledger does not know it: that is how revocations survive the restoring of an older
     ledger. The list of a CA that is here no more is dropped. Raises ClockError when the clock is before a CA, and
     StateError when the CRLs in place cannot be read (unless forced) or none of them is of these CAs.
@@ -60,17 +60,18 @@ def plan_device_crl(
     reasons = [reason for one in wanted for reason in one.reasons]
     reasons += [f"drop the CRL of {crl.issuer.rfc4514_string()}, whose key is here no more" for crl in gone]
     if not reasons:
-        return Plan(facts={"number": wanted[0].number})
+        return Plan(expected=wanted[0].number)
 
-    def sign() -> None:
+    def sign() -> int:
         # an empty list is false, so compare with None
         pems = [
             _sign(engine, one, now) if one.reasons or one.old is None else revocation.crl_pem(one.old) for one in wanted
         ]
         files.make_private_dir(path.parent)
         files.write_atomically(path, b"".join(pems), files.PUBLIC_FILE)
+        return wanted[0].number
 
-    return Plan(tuple(dict.fromkeys(reasons)), sign, facts={"number": wanted[0].number})
+    return Plan(tuple(dict.fromkeys(reasons)), sign, expected=wanted[0].number)
 
 
 def _wanted(

@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from fleetmint.factory.batch import Place, plan_batch
+from fleetmint.factory.batch import Created, Place, plan_batch
 from fleetmint.factory.common import Gateway, site_common
 from fleetmint.factory.networks import Wifi
 from fleetmint.factory.sealed import BatchKey
@@ -29,7 +29,7 @@ from fleetmint.pki.passphrases import open_source
 from fleetmint.plan import Plan
 
 
-def make_plan(root: Path, ca: Path, file: Path, now: datetime, name: str = "first") -> Plan:
+def make_plan(root: Path, ca: Path, file: Path, now: datetime, name: str = "first") -> Plan[Created]:
     """Plan the batch of `file` below `root`, with passphrases of its own for batches."""
     hierarchy = Hierarchy(ca, "test", open_source(f"file:{root / 'passphrases'}"))
     common = site_common(ca, Gateway("localhost", 443, 8883), {"default": Wifi("workshop", "correct horse")})

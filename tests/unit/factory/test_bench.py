@@ -53,16 +53,16 @@ def test_each_board_gets_an_identity_of_its_own_and_a_second_run_touches_none(be
     ports = boards(3)
     plan = plan_burn(bench, ports)
     assert plan.changed
-    plan.apply()
-    assert sorted(board["device"] for board in plan.facts["boards"]) == ["lamp-000001", "lamp-000002", "lamp-000003"]
+    done = plan.apply()
+    assert sorted(board.device for board in done.boards) == ["lamp-000001", "lamp-000002", "lamp-000003"]
     known = secrets.load(bench.batch, bench.passphrases)
-    for number, board in enumerate(plan.facts["boards"], 1):
+    for number, board in enumerate(done.boards, 1):
         values = nvs_of(tmp_path, number)
-        assert values["device_id"].decode() == board["device"]
-        secret = known.devices[board["device"]]
+        assert values["device_id"].decode() == board.device
+        secret = known.devices[board.device]
         assert values.get("token") == (secret.token.encode() if secret.token else None)
         assert values.get("cert0") == secret.certificate
-        assert units(bench)[board["device"]].mac == board["mac"]
+        assert units(bench)[board.device].mac == board.mac
     flashes = [(tmp_path / f"boards/{number}/flash.bin").read_bytes() for number in (1, 2, 3)]
     assert not plan_burn(bench, ports).changed
     assert {outcome.state for outcome in burn_ports(bench, ports)} == {"kept"}
@@ -72,11 +72,9 @@ def test_each_board_gets_an_identity_of_its_own_and_a_second_run_touches_none(be
 def test_a_board_that_is_done_is_no_change_while_others_of_the_batch_are_left(bench, boards):
     ports = boards(1)
     plan = plan_burn(bench, ports)
-    plan.apply()
-    assert plan.facts["changed"]
+    assert plan.apply().changed
     again = plan_burn(bench, ports)
-    again.apply()
-    assert not again.facts["changed"]
+    assert not again.apply().changed
     assert left(bench) == 2
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint.pki.authority import Authority, load_certificate
-from fleetmint.pki.ceremony import Custody, plan_answers, plan_root
+from fleetmint.pki.ceremony import Custody, Root, plan_answers, plan_root
 from fleetmint.pki.hierarchy import Hierarchy, fingerprint
-from fleetmint.pki.offline import Exchange, plan_offline_hierarchy
+from fleetmint.pki.offline import Asked, Exchange, plan_offline_hierarchy
 from fleetmint.pki.passphrases import open_source
 from fleetmint.plan import Plan
 
@@ -61,12 +61,12 @@ class CeremonySite:
         plan_root(self.vault, self.site, self.custody, PEOPLE, self.now).apply()
         return replace(self, root_fingerprint=fingerprint(load_certificate(self.vault / "root/ca.crt")))
 
-    def ask(self, *gateways: str) -> Plan:
+    def ask(self, *gateways: str) -> Plan[Asked]:
         plan = plan_offline_hierarchy(self.controller, gateways or ("gateway",), self.post, self.now)
         plan.apply()
         return plan
 
-    def answer(self, **options: Any) -> Plan:
+    def answer(self, **options: Any) -> Plan[Root]:
         plan = plan_answers(
             self.root_machine(), self.post.requests, self.post.answers, PEOPLE, options.pop("now", self.now), **options
         )

@@ -17,7 +17,7 @@ from fleetmint.pki.authority import load_certificate, pem
 from fleetmint.pki.founding import plan_hierarchy
 from fleetmint.pki.hierarchy import Hierarchy
 from fleetmint.pki.passphrases import open_source
-from fleetmint.pki.rollover import plan_move
+from fleetmint.pki.rollover import Moved, plan_move
 from fleetmint.pki.rollover.steps import Rollover
 from fleetmint.pki.shipped import shipped
 from fleetmint.plan import Plan
@@ -57,7 +57,7 @@ class World:
         """What ca.yml and the rest of the play do."""
         plan_hierarchy(self.hierarchy, [GATEWAY], self.now).apply()
 
-    def move(self, kind: str, move: str, **options: Any) -> Plan:
+    def move(self, kind: str, move: str, **options: Any) -> Plan[Moved]:
         plan = plan_move(self.rollover(kind, **options), move, self.now)
         plan.apply()
         return plan

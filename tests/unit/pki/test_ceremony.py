@@ -168,7 +168,7 @@ def test_a_ceremony_that_was_killed_at_any_step_leaves_no_share_of_a_root_that_n
     for cut in unfinished:
         plan = plan_root(cut / "ca", "test", Custody(cut / "memory", 3, 2), PEOPLE, now)
         plan.apply()
-        papers = Path(plan.facts["shares"])
+        papers = Path(plan.expected.shares)
         assert sorted(cut.glob("memory/**/*")) == [
             papers, *(papers / f"share-{number}.txt" for number in (1, 2, 3))
         ]  # fmt: skip

@@ -60,7 +60,7 @@ def test_a_playbook_does_not_revive_a_revoked_operator(hierarchy, directory, now
     revoke(hierarchy, directory, now)
     plan = plan_client(hierarchy, "operator", "alice@test", directory, now)
     assert not plan.changed
-    assert "fleetmint operator replace alice@test" in plan.facts["warnings"][0]
+    assert "fleetmint operator replace alice@test" in plan.expected.warnings[0]
     plan.apply()
     assert not (directory / "alice@test.key").exists()
 

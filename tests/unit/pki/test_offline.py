@@ -35,12 +35,12 @@ def answered(site):
 def test_the_controller_asks_for_every_issuing_ca_and_says_which_are_waiting(tmp_path, now, snapshot):
     site = CeremonySite(tmp_path, now)
     plan = site.ask()
-    assert plan.facts["waiting"] == ISSUING
+    assert list(plan.expected.waiting) == ISSUING
     assert sorted(path.stem for path in site.post.requests.iterdir()) == sorted(ISSUING)
     before = snapshot(tmp_path)
     again = site.ask()
     assert again.reasons == ()
-    assert again.facts["waiting"] == ISSUING
+    assert list(again.expected.waiting) == ISSUING
     assert snapshot(tmp_path) == before
 
 
@@ -48,7 +48,7 @@ def test_the_answers_make_a_whole_site_in_which_a_second_run_changes_nothing(ans
     ca = answered.controller.directory
     assert not (ca / "bundle.bin").exists()
     plan = answered.ask()
-    assert plan.facts["waiting"] == []
+    assert list(plan.expected.waiting) == []
     assert (ca / "bundle.bin").exists()
     for name in ISSUING:
         assert openssl("verify", "-x509_strict", "-CAfile", ca / "root/ca.crt", ca / name / "ca.crt").returncode == 0
@@ -76,7 +76,7 @@ def test_a_new_gateway_asks_alone_and_leaves_everything_else_as_it_is(answered, 
     answered.ask()
     before = snapshot(answered.controller.directory)
     plan = answered.ask("gateway", "second")
-    assert plan.facts["waiting"] == ["device-second"]
+    assert list(plan.expected.waiting) == ["device-second"]
     assert [path.name for path in answered.post.requests.iterdir()] == ["device-second.csr"]
     after = snapshot(answered.controller.directory)
     assert {path: after[path] for path in before} == before
@@ -84,7 +84,7 @@ def test_a_new_gateway_asks_alone_and_leaves_everything_else_as_it_is(answered, 
 
 def test_answers_to_some_requests_are_taken_over_and_the_rest_goes_on_waiting(answered):
     (answered.post.answers / "factory.crt").unlink()
-    assert answered.ask().facts["waiting"] == ["factory"]
+    assert list(answered.ask().expected.waiting) == ["factory"]
     assert (answered.controller.directory / "operator/ca.crt").exists()
 
 
@@ -101,7 +101,7 @@ def test_another_root_than_that_of_the_transcript_is_refused(answered, snapshot,
 
 def test_a_fingerprint_is_understood_with_and_without_colons_in_either_case(answered):
     bare = answered.root_fingerprint.replace(":", "").lower()
-    assert replace(answered, root_fingerprint=bare).ask().facts["waiting"] == []
+    assert list(replace(answered, root_fingerprint=bare).ask().expected.waiting) == []
 
 
 def test_an_answer_for_another_key_is_refused(answered, snapshot, now):
@@ -206,7 +206,7 @@ def test_a_full_disk_takes_over_nothing(answered, snapshot, full_disk, tmp_path)
     with full_disk(700), pytest.raises(StateError, match="cannot write"):
         answered.ask()
     assert snapshot(tmp_path) == before
-    assert answered.ask().facts["waiting"] == []
+    assert list(answered.ask().expected.waiting) == []
 
 
 def test_a_controller_that_holds_the_key_of_its_root_is_told_so(hierarchy, site):

@@ -79,7 +79,7 @@ def test_a_root_crl_that_is_due_waits_for_the_medium_and_says_so(site, unplug, n
     unplug()
     plan = plan_hierarchy(site, ["gateway"], due)
     assert plan.reasons == ()
-    assert "bring the root's medium" in plan.facts["warnings"][0]
+    assert "bring the root's medium" in plan.expected.warnings[0]
 
 
 def test_the_medium_of_another_site_is_not_taken_for_this_one(site, tmp_path, medium, now):

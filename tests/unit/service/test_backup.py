@@ -21,7 +21,7 @@ from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
 from fleetmint.pki import keys, revocation
 from fleetmint.pki.crls import plan_authority_crl
-from fleetmint.service.backup import make_backup, plan_restore
+from fleetmint.service.backup import Restored, make_backup, plan_restore
 from fleetmint.service.body import Enrolment
 from fleetmint.service.config import load_config
 from fleetmint.service.device_crl import plan_device_crl
@@ -108,7 +108,7 @@ def test_a_backup_of_a_running_service_is_a_whole_ledger_and_holds_no_key(site, 
 def test_a_new_pi_goes_on_where_the_old_one_ended(site, engine, fleet, new_pi, now):
     before = crl_of(site)
     plan = restore(new_pi, make_backup(site.config), now + HOUR, keep_tokens=True)
-    assert plan.facts == {"devices": 3, "revoked": [], "void": 0, "crl": 1}
+    assert plan.expected == Restored(devices=3, revoked=(), void=0, crl=1)
     assert status(new_pi) == {"lamp-000001": "active", "lamp-000002": "active", "lamp-000003": "registered"}
     assert new_pi.findings() == ()
     with new_pi.reading() as connection:
@@ -125,7 +125,7 @@ def test_who_was_revoked_after_the_backup_stays_revoked(site, engine, fleet, new
     backup = make_backup(site.config)
     live = take_off(site, engine, "lamp-000002", now + HOUR)
     plan = restore(new_pi, backup, now + 2 * HOUR, crls={"device.crl": revocation.crl_pem(live)})
-    assert plan.facts["revoked"] == ["lamp-000002"]
+    assert plan.expected.revoked == ("lamp-000002",)
     assert status(new_pi)["lamp-000002"] == "revoked"
     assert revoked_on(crl_of(new_pi)) == {fleet["lamp-000002"][2]}
     assert revocation.crl_number(crl_of(new_pi)) > revocation.crl_number(live)
@@ -138,7 +138,7 @@ def test_whom_the_factory_ca_revoked_after_the_backup_is_revoked(site, fleet, ne
     backup = make_backup(site.config)
     plan_authority_crl(new_pi.hierarchy, "factory", [leaf.serial_number], now, "key_compromise").apply()
     new_pi.config.crl("factory").write_bytes((new_pi.hierarchy.directory / "factory/crl.pem").read_bytes())
-    assert restore(new_pi, backup, now + HOUR).facts["revoked"] == ["lamp-000007"]
+    assert restore(new_pi, backup, now + HOUR).expected.revoked == ("lamp-000007",)
     assert status(new_pi)["lamp-000007"] == "revoked"
 
 
@@ -167,7 +167,7 @@ def test_what_the_older_ledger_never_heard_of_stays_on_the_list(site, engine, fl
 def test_tokens_that_were_unused_then_are_void(site, engine, fleet, new_pi, now):
     backup = make_backup(site.config)
     plan = restore(new_pi, backup, now + HOUR)
-    assert plan.facts["void"] == 1
+    assert plan.expected.void == 1
     ledger = open_ledger(new_pi.config.ledger)
     token, _, _ = fleet["lamp-000003"]
     with pytest.raises(TokenRefusedError, match="expired"):
@@ -286,6 +286,6 @@ def test_a_list_without_a_number_does_not_keep_a_ledger_from_coming_back_and_wha
         builder = builder.add_revoked_certificate(entry)
     unnumbered = revocation.crl_pem(builder.sign(site.device_ca.key, hashes.SHA256()))
     plan = restore(new_pi, backup, now + 2 * HOUR, crls={"device.crl": unnumbered})
-    assert plan.facts["revoked"] == ["lamp-000002"]
+    assert plan.expected.revoked == ("lamp-000002",)
     assert revoked_on(crl_of(new_pi)) == {fleet["lamp-000002"][2]}
     assert revocation.usable_number(crl_of(new_pi)) > 0

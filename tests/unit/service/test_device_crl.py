@@ -57,7 +57,7 @@ def test_the_first_crl_is_empty_and_signed_by_the_device_ca(site, engine, now, o
     )
     assert b"verify OK" in verdict.stderr
     assert serials(crl_of(site)) == set()
-    assert revocation.crl_number(crl_of(site)) == plan.facts["number"] == 1
+    assert revocation.crl_number(crl_of(site)) == plan.expected == 1
 
 
 def test_a_second_signing_changes_nothing_until_it_is_two_days_old(site, engine, now):
@@ -74,7 +74,7 @@ def test_a_second_signing_changes_nothing_until_it_is_two_days_old(site, engine,
 def test_a_revoked_device_is_in_the_next_crl_with_its_reason(site, engine, now, openssl):
     sign(site, engine, now)
     serial = revoked_device(site, engine, now, "lamp-000001")
-    assert sign(site, engine, now).facts["number"] == 2
+    assert sign(site, engine, now).expected == 2
     text = openssl("crl", "-in", site.config.device_crl, "-noout", "-text").stdout.decode()
     assert f"{serial:X}" in text
     assert "Key Compromise" in text
@@ -85,7 +85,7 @@ def test_a_revoked_device_is_in_the_next_crl_with_its_reason(site, engine, now, 
 
 def test_force_signs_again_with_a_higher_number(site, engine, now):
     sign(site, engine, now)
-    assert sign(site, engine, now, force=True).facts["number"] == 2
+    assert sign(site, engine, now, force=True).expected == 2
     assert revocation.crl_number(crl_of(site)) == 2
 
 
@@ -97,13 +97,13 @@ def test_a_crash_between_number_and_file_only_skips_a_number(site, engine, now, 
             sign(site, engine, now, force=True)
     plan = sign(site, engine, now)
     assert plan.changed
-    assert revocation.crl_number(crl_of(site)) == plan.facts["number"] == 3
+    assert revocation.crl_number(crl_of(site)) == plan.expected == 3
 
 
 def test_a_lost_file_is_signed_again_with_a_number_never_used(site, engine, now):
     sign(site, engine, now)
     site.config.device_crl.unlink()
-    assert sign(site, engine, now).facts["number"] == 2
+    assert sign(site, engine, now).expected == 2
 
 
 def test_what_a_restored_older_ledger_forgot_stays_revoked_and_the_number_rises(site, engine, now):
@@ -116,7 +116,7 @@ def test_what_a_restored_older_ledger_forgot_stays_revoked_and_the_number_rises(
         path.unlink()
     (site.root / "ledger.sqlite").write_bytes(backup)
     plan = sign(site, engine, now, force=True)
-    assert plan.facts["number"] == 3
+    assert plan.expected == 3
     assert revocation.crl_number(crl_of(site)) == 3
     assert serials(crl_of(site)) == {serial}
 
@@ -139,7 +139,7 @@ def test_a_damaged_crl_is_replaced_only_by_force(site, engine, now):
     site.config.device_crl.write_bytes(b"garbage")
     with pytest.raises(StateError, match="is no CRL"):
         sign(site, engine, now)
-    assert sign(site, engine, now, force=True).facts["number"] == 2
+    assert sign(site, engine, now, force=True).expected == 2
 
 
 def test_the_crl_lives_a_week(site, engine, now):

@@ -10,6 +10,7 @@ that was half made is finished. A key is moved and never made again; those of re
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -26,8 +27,15 @@ _MOVES: Mapping[str, Mapping[str, Move]] = {DEVICE: device.MOVES, SERVER: server
 _LEFT: Mapping[str, Mapping[str, Callable[[], str]]] = {DEVICE: device.LEFT, SERVER: server.LEFT, ROOT: root.LEFT}
 
 
-def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan:
-    """Plan one move; empty when it was made before. `facts["left"]` says what is left to do after it.
+@dataclass(frozen=True)
+class Moved:
+    """What a move leaves behind: `left` says what is left to do, empty when nothing is."""
+
+    left: str
+
+
+def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan[Moved]:
+    """Plan one move; empty when it was made before.
 
     Raises StateError when it must not be made now, with what to wait for or to do instead, and ClockError.
     """
@@ -40,14 +48,15 @@ def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan:
     check_clock(roots[0], now)
     steps = moves[move](rollover, now)
 
-    def apply() -> None:
+    moved = Moved(_left_after(rollover, move))
+
+    def apply() -> Moved:
         for _, step in steps:
             step()
+        return moved
 
     reasons = tuple(reason for reason, _ in steps)
-    return Plan(
-        reasons, apply, after="".join(f"{reason}\n" for reason in reasons), facts={"left": _left_after(rollover, move)}
-    )
+    return Plan(reasons, apply, after="".join(f"{reason}\n" for reason in reasons), expected=moved)
 
 
 def left_to_do(directory: Path) -> list[str]:

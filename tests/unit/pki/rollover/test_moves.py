@@ -121,7 +121,7 @@ def test_what_is_left_to_do_is_said_in_words(world):
     assert "goes on to issue with it" in left_to_do(world.ca)[0]
     plan = world.move("device", "switch")
     assert "-e ca_rollover_step=retire" in left_to_do(world.ca)[0]
-    assert plan.facts["left"] in left_to_do(world.ca)[0]
+    assert plan.expected.left in left_to_do(world.ca)[0]
     world.move("device", "retire")
     assert left_to_do(world.ca) == []
 

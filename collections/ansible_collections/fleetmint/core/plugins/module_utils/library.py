@@ -53,11 +53,16 @@ def hierarchy(module: AnsibleModule):
     )
 
 
-def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
-    """Make the plan, apply it unless in check mode, and report it."""
+def carry_out(
+    module: AnsibleModule,
+    make_plan: Callable[[], Plan[object]],
+    facts: Callable[[Plan[object]], dict] = lambda _plan: {},
+) -> None:
+    """Make the plan, apply it unless in check mode, and report it and its result; `facts` has more to report of it."""
     try:
         from fleetmint import commands, notices, trouble
         from fleetmint.errors import FleetmintError
+        from fleetmint.plan import plain
     except ImportError:
         module.fail_json(
             msg="The Fleetmint library is not installed in the Python that runs Ansible: run `make setup` and use"
@@ -69,8 +74,7 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
         commands.use_ledger(module.params["ledger"])
     try:
         plan = make_plan()
-        if plan.changed and not module.check_mode:
-            plan.apply()
+        result = plain(plan.carry_out(check=module.check_mode or not plan.changed))
     except FleetmintError as error:
         # With a line feed Ansible does not fold it, so that a command in it can be pasted.
         module.fail_json(msg=f"{error}\n")
@@ -78,11 +82,11 @@ def carry_out(module: AnsibleModule, make_plan: Callable[[], Plan]) -> None:
         module.fail_json(msg=f"{trouble.sentence(error, 'this cannot go on')}\n")
     for sentence in notices.take():
         module.warn(sentence)
-    facts = dict(plan.facts)
     module.exit_json(
         # Some plans know only after they were applied whether anything was left to change.
-        changed=facts.pop("changed", plan.changed),
+        changed=result.pop("changed", plan.changed),
         reasons=list(plan.reasons),
         diff={"before": plan.before, "after": plan.after},
-        **facts,
+        **result,
+        **facts(plan),
     )

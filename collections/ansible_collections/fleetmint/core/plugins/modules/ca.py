@@ -93,7 +93,6 @@ def main() -> None:
     )
 
     def make_plan():
-        from dataclasses import replace
         from pathlib import Path
 
         from fleetmint.pki.founding import plan_hierarchy
@@ -101,14 +100,16 @@ def main() -> None:
 
         params = module.params
         if params["root"] == "controller":
-            plan = plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
-            # in check mode the plays that follow find no CAs, and have to know that they would
-            foreseen = {"ansible_facts": {"fleetmint_foreseen_cas": plan.changed}} if module.check_mode else {}
-            return replace(plan, facts={**plan.facts, **foreseen})
+            return plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
         post = Exchange(Path(params["requests"]), Path(params["answers"]), params["root_fingerprint"])
         return plan_offline_hierarchy(hierarchy(module), params["gateways"], post, utc_now())
 
-    carry_out(module, make_plan)
+    def foreseen(plan):
+        # in check mode the plays that follow find no CAs, and have to know that they would
+        look_ahead = module.check_mode and module.params["root"] == "controller"
+        return {"ansible_facts": {"fleetmint_foreseen_cas": plan.changed}} if look_ahead else {}
+
+    carry_out(module, make_plan, foreseen)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ def main() -> None:
         from fleetmint.plan import Plan
 
         document = handover_document(Path(module.params["batch"]), module.params["ledger"])
-        return Plan(facts={"document": encode(document).decode()})
+        return Plan(expected={"document": encode(document).decode()})
 
     carry_out(module, make_plan)
 
