@@ -14,7 +14,7 @@ description:
   - A relative C(fleet_state_dir), C(fleet_ca_dir) or C(fleet_ca_root_dir), and one in C(fleet_ca_passphrases), is meant
     from the inventory directory, for every host and from whatever directory the play was started.
   - Tells the modules and lookups of the collection where the site is, so that the commands in their messages name it.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 import os

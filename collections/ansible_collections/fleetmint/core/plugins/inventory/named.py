@@ -11,7 +11,7 @@ description:
     ends the command, instead of the parsers' messages about a file with an odd name.
   - It reads no inventory itself. C(ansible-playbook --syntax-check) needs none.
 options: {}
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

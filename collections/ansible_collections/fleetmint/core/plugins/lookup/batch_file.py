@@ -13,7 +13,7 @@ options:
   _terms:
     description: Batch files as people name them.
     required: true
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

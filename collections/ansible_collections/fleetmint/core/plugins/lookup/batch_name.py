@@ -13,7 +13,7 @@ options:
   _terms:
     description: Batch files, YAML or CSV.
     required: true
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

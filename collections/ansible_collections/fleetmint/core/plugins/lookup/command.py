@@ -21,7 +21,7 @@ options:
     description: Extra variables of a playbook.
     type: dict
     default: {}
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -24,7 +24,7 @@ options:
     description: Name of the gateway.
     type: str
     required: true
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

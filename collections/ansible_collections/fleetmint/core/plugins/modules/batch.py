@@ -75,7 +75,7 @@ attributes:
     support: full
     description: Lists ids and who makes their keys.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

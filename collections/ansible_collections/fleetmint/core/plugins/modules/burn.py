@@ -38,7 +38,7 @@ attributes:
   diff_mode:
     support: full
     description: Shows how many devices are left.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

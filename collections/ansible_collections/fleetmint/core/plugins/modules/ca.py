@@ -42,7 +42,7 @@ attributes:
     support: full
     description: Lists the CAs before and after.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

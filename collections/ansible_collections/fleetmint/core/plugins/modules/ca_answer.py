@@ -37,7 +37,7 @@ attributes:
     support: full
     description: Lists the CAs that have an answer.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -43,7 +43,7 @@ attributes:
   diff_mode:
     support: full
     description: Says which root there is.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -32,7 +32,7 @@ attributes:
     support: full
     description: Shows name and end.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -29,7 +29,7 @@ attributes:
     support: full
     description: Shows the CRL's number, end and serials.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

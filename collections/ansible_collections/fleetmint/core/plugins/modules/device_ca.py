@@ -18,25 +18,14 @@ options:
     description: Name of the gateway.
     type: str
     required: true
-  status:
-    description: Command that prints what the gateway holds, as JSON.
-    type: list
-    elements: str
-    required: true
-  install:
-    description: Command that reads certificate and key from its standard input.
-    type: list
-    elements: str
-    required: true
-  retire:
-    description: Command that removes an earlier CA, whose SHA-256 of the public key is added as an argument.
-    type: list
-    elements: str
-    required: true
   force:
     description: Remove an earlier CA even when certificates of it are valid, which are then refused.
     type: bool
     default: false
+  program:
+    description: The program C(fleetmint) of the gateway.
+    type: path
+    default: /opt/fleetmint/bin/fleetmint
 attributes:
   check_mode:
     support: full
@@ -45,7 +34,7 @@ attributes:
     support: none
     description: There is nothing to show that is not secret.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
@@ -55,9 +44,8 @@ EXAMPLES = r"""
     site: "{{ fleet_site }}"
     passphrases: "{{ fleet_ca_passphrases }}"
     gateway: "{{ inventory_hostname }}"
-    status: [/opt/fleetmint/bin/fleetmint, gateway, ca-status, --json]
-    install: [/opt/fleetmint/bin/fleetmint, gateway, install-ca]
-    retire: [/opt/fleetmint/bin/fleetmint, gateway, retire-ca]
+  become: true
+  become_user: fleetmint
 """
 
 RETURN = r"""

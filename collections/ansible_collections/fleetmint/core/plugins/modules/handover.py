@@ -18,7 +18,7 @@ attributes:
   diff_mode:
     support: none
     description: There is nothing to compare.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -29,7 +29,7 @@ attributes:
   diff_mode:
     support: none
     description: It changes nothing.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

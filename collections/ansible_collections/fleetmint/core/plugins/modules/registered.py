@@ -27,7 +27,7 @@ attributes:
   diff_mode:
     support: full
     description: Shows how many devices are news.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -47,7 +47,7 @@ attributes:
     support: full
     description: Lists what is done.
 extends_documentation_fragment: fleetmint.core.authorities
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -57,7 +57,7 @@ attributes:
   diff_mode:
     support: full
     description: Shows the content of the files that differ.
-author: The Fleetmint authors
+author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
