@@ -1,5 +1,6 @@
 """Which device CAs a gateway should hold the keys of, and the commands there that bring it so far."""
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.pki import generations, keys
-from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem
+from fleetmint.pki.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
 from fleetmint.pki.hierarchy import Hierarchy, device_ca
 
 # What a gateway says that was never set up.
@@ -60,7 +61,7 @@ def _wanted(hierarchy: Hierarchy, name: str) -> dict[str, tuple[str, str]]:
     found = {}
     for each in generations.generations(hierarchy.directory, name):
         certificate = load_certificate(hierarchy.directory / each / CERTIFICATE)
-        spki = keys.spki_sha256(certificate.public_key()).hex()
+        spki = hashlib.sha256(public_key_bytes(certificate)).hexdigest()
         found[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
     return found
 
