@@ -1,6 +1,7 @@
 """Variables that nobody reads: a misspelt one would leave its default in force, without a word."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 
 from fleetmint.preflight.problem import Problem
@@ -46,3 +47,14 @@ def _one_letter_away(name: str, known: Collection[str]) -> str:
     meant = _meant(name, [each for each in known if "_" in each], _LIKENESS)
     # what difflib makes of one letter that is another, missing, too many or changed places with the next
     return meant if _meant(name, [meant], 1 - 1 / max(len(name), len(meant))) else ""
+
+
+def another_number(line: str, value: int) -> str:
+    """Return what YAML has made of the number at the start of `line` that a person would read otherwise.
+
+    0443 is 291 to it, and 8:44 is 524. Empty where the digits are those of `value`.
+    """
+    found = re.match(r"[+-]?[0-9][0-9a-zA-Z_:]*", line)
+    if found is None or found[0] == str(int(value)):
+        return ""
+    return f"YAML takes {found[0]} for {int(value)}"

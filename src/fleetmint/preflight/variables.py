@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fleetmint.errors import FleetmintError
@@ -108,6 +109,13 @@ def check_site(inventory: Inventory) -> list[Problem]:
         problems = unread(variables, inventory.known, inventory.prefixes, inventory.typed)
         found += [replace(problem, hosts=(name,)) for problem in problems]
     return merged(found)
+
+
+def places(inventory: Inventory) -> list[Path]:
+    """Return where certificates and CRLs of the site are, on the controller."""
+    state = inventory.controller.get("fleet_state_dir")
+    found = [inventory.controller.get("fleet_ca_dir"), f"{state}/issued" if isinstance(state, str) else None]
+    return [Path(each) for each in found if isinstance(each, str)]
 
 
 def _hosts(inventory: Inventory) -> Iterator[Problem]:

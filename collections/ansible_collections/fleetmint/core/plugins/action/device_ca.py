@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Bring the gateway's device CAs to what the controller has."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec(OPTIONS)
+        params = self.validate_argument_spec(OPTIONS)[1]
 
         from fleetmint import commands
         from fleetmint.errors import FleetmintError

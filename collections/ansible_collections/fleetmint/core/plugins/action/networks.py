@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Read the variable as it is written, not as templating would hand it over."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec(OPTIONS)
+        params = self.validate_argument_spec(OPTIONS)[1]
 
         from fleetmint.errors import FleetmintError
         from fleetmint.factory.networks import read_networks

@@ -23,13 +23,13 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Fail with everything that is wrong with the site."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec(OPTIONS)
+        params = self.validate_argument_spec(OPTIONS)[1]
 
         from ansible_collections.fleetmint.core.plugins.plugin_utils import site
 
         from fleetmint.preflight.clock import controller_clock
         from fleetmint.preflight.problem import report
-        from fleetmint.preflight.variables import check_site
+        from fleetmint.preflight.variables import check_site, places
 
         hostvars, roles = task_vars["hostvars"], Path(params["roles"])
         options = site.read_options(roles, self._loader)
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):
         problems = check_site(inventory) + site.of_another_type(inventory, options)
         problems += site.vault_problems(inventory.controller.get("fleet_ca_passphrases"), self._loader)
         if not params["clock_is_right"]:
-            problems += controller_clock(datetime.now(UTC), *site.places(inventory))
+            problems += controller_clock(datetime.now(UTC), *places(inventory))
         lines = [str(site.placed(problem, hostvars)) for problem in problems] + self._networks(task_vars)
         if lines:
             return {"failed": True, "msg": report(lines)}

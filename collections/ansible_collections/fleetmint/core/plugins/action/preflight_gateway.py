@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp=None, task_vars=None):
         """Ask the Pi about itself in one round trip, and fail with everything that is wrong with it."""
         super().run(tmp, task_vars)
-        _, params = self.validate_argument_spec(OPTIONS)
+        params = self.validate_argument_spec(OPTIONS)[1]
 
         from fleetmint.preflight import gateway, look
         from fleetmint.preflight.problem import report

@@ -18,7 +18,6 @@ author: The Fleetmint authors (!UNKNOWN)
 """
 
 import os
-import sys
 from pathlib import Path
 
 from ansible import context
@@ -75,7 +74,7 @@ class CallbackModule(CallbackBase):
             ),
             wrap_text=False,
         )
-        sys.exit(1)
+        raise SystemExit(1)
 
 
 def _directory(sources):

@@ -23,7 +23,6 @@ EXAMPLES = r"""
 """
 
 import os
-import sys
 from pathlib import Path
 
 from ansible import context
@@ -58,4 +57,4 @@ class InventoryModule(BaseInventoryPlugin):
                 f" {VARIABLE} is meant from the directory of ansible.cfg"
             )
         Display().error(text, wrap_text=False)
-        sys.exit(1)
+        raise SystemExit(1)

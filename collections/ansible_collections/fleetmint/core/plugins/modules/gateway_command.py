@@ -44,7 +44,8 @@ options:
 attributes:
   check_mode:
     support: partial
-    description:
+    description: It is what the command makes of it.
+    details:
       - Commands that have C(--check) say what would change. Those that change nothing run as ever. The others are
         skipped.
   diff_mode:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -19,8 +19,9 @@ try:  # where a value stands; ansible-core keeps it for its own messages, and ha
 except ImportError:
     Origin = None
 
-from fleetmint.preflight.problem import Problem, merged
-from fleetmint.preflight.variables import CHECKED, CONTROLLER, OTHERS, REACHED, Inventory, Unreadable
+if TYPE_CHECKING:  # else where it is used, since whoever runs Ansible may not have the library yet
+    from fleetmint.preflight.problem import Problem
+    from fleetmint.preflight.variables import Inventory
 
 SPECS = "meta/argument_specs.yml"
 # A message of Ansible would repeat a part of it.
@@ -38,6 +39,8 @@ def read_options(roles: Path, loader: DataLoader) -> dict[str, dict]:
 
 def read_inventory(hostvars, groups, options: dict[str, dict], roles: Path, loader: DataLoader) -> Inventory:
     """Return the variables that the inventory and the command line set; those that a role reads with their values."""
+    from fleetmint.preflight.variables import CONTROLLER, OTHERS, Inventory
+
     known = options.keys() | OTHERS
     prefixes = [f"{path.name}_" for path in roles.iterdir() if path.is_dir()]
     return Inventory(
@@ -52,6 +55,9 @@ def read_inventory(hostvars, groups, options: dict[str, dict], roles: Path, load
 
 def of_another_type(inventory: Inventory, options: dict[str, dict]) -> list[Problem]:
     """Return what Ansible would refuse when the role comes that reads it, if the library does not read it itself."""
+    from fleetmint.preflight.problem import Problem, merged
+    from fleetmint.preflight.variables import CHECKED, CONTROLLER, Unreadable
+
     found = []
     for host, variables in ((CONTROLLER, inventory.controller), *inventory.gateways.items()):
         for name in variables.keys() & options.keys() - CHECKED - _SECRET:
@@ -88,37 +94,23 @@ def placed(problem: Problem, hostvars) -> Problem:
 
 def vault_problems(source: object, loader: DataLoader) -> list[Problem]:
     """Return what keeps the passphrases from being made or opened, when they are in Ansible Vault."""
-    kind, _, directory = str(source).partition(":")
-    if kind != "vault":
-        return []
-    # whoever opens the passphrases is a program of its own, and is told by the environment only
-    if not (constants.DEFAULT_VAULT_PASSWORD_FILE or constants.DEFAULT_VAULT_IDENTITY_LIST):
-        remedy = (
-            "export ANSIBLE_VAULT_PASSWORD_FILE=FILE, with the file that holds it (a password that is typed, or named"
-            " on the command line, does not reach the modules)"
-        )
-        return [Problem("fleet_ca_passphrases", "there is no vault password", remedy, hosts=(CONTROLLER,))]
-    found = []
-    for path in sorted(Path(directory).glob("*")):
+    from fleetmint.preflight import vault
+
+    def opens(path: Path) -> bool:
         try:
-            if path.is_file():
-                loader.get_text_file_contents(str(path))
+            loader.get_text_file_contents(str(path))
         except AnsibleError:
-            remedy = "the file that ANSIBLE_VAULT_PASSWORD_FILE names holds another one"
-            found.append(
-                Problem("fleet_ca_passphrases", f"the vault password does not open {path}", remedy, hosts=(CONTROLLER,))
-            )
-    return found
+            return False
+        return True
 
-
-def places(inventory: Inventory) -> list[Path]:
-    """Return where certificates and CRLs of the site are, on the controller."""
-    state = inventory.controller.get("fleet_state_dir")
-    found = [inventory.controller.get("fleet_ca_dir"), f"{state}/issued" if isinstance(state, str) else None]
-    return [Path(each) for each in found if isinstance(each, str)]
+    # whoever opens the passphrases is a program of its own, and is told by the environment only
+    told = bool(constants.DEFAULT_VAULT_PASSWORD_FILE or constants.DEFAULT_VAULT_IDENTITY_LIST)
+    return vault.problems(source, told, opens)
 
 
 def _variables(hostvars, host: str, known) -> dict[str, object]:
+    from fleetmint.preflight.variables import REACHED
+
     templated, written = hostvars[host], hostvars.raw_get(host)
     return {
         name: _value(templated, name, written.get(name)) if name in known or name in REACHED else None
@@ -127,6 +119,8 @@ def _variables(hostvars, host: str, known) -> dict[str, object]:
 
 
 def _value(templated, name: str, written: object) -> object:
+    from fleetmint.preflight.variables import Unreadable
+
     # fleet_wifi has a reader of its own
     if name not in _SECRET and _holds_comment(written):
         return Unreadable("write !unsafe before the quoted text, or take it out", "Ansible would cut {#…#} out of it")
@@ -150,17 +144,14 @@ def _holds_comment(written: object) -> bool:
 
 
 def _another_number(value: object) -> str:
-    """Return what YAML has made of a number that a person would read otherwise: 0443 is 291 to it, and 8:44 is 524."""
-    origin = (
-        Origin.get_tag(value) if Origin is not None and type(value) is not bool and isinstance(value, int) else None
-    )
-    if origin is None or not (origin.path and origin.line_num and origin.col_num):
+    """Return what YAML has made of a number that a person would read otherwise; empty where it has not."""
+    origin = Origin.get_tag(value) if Origin is not None and isinstance(value, int) else None
+    if origin is None or isinstance(value, bool) or not (origin.path and origin.line_num and origin.col_num):
         return ""
+    from fleetmint.preflight.spelling import another_number
+
     try:
         line = Path(origin.path).read_text().splitlines()[origin.line_num - 1][origin.col_num - 1 :]
     except (OSError, ValueError, IndexError):
         return ""  # the file is encrypted, or has just been changed
-    found = re.match(r"[+-]?[0-9][0-9a-zA-Z_:]*", line)
-    if found is None or found[0] == str(int(value)):
-        return ""
-    return f"YAML takes {found[0]} for {int(value)}"
+    return another_number(line, value)

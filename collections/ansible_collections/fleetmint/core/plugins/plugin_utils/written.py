@@ -43,13 +43,15 @@ def place(*values: object) -> str:
 
 def followed(value: object, variables: dict) -> object:
     """Return a value as it is written; where it only names another variable, that one's."""
-    for _ in range(_DEPTH):
-        expression = _EXPRESSION.fullmatch(value) if _is_template(value) else None
-        name = _NAME.fullmatch(expression[1]) if expression else None
-        if name is None or name[1] not in variables:
-            break
-        value = variables[name[1]]
-    return value
+    return _followed(value, variables, _DEPTH)
+
+
+def _followed(value: object, variables: dict, steps: int) -> object:
+    expression = _EXPRESSION.fullmatch(value) if steps and _is_template(value) else None
+    name = _NAME.fullmatch(expression[1]) if expression else None
+    if name is None or name[1] not in variables:
+        return value
+    return _followed(variables[name[1]], variables, steps - 1)
 
 
 def mappings_in(value: object, key: str, variables: dict, depth: int = _DEPTH) -> Iterator[dict]:
@@ -108,8 +110,8 @@ def _plain(value: object) -> str:
 
 def _number_of(value: str, templar) -> int | float | date | None:
     """Return the number or date that an expression turns into text by a filter: not the digits somebody wrote."""
-    value_of, bar, _ = _EXPRESSION.fullmatch(value)[1].partition("|")
-    if not bar:
+    value_of, *filters = _EXPRESSION.fullmatch(value)[1].split("|", 1)
+    if not filters:
         return None
     try:
         found = templar.template(trust_as_template("{{" + value_of + "}}"))
