@@ -24,7 +24,7 @@ test: ## lint, unit and module tests, molecule, end to end
 	@scripts/setup test
 	@$(MAKE) --no-print-directory lint unit molecule e2e
 
-lint: ## ruff, mypy, layers, yamllint, ansible-lint, ansible-doc
+lint: ## ruff, mypy, layers, yamllint, ansible-lint, ansible-test sanity, ansible-doc
 	scripts/lint
 
 unit: ## everything that needs no container
