@@ -20,7 +20,8 @@ COLLECTION = ROOT / "collections/ansible_collections/fleetmint/core"
 def plugin(path: str) -> ModuleType:
     """Load one file below `plugins/` of the collection that needs nothing of Ansible's import of collections."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, COLLECTION / "plugins" / path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
