@@ -30,10 +30,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
-from fleetmint.pki import keys
-from fleetmint.pki.founding import plan_hierarchy
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import Source, open_source
+from fleetmint.x509 import keys
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.passphrases import Source, open_source
 
 BIN = Path(sys.executable).parent
 END_TO_END = Path(end_to_end.__file__)
@@ -97,12 +97,12 @@ def _site(scratch: Path) -> Path:
     state = scratch / "state"
     hierarchy = Hierarchy(state / "ca", "bench", _source(state))
     plan_hierarchy(hierarchy, ["gateway"], datetime.now(UTC)).apply()
-    doors = {"host": "gateway.local", "https_port": 8443, "mqtt_port": 8884}
+    listeners = {"host": "gateway.local", "https_port": 8443, "mqtt_port": 8884}
     site = {
         "site": "bench",
         "station": "bench@bench",
         "ca": {"directory": str(state / "ca"), "passphrases": f"file:{state / 'passphrases'}"},
-        "gateways": {"gateway": {**doors, "devices_https_port": 443, "devices_mqtt_port": 8883}},
+        "gateways": {"gateway": {**listeners, "devices_https_port": 443, "devices_mqtt_port": 8883}},
         "wifi": [{"name": "default", "ssid": "workshop", "open": False}],
     }
     files.write_atomically(state / "site.json", json.dumps(site).encode())

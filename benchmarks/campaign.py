@@ -23,19 +23,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fleetmint.burn_codes import BurnCode
-from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, site_common
-from fleetmint.factory.networks import Wifi
-from fleetmint.factory.spec import read_batch
+from fleetmint.batch.create import BatchLocation, plan_batch
+from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.networks import Wifi
+from fleetmint.batch.spec import read_batch
 from fleetmint.flash.table import stock
 from fleetmint.ledger import create_schema, open_ledger, reading
 from fleetmint.ledger.attempts import list_refused
 from fleetmint.ledger.factory import list_units
 from fleetmint.ledger.factory_audit import findings
 from fleetmint.nvs.decode import decode
-from fleetmint.pki.founding import plan_hierarchy
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.passphrases import open_source
 from virtual import postgres
 from virtual.esp32.faults import Faults
 from virtual.esp32.rack import Blank, Slot
@@ -150,7 +150,7 @@ class Campaign:
         path.write_text(f"batch: big\nprefix: lamp\ndevices:\n  - count: {devices}\n")
         wifi = {"default": Wifi("workshop", "correct horse")}
         common = site_common(hierarchy.directory, Gateway("localhost", 443, 8883), wifi)
-        place = Place(self.directory / "batches/big", self.url, "gateway")
+        place = BatchLocation(self.directory / "batches/big", self.url, "gateway")
         engine = open_ledger(self.url)
         create_schema(engine, site="campaign", owner="factory")
         engine.dispose()

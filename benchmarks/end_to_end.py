@@ -20,12 +20,12 @@ def new(state: Path) -> list[str]:
 
 def make_images(directory: Path) -> None:
     """Make the NVS image of each device of a batch, as the bench does; none is kept."""
-    from fleetmint.factory import secrets  # after the command, as it imports them
-    from fleetmint.factory.image import nvs_entries
-    from fleetmint.factory.secrets import BatchSecrets
+    from fleetmint.batch import secrets  # after the command, as it imports them
+    from fleetmint.batch.image import nvs_entries
+    from fleetmint.batch.secrets import BatchSecrets
     from fleetmint.flash.table import stock
     from fleetmint.nvs.encode import encode
-    from fleetmint.pki.passphrases import open_source
+    from fleetmint.passphrases import open_source
 
     store = secrets.open_store(directory, open_source(f"file:{directory.parents[1] / 'passphrases'}"))
     settings, size, now = store.settings(), stock("4MiB").find("nvs").size, datetime.now(UTC)

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from measure import cpu_seconds
 
-from fleetmint.pki import keys
-from fleetmint.pki.authority import Authority, self_signed
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import Authority, self_signed
 
 LIMIT = 6.0
 

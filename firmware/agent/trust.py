@@ -4,7 +4,7 @@
 # signature, the site and the order of versions are checked here, and the new anchors have to carry a connection to the
 # gateway before they replace the old ones. Until that one write everything stays as it was.
 #
-# The format is that of src/fleetmint/pki/bundle.py; docs/trust-bundle.md has it as a table.
+# The format is that of src/fleetmint/trust/bundle.py; docs/trust-bundle.md has it as a table.
 
 import os
 

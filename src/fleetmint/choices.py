@@ -6,11 +6,11 @@ They stand apart from what is done with them, so that help and completion need n
 # Why a certificate is revoked: RFC 5280, 5.3.1, as pyca/cryptography names them.
 REASONS = ("unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation")
 
-# What the operator CA issues: whoever comes in at the operators' doors.
+# What the operator CA issues: whoever comes in at the operators' listeners.
 OPERATOR_PROFILES = ("operator", "station", "dashboard", "operator-rsa")
 
-# What a certificate may be shown as, at a door of a gateway or by one.
-DOORS = DEVICE, OPERATOR, SERVER = ("device", "operator", "server")
+# What a certificate may be shown as, at a listener of a gateway or by one.
+LISTENERS = DEVICE, OPERATOR, SERVER = ("device", "operator", "server")
 
 # The kinds of keys of leaves.
 KEY_KINDS = P256, RSA = ("P-256", "RSA-3072")

@@ -14,13 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint.factory import secrets
+from fleetmint.batch import secrets
+from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.flash.table import stock
 from fleetmint.nvs.decode import decode
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.passphrases import open_source
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
 from virtual import demo
 from virtual.purpose import ROOT, VARIABLE, Purpose
 
@@ -34,7 +34,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Client:
-    """Key and certificate files of somebody who knocks at a door."""
+    """Key and certificate files of somebody who knocks at a listener."""
 
     key: Path
     certificate: Path
@@ -97,21 +97,21 @@ class Site:
 
     # --- the judges: curl and mosquitto's own clients ---
 
-    def curl(self, door: str, path: str, client: Client | None = None, *arguments: str) -> tuple[int, str]:
+    def curl(self, listener: str, path: str, client: Client | None = None, *arguments: str) -> tuple[int, str]:
         """Return status and body; status 0 when the connection failed."""
         command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(self.server_ca)]
         if client is not None:
             command += ["--cert", str(client.certificate), "--key", str(client.key)]
-        command += ["--write-out", "\n%{http_code}", *arguments, f"https://localhost:{self.ports[door]}{path}"]
+        command += ["--write-out", "\n%{http_code}", *arguments, f"https://localhost:{self.ports[listener]}{path}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         body, _, status = done.stdout.rpartition("\n")
         return int(status), body or done.stderr
 
     def mosquitto(
-        self, program: str, door: str, client: Client | None, *arguments: str, seconds: float = 6
+        self, program: str, listener: str, client: Client | None, *arguments: str, seconds: float = 6
     ) -> subprocess.CompletedProcess[str]:
         """Run mosquitto_pub or mosquitto_sub with MQTT 5, which tells reasons."""
-        command = [program, "-V", "5", "-h", "localhost", "-p", str(self.ports[door]), "--cafile", str(self.root)]
+        command = [program, "-V", "5", "-h", "localhost", "-p", str(self.ports[listener]), "--cafile", str(self.root)]
         if client is not None:
             command += ["--cert", str(client.certificate), "--key", str(client.key)]
         if program == "mosquitto_sub":

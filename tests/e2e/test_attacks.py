@@ -21,11 +21,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from firmware_boards import Board
 from gateway_double import http, reply, server_context, serving
 
+from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.nvs import keys as nvs_keys
-from fleetmint.pki import bundle, keys, names
-from fleetmint.pki.authority import Authority
-from fleetmint.pki.crls import plan_authority_crl
-from fleetmint.pki.profiles import PROFILES
+from fleetmint.trust import bundle
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import Authority
+from fleetmint.x509.profiles import PROFILES
 from tests.e2e.site import Client, wait_for
 from tests.e2e.test_refusals import enrol
 from virtual import demo
@@ -34,14 +35,14 @@ from virtual.esp32.micropython import find
 from virtual.purpose import ROOT
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
-# door → the CAs whose leaves get in there, their OU, and a name
-DOORS = {
+# listener → the CAs whose leaves get in there, their OU, and a name
+LISTENERS = {
     "mqtt": (("device-gateway", "factory"), "devices", "attacker-1"),
     "https": (("device-gateway", "factory"), "devices", "attacker-1"),
     "mqtt_operators": (("operator",), "operators", "mallory@demo"),
     "operators": (("operator",), "operators", "mallory@demo"),
 }
-DOORS_OF_CAS = [(door, ca) for door, (cas, _, _) in DOORS.items() for ca in cas]
+LISTENERS_OF_CAS = [(listener, ca) for listener, (cas, _, _) in LISTENERS.items() for ca in cas]
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,9 @@ def mint(ca: Authority, subject: x509.Name, key, forgery: Forgery) -> x509.Certi
     return builder.sign(ca.key, hashes.SHA256())
 
 
-def forged(site, door: str, ca: str, forgery: Forgery) -> Client:
+def forged(site, listener: str, ca: str, forgery: Forgery) -> Client:
     authority, key = site.hierarchy.authority(ca), keys.new_key()
-    _, unit, name = DOORS[door]
+    _, unit, name = LISTENERS[listener]
     other = "operators" if unit == "devices" else "devices"
     units = {None: unit, "the other": other}
     subject = names.subject("demo", units.get(forgery.unit, forgery.unit), name)
@@ -97,46 +98,46 @@ def forged(site, door: str, ca: str, forgery: Forgery) -> Client:
 def let_in(site):
     """Say whether a server lets a client through its TLS, whatever the ledger then says about it."""
 
-    def knock(door: str, client: Client) -> bool:
-        if door.startswith("mqtt"):
-            return site.mosquitto("mosquitto_pub", door, client, "-t", "x", "-m", "x", "-i", "knock").returncode == 0
-        status, body = site.curl(door, "/", client)
+    def knock(listener: str, client: Client) -> bool:
+        if listener.startswith("mqtt"):
+            return site.mosquitto("mosquitto_pub", listener, client, "-t", "x", "-m", "x", "-i", "knock").returncode == 0
+        status, body = site.curl(listener, "/", client)
         assert status in (200, 401, 403), body
         return status != 401
 
     return knock
 
 
-@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
-def test_what_the_ca_would_issue_is_let_in(site, let_in, door, ca):
-    assert let_in(door, forged(site, door, ca, Forgery()))
+@pytest.mark.parametrize(("listener", "ca"), LISTENERS_OF_CAS)
+def test_what_the_ca_would_issue_is_let_in(site, let_in, listener, ca):
+    assert let_in(listener, forged(site, listener, ca, Forgery()))
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
-@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
-def test_a_forged_leaf_is_refused(site, let_in, door, ca, forgery):
-    assert not let_in(door, forged(site, door, ca, forgery))
+@pytest.mark.parametrize(("listener", "ca"), LISTENERS_OF_CAS)
+def test_a_forged_leaf_is_refused(site, let_in, listener, ca, forgery):
+    assert not let_in(listener, forged(site, listener, ca, forgery))
 
 
-@pytest.mark.parametrize(("door", "ca"), [(door, ca) for door, ca in DOORS_OF_CAS if not door.startswith("mqtt")])
-def test_a_leaf_that_calls_itself_a_ca_gets_no_page(site, door, ca):
+@pytest.mark.parametrize(("listener", "ca"), [(listener, ca) for listener, ca in LISTENERS_OF_CAS if not listener.startswith("mqtt")])
+def test_a_leaf_that_calls_itself_a_ca_gets_no_page(site, listener, ca):
     # OpenSSL lets a CA be a client, strict or not, so the service refuses it. Mosquitto has nobody to ask: there it is
     # the device or operator that it names, which whoever holds the CA's key can be anyway, and it can sign for nobody.
-    status, body = site.curl(door, "/", forged(site, door, ca, Forgery(is_ca=True)))
+    status, body = site.curl(listener, "/", forged(site, listener, ca, Forgery(is_ca=True)))
     assert status == 403
     assert "of another kind" in body
 
 
-@pytest.mark.parametrize(("door", "ca"), DOORS_OF_CAS)
-def test_what_a_leaf_that_calls_itself_a_ca_has_signed_is_refused(site, let_in, door, ca):
+@pytest.mark.parametrize(("listener", "ca"), LISTENERS_OF_CAS)
+def test_what_a_leaf_that_calls_itself_a_ca_has_signed_is_refused(site, let_in, listener, ca):
     authority, between, key = site.hierarchy.authority(ca), keys.new_key(), keys.new_key()
-    _, unit, name = DOORS[door]
+    _, unit, name = LISTENERS[listener]
     middle = mint(authority, names.subject("demo", unit, f"{name}-ca"), between, Forgery(is_ca=True))
     leaf = mint(Authority(middle, between), names.subject("demo", unit, name), key, Forgery())
-    assert not let_in(door, site.client("deep", key, leaf, middle, authority.certificate))
+    assert not let_in(listener, site.client("deep", key, leaf, middle, authority.certificate))
 
 
-# profile → its CA, a name, and the doors it opens
+# profile → its CA, a name, and the listeners it opens
 CLIENTS = {
     "device": ("device-gateway", "attacker-1", {"mqtt", "https"}),
     "factory-device": ("factory", "attacker-1", {"mqtt", "https"}),
@@ -150,12 +151,12 @@ CLIENTS = {
 @pytest.mark.parametrize(
     "profile", [name for name, profile in PROFILES.items() if profile.usage == CLIENT and not profile.is_ca]
 )
-def test_a_client_of_each_profile_is_let_in_at_its_own_doors_and_no_other(site, let_in, profile):
-    ca, name, doors = CLIENTS[profile]
+def test_a_client_of_each_profile_is_let_in_at_its_own_listeners_and_no_other(site, let_in, profile):
+    ca, name, listeners = CLIENTS[profile]
     authority, key = site.hierarchy.authority(ca), keys.new_leaf_key(PROFILES[profile].key_kind)
     leaf = authority.issue(profile, key.public_key(), name, now=datetime.now(UTC))
     client = site.client(profile, key, leaf, authority.certificate)
-    assert {door for door in DOORS if let_in(door, client)} == doors
+    assert {listener for listener in LISTENERS if let_in(listener, client)} == listeners
 
 
 # --- an older list for a newer one ---
@@ -317,9 +318,9 @@ def drops(site, chain: str) -> list[str]:
     return sorted(re.findall(r"counter (packets \d+)", said), key=lambda text: -int(text.split()[1]))
 
 
-@pytest.mark.parametrize("door", ["https", "operators"])
-def test_bare_connections_do_not_keep_operators_out_of_their_pages(site, door):
-    with bare_connections(site.ports[door], 1500):
+@pytest.mark.parametrize("listener", ["https", "operators"])
+def test_bare_connections_do_not_keep_operators_out_of_their_pages(site, listener):
+    with bare_connections(site.ports[listener], 1500):
         assert site.curl("operators", "/v1/devices", site.operator(), "--max-time", "20")[0] == 200
 
 

@@ -1,4 +1,4 @@
-"""Factory and gateway: three ways to meet, at the real doors, and a device that gets another key."""
+"""Factory and gateway: three ways to meet, at the real listeners, and a device that gets another key."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ def test_both_sides_agree_after_the_play_and_saying_it_again_changes_nothing(sit
 def test_nobody_but_the_station_tells_the_gateway(site):
     document = site.state / "batches/first/registration.json"
     arguments = ("--header", "Content-Type: application/json", "--data-binary", f"@{document}")
-    for door, client, status in [
+    for listener, client, status in [
         ("operators", site.operator("bench@demo"), 200),
         ("operators", site.operator("alice@demo"), 403),
         ("operators", None, 401),
@@ -31,7 +31,7 @@ def test_nobody_but_the_station_tells_the_gateway(site):
         ("https", site.stolen("lamp-000001"), 404),
         ("https", site.operator("bench@demo"), 401),
     ]:
-        assert site.curl(door, "/v1/registrations", client, *arguments)[0] == status, (door, client)
+        assert site.curl(listener, "/v1/registrations", client, *arguments)[0] == status, (listener, client)
 
 
 def test_the_printed_line_brings_a_signed_file_in_from_a_home_directory_and_from_the_station_only(site, tmp_path):

@@ -46,7 +46,7 @@ def carol(site):
     return type(client)(site.scratch / client.key.name, site.scratch / client.certificate.name)
 
 
-def test_a_revoked_operator_is_out_of_every_session_and_door_and_the_others_go_on(site, carol, sessions):
+def test_a_revoked_operator_is_out_of_every_session_and_listener_and_the_others_go_on(site, carol, sessions):
     assert site.curl("operators", "/", carol)[0] == 200
     said = fleetmint(site, "operator", "revoke", NAME, "--reason", "key_compromise")
     assert "In force at gateway; restarted the broker" in said
@@ -71,11 +71,11 @@ def test_a_replacement_gets_in(site):
     assert site.curl("operators", "/", site.operator(NAME))[0] == 200
 
 
-def test_verify_says_what_the_doors_do(site):
+def test_verify_says_what_the_listeners_do(site):
     for name, kind in (("alice@demo", "operator"), ("alice@demo", "device")):
         done = site.fleetmint("verify", str(site.operator(name).certificate), "--as", kind, "--state", str(site.state))
-        door = {"operator": "operators", "device": "https"}[kind]
-        assert (done.returncode == 0) == (site.curl(door, "/", site.operator(name))[0] == 200)
+        listener = {"operator": "operators", "device": "https"}[kind]
+        assert (done.returncode == 0) == (site.curl(listener, "/", site.operator(name))[0] == 200)
 
 
 def test_inspect_reads_a_boards_flash_and_shows_no_secret(site):

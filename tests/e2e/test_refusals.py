@@ -1,4 +1,4 @@
-"""Everything that must not get in, knocking at the real doors."""
+"""Everything that must not get in, knocking at the real listeners."""
 
 import base64
 import contextlib
@@ -12,8 +12,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from fleetmint.pki import keys, names
-from fleetmint.pki.authority import Authority, self_signed
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import Authority, self_signed
 from virtual import demo
 from virtual.esp32 import fleet
 
@@ -37,63 +37,63 @@ def mint(ca: Authority, unit: str, name: str, key) -> x509.Certificate:
 
 @pytest.fixture
 def knock(site):
-    """Say whether a client gets in at a door, over MQTT or HTTPS."""
+    """Say whether a client gets in at a listener, over MQTT or HTTPS."""
 
-    def get_in(door: str, client) -> bool:
-        if door.startswith("mqtt"):
-            done = site.mosquitto("mosquitto_pub", door, client, "-t", "x", "-m", "x", "-i", "knock")
+    def get_in(listener: str, client) -> bool:
+        if listener.startswith("mqtt"):
+            done = site.mosquitto("mosquitto_pub", listener, client, "-t", "x", "-m", "x", "-i", "knock")
             return done.returncode == 0
-        return site.curl(door, "/", client)[0] == 200
+        return site.curl(listener, "/", client)[0] == 200
 
     return get_in
 
 
-DEVICE_DOORS, OPERATOR_DOORS = ("mqtt", "https"), ("mqtt_operators", "operators")
+DEVICE_LISTENERS, OPERATOR_LISTENERS = ("mqtt", "https"), ("mqtt_operators", "operators")
 
 
-@pytest.mark.parametrize("door", DEVICE_DOORS + OPERATOR_DOORS)
-def test_nobody_gets_in_without_a_certificate(knock, door):
-    assert not knock(door, None)
+@pytest.mark.parametrize("listener", DEVICE_LISTENERS + OPERATOR_LISTENERS)
+def test_nobody_gets_in_without_a_certificate(knock, listener):
+    assert not knock(listener, None)
 
 
-@pytest.mark.parametrize("door", DEVICE_DOORS + OPERATOR_DOORS)
-def test_a_certificate_of_another_ca_does_not_get_in(site, knock, door):
+@pytest.mark.parametrize("listener", DEVICE_LISTENERS + OPERATOR_LISTENERS)
+def test_a_certificate_of_another_ca_does_not_get_in(site, knock, listener):
     now = datetime.now(UTC)
     other = self_signed("demo", "demo root", keys.new_key("P-384"), now)
-    unit, name = ("devices", "lamp-000001") if door in DEVICE_DOORS else ("operators", "alice@demo")
+    unit, name = ("devices", "lamp-000001") if listener in DEVICE_LISTENERS else ("operators", "alice@demo")
     key = keys.new_key()
-    assert not knock(door, site.client("stranger", key, mint(other, unit, name, key), other.certificate))
+    assert not knock(listener, site.client("stranger", key, mint(other, unit, name, key), other.certificate))
 
 
-@pytest.mark.parametrize("door", DEVICE_DOORS)
-def test_a_device_gets_in_at_the_devices_doors(site, knock, door):
-    assert knock(door, site.stolen("lamp-000001"))
+@pytest.mark.parametrize("listener", DEVICE_LISTENERS)
+def test_a_device_gets_in_at_the_devices_listeners(site, knock, listener):
+    assert knock(listener, site.stolen("lamp-000001"))
 
 
-@pytest.mark.parametrize("door", OPERATOR_DOORS)
-def test_an_operator_gets_in_at_the_operators_doors(site, knock, door):
-    assert knock(door, site.operator())
+@pytest.mark.parametrize("listener", OPERATOR_LISTENERS)
+def test_an_operator_gets_in_at_the_operators_listeners(site, knock, listener):
+    assert knock(listener, site.operator())
 
 
 @pytest.mark.parametrize("device", ["lamp-000001", "lamp-000003"])
-@pytest.mark.parametrize("door", OPERATOR_DOORS)
-def test_a_device_does_not_get_in_at_an_operators_door(site, knock, door, device):
-    assert not knock(door, site.stolen(device))
+@pytest.mark.parametrize("listener", OPERATOR_LISTENERS)
+def test_a_device_does_not_get_in_at_an_operators_listener(site, knock, listener, device):
+    assert not knock(listener, site.stolen(device))
 
 
 @pytest.mark.parametrize("with_chain", [False, True], ids=["leaf", "chain"])
 @pytest.mark.parametrize("ca", ["device-gateway", "factory"])
 @pytest.mark.parametrize("unit", ["devices", "operators"])
-@pytest.mark.parametrize("door", OPERATOR_DOORS)
-def test_a_leaf_of_a_device_ca_named_like_an_operator_does_not_get_in(site, knock, door, unit, ca, with_chain):
+@pytest.mark.parametrize("listener", OPERATOR_LISTENERS)
+def test_a_leaf_of_a_device_ca_named_like_an_operator_does_not_get_in(site, knock, listener, unit, ca, with_chain):
     authority, key = site.hierarchy.authority(ca), keys.new_key()
     chain = [authority.certificate] if with_chain else []
-    assert not knock(door, site.client("forged", key, mint(authority, unit, "alice@demo", key), *chain))
+    assert not knock(listener, site.client("forged", key, mint(authority, unit, "alice@demo", key), *chain))
 
 
-@pytest.mark.parametrize("door", DEVICE_DOORS)
-def test_an_operator_does_not_get_in_at_a_devices_door(site, knock, door):
-    assert not knock(door, site.operator())
+@pytest.mark.parametrize("listener", DEVICE_LISTENERS)
+def test_an_operator_does_not_get_in_at_a_devices_listener(site, knock, listener):
+    assert not knock(listener, site.operator())
 
 
 def test_a_certificate_that_the_ledger_does_not_know_gets_no_page(site):
@@ -104,13 +104,13 @@ def test_a_certificate_that_the_ledger_does_not_know_gets_no_page(site):
 
 def test_identity_headers_of_a_client_are_ignored(site):
     headers = []
-    for name in ("FLEETMINT_VERIFY: SUCCESS", "FLEETMINT_DOOR: operators", "X-SSL-Client-Verify: SUCCESS"):
+    for name in ("FLEETMINT_VERIFY: SUCCESS", "FLEETMINT_LISTENER: operators", "X-SSL-Client-Verify: SUCCESS"):
         headers += ["--header", name]
     assert site.curl("https", "/", None, *headers)[0] == 401
     assert site.curl("https", "/v1/devices", site.stolen("lamp-000001"), *headers)[0] in (401, 403, 404)
 
 
-def listen_while(site, topic: str, client, door: str, action):
+def listen_while(site, topic: str, client, listener: str, action):
     """Return what a subscriber of `topic` hears while `action` runs."""
     arguments = ["-t", topic, "-q", "1", "-F", "%t %p"]
     # without stdbuf the line that says it has subscribed stays in a buffer until the end
@@ -123,7 +123,7 @@ def listen_while(site, topic: str, client, door: str, action):
         "-h",
         "localhost",
         "-p",
-        str(site.ports[door]),
+        str(site.ports[listener]),
         "-W",
         "5",
         "-d",
@@ -142,8 +142,8 @@ def listen_while(site, topic: str, client, door: str, action):
         return text
 
 
-def publish(site, client, topic: str, text: str, door: str = "mqtt"):
-    site.mosquitto("mosquitto_pub", door, client, "-t", topic, "-m", text, "-q", "1")
+def publish(site, client, topic: str, text: str, listener: str = "mqtt"):
+    site.mosquitto("mosquitto_pub", listener, client, "-t", topic, "-m", text, "-q", "1")
 
 
 @pytest.fixture
@@ -235,18 +235,18 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("lines", HEADERS.values(), ids=HEADERS)
-@pytest.mark.parametrize(("door", "path"), [("https", "/v1/enrol"), ("operators", "/v1/devices")])
-def test_headers_that_are_too_large_are_told_so(site, door, path, lines):
+@pytest.mark.parametrize(("listener", "path"), [("https", "/v1/enrol"), ("operators", "/v1/devices")])
+def test_headers_that_are_too_large_are_told_so(site, listener, path, lines):
     arguments = [word for n, line in enumerate(lines) for word in ("--header", f"X-{n}: {line}")]
-    status, body = site.curl(door, path, site.operator() if door == "operators" else None, *arguments)
+    status, body = site.curl(listener, path, site.operator() if listener == "operators" else None, *arguments)
     assert (status, json.loads(body)["error"]) == (431, "headers_too_large")
 
 
 @pytest.mark.parametrize("size", [9_000, 33_000, 100_000])
 @pytest.mark.parametrize("path", ["/?", "/v1/trust-bundle?", "/"])
-@pytest.mark.parametrize("door", ["https", "operators"])
-def test_an_address_that_is_too_long_is_told_so(site, door, path, size):
-    assert site.curl(door, path + "a" * size)[0] == 414
+@pytest.mark.parametrize("listener", ["https", "operators"])
+def test_an_address_that_is_too_long_is_told_so(site, listener, path, size):
+    assert site.curl(listener, path + "a" * size)[0] == 414
 
 
 def test_what_is_long_and_allowed_reaches_the_service(site):
@@ -255,9 +255,9 @@ def test_what_is_long_and_allowed_reaches_the_service(site):
     assert site.curl("operators", f"/{'a' * 8000}", site.operator(), "--header", f"X: {LONG}")[0] == 404
 
 
-@pytest.mark.parametrize(("door", "path"), [("https", "/v1/enrol"), ("https", "/"), ("operators", "/v1/devices")])
-def test_options_are_refused(site, door, path):
-    assert site.curl(door, path, None, "--request", "OPTIONS")[0] == 405
+@pytest.mark.parametrize(("listener", "path"), [("https", "/v1/enrol"), ("https", "/"), ("operators", "/v1/devices")])
+def test_options_are_refused(site, listener, path):
+    assert site.curl(listener, path, None, "--request", "OPTIONS")[0] == 405
 
 
 def test_a_body_that_pauses_is_told_so_and_keeps_nobody_waiting(site):

@@ -24,11 +24,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from fleetmint.ledger.registration import FORMAT
-from fleetmint.pki import keys
-from fleetmint.pki.authority import load_certificate
-from fleetmint.pki.chain import issued_by
-from fleetmint.service.kick import connect_packet
+from fleetmint.documents.registration import FORMAT
+from fleetmint.gateway.disconnect import connect_packet
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import load_certificate
+from fleetmint.x509.chain import issued_by
 from tests.e2e.site import Client, wait_for
 from virtual import demo
 from virtual.esp32 import fleet
@@ -38,7 +38,7 @@ BOARD = "lamp-000001"
 # Enrolled before anything changes, one of them to keep a session; between the rollovers; and when the old CAs are gone.
 TOKENS = ("early", "staying", "late-device", "late-server", "late-root", "late-retired")
 FACTORY_MADE = "factory-made"
-EVERY_DOOR = {"HTTPS", "MQTT"}
+EVERY_LISTENER = {"HTTPS", "MQTT"}
 ACCEPTED, PING, PONG = b"\x20\x02\x00\x00", b"\xc0\x00", b"\xd0\x00"
 PATIENCE = 60
 PLAYS = ("--skip-tags", "base,time")
@@ -241,23 +241,23 @@ def start_again(site):
 
 
 def served(site, root) -> set[str]:
-    """At which doors the usual programs, which take a root only, are served with this one as all of their trust."""
+    """At which listeners the usual programs, which take a root only, are served with this one as all of their trust."""
     client = site.operator()
     command = ["mosquitto_pub", "-h", "localhost", "-p", str(site.ports["mqtt_operators"]), "--cafile", str(root)]
     command += ["--cert", str(client.certificate), "--key", str(client.key), "-t", "x", "-m", "x", "-q", "1"]
     sent = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     status, _ = site.curl("operators", "/", client, "--cacert", str(root))
-    return {door for door, good in {"MQTT": sent.returncode == 0, "HTTPS": status == 200}.items() if good}
+    return {listener for listener, good in {"MQTT": sent.returncode == 0, "HTTPS": status == 200}.items() if good}
 
 
 def trusted_on_the_pi(site) -> dict[str, tuple[int, int]]:
-    """How many CAs each door of each server trusts, and how many lists it has."""
+    """How many CAs each listener of each server trusts, and how many lists it has."""
     said = site.on_the_pi(
         "for f in nginx/fleetmint/devices nginx/fleetmint/operators mosquitto/fleetmint/devices"
         " mosquitto/fleetmint/operators; do"
         " echo $f $(grep -c BEGIN /etc/$f.ca.pem) $(grep -c BEGIN /etc/$f.crl.pem); done"
     )
-    return {door: (int(cas), int(lists)) for door, cas, lists in re.findall(r"(\S+s) (\d+) (\d+)", said.decode())}
+    return {listener: (int(cas), int(lists)) for listener, cas, lists in re.findall(r"(\S+s) (\d+) (\d+)", said.decode())}
 
 
 def test_the_device_ca_is_replaced_under_connected_clients(site, given, knocker, enrol):
@@ -287,7 +287,7 @@ def test_a_new_root_is_trusted_beside_the_old_one_and_nobody_notices(site, given
     rolled(site, "root")
     new = (site.state / "ca/incoming/root/ca.crt").read_bytes()
     (given / "new-root.pem").write_bytes(new)
-    assert served(site, given / "old-root.pem") == EVERY_DOOR
+    assert served(site, given / "old-root.pem") == EVERY_LISTENER
     assert served(site, given / "new-root.pem") == set()
     fetched = subprocess.run(
         ["curl", "--silent", f"http://localhost:{site.ports['http']}/root-ca.crt"], capture_output=True, check=True
@@ -304,9 +304,9 @@ def test_a_new_root_is_trusted_beside_the_old_one_and_nobody_notices(site, given
 def test_the_gateways_show_the_new_root_from_the_switch_on(site, given, knocker, enrol):
     before = connections(site)
     rolled(site, "root", "switch")
-    assert served(site, given / "new-root.pem") == EVERY_DOOR
+    assert served(site, given / "new-root.pem") == EVERY_LISTENER
     assert served(site, given / "old-root.pem") == set()
-    assert served(site, given / "operators.pem") == EVERY_DOOR
+    assert served(site, given / "operators.pem") == EVERY_LISTENER
     watch(site, given, knocker, "late-root", enrol("late-root"))
     assert connections(site) == before
     start_again(site)
@@ -317,7 +317,7 @@ def test_the_old_server_ca_and_the_old_root_are_retired_and_nobody_notices(site,
     before = connections(site)
     rolled(site, "server", "retire")
     rolled(site, "root", "retire")
-    assert served(site, given / "new-root.pem") == EVERY_DOOR
+    assert served(site, given / "new-root.pem") == EVERY_LISTENER
     assert connections(site) == before
     start_again(site)
     assert knocker.refused == []
@@ -367,8 +367,8 @@ def test_when_all_is_over_nothing_is_left_of_the_old_ones_and_the_playbooks_chan
     assert done.returncode == 0, done.stdout[-3000:]
     assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}, done.stdout
     counts = {"devices": (3, 3), "operators": (2, 2)}
-    doors = {f"{server}/fleetmint/{door}": counts[door] for server in ("nginx", "mosquitto") for door in counts}
-    assert trusted_on_the_pi(site) == doors
+    listeners = {f"{server}/fleetmint/{listener}": counts[listener] for server in ("nginx", "mosquitto") for listener in counts}
+    assert trusted_on_the_pi(site) == listeners
     site.on_the_pi('test -z "$(ls /etc/fleetmint/device-ca/beside)"')
     shown = site.fleetmint("ca", "show", "--state", str(site.state))
     assert "demo root G2" in shown.stdout

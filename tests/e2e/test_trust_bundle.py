@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from fleetmint.pki import bundle as bundles
-from fleetmint.pki import release
-from fleetmint.pki.keys import new_key
+from fleetmint.trust import bundle as bundles
+from fleetmint.trust import release_key
+from fleetmint.x509.keys import new_key
 from tests.e2e.site import wait_for
 from virtual import demo
 from virtual.esp32 import fleet
@@ -124,7 +124,7 @@ def test_devices_refuse_a_bundle_signed_by_another_key(site, thief, second, devi
     ours = bundles.decode(second, "ours")
     stranger = new_key()
     forged = replace(ours, version=ours.version + 1)
-    forged = replace(forged, signature=release.sign(stranger, forged.signed_part()))
+    forged = replace(forged, signature=release_key.sign(stranger, forged.signed_part()))
     thief(forged.encode())
     refused(site, devices, second, "it is not signed by the release key")
 
@@ -132,16 +132,16 @@ def test_devices_refuse_a_bundle_signed_by_another_key(site, thief, second, devi
 def test_devices_refuse_a_bundle_that_names_another_release_key(site, thief, second, devices):
     ours = bundles.decode(second, "ours")
     stranger = new_key()
-    keys = replace(ours.keys, release=release.point(stranger.public_key()))
+    keys = replace(ours.keys, release=release_key.point(stranger.public_key()))
     forged = replace(ours, version=ours.version + 1, keys=keys)
-    forged = replace(forged, signature=release.sign(stranger, forged.signed_part()))
+    forged = replace(forged, signature=release_key.sign(stranger, forged.signed_part()))
     thief(forged.encode())
     refused(site, devices, second, "it names other release keys")
 
 
 def test_the_spare_replaces_a_release_key_that_was_stolen(site, path, thief, second, devices, tmp_path):
     """Recovery, as docs/trust-bundle.md has it; the spare comes from another place."""
-    stolen = release.signing_key(site.hierarchy.directory, site.hierarchy.source)
+    stolen = release_key.signing_key(site.hierarchy.directory, site.hierarchy.source)
     spare = (site.state / "ca/release/spare.key").rename(tmp_path / "spare.key")
     deliver(site, devices, "replace-release-key", "--spare", str(spare))
     third = path.read_bytes()
@@ -151,6 +151,6 @@ def test_the_spare_replaces_a_release_key_that_was_stolen(site, path, thief, sec
         wait_for(lambda device=device, words=words: words in site.console(device), 60)
     # the highest version that the stolen key can sign
     outbid = replace(bundles.decode(second, "old"), version=bundles.MAX_VERSION)
-    outbid = replace(outbid, signature=release.sign(stolen, outbid.signed_part()))
+    outbid = replace(outbid, signature=release_key.sign(stolen, outbid.signed_part()))
     thief(outbid.encode())
     refused(site, devices, third, f"{outbid.label} is not newer than {label(third)}")

@@ -19,7 +19,7 @@ from fleetmint.flash.app import build_app_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.encode import encode
-from fleetmint.pki.authority import pem
+from fleetmint.x509.authority import pem
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ from gateway_double import Request, reply
 from mqtt_broker import Broker
 
 from fleetmint.nvs import keys
-from fleetmint.pki.bundle import Bundle
-from fleetmint.pki.request import read_request
+from fleetmint.trust.bundle import Bundle
+from fleetmint.x509.request import read_request
 
 # Made up, and known to this gateway only.
 TOKEN = "00112233445566778899aabbccddeeff"  # noqa: S105
@@ -20,7 +20,7 @@ TOKEN = "00112233445566778899aabbccddeeff"  # noqa: S105
 
 @dataclass
 class Gateway:
-    """The doors of one site: `answers` replaces ordinary replies."""
+    """The listeners of one site: `answers` replaces ordinary replies."""
 
     site: Site
     enrolled: list[bytes]
@@ -28,7 +28,7 @@ class Gateway:
     broker: Broker
     https_port: int = 0
     mqtt_port: int = 0
-    # What the doors say instead of an ordinary answer: path → reply.
+    # What the listeners say instead of an ordinary answer: path → reply.
     answers: dict[str, bytes] = field(default_factory=dict)
     issued: dict[bytes, bytes] = field(default_factory=dict)
     # The trust bundle that it delivers, and the label that it claims for it.

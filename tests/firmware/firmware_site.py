@@ -10,11 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from fleetmint.pki import release
-from fleetmint.pki.authority import Authority, pem, self_signed
-from fleetmint.pki.bundle import Bundle
-from fleetmint.pki.keys import new_key
-from fleetmint.pki.release import ReleaseKeys
+from fleetmint.trust import release_key
+from fleetmint.trust.bundle import Bundle
+from fleetmint.trust.release_key import ReleaseKeys
+from fleetmint.x509.authority import Authority, pem, self_signed
+from fleetmint.x509.keys import new_key
 
 DEVICE = "pump-0001"
 
@@ -73,15 +73,17 @@ class Site:
     def bundle(self, version: int = 1, **changes: Any) -> Bundle:
         """A trust bundle of this site; `key` signs instead of the release key, the rest replaces fields."""
         key = changes.pop("key", self.release_key)
-        known = ReleaseKeys(0, release.point(self.release_key.public_key()), release.point(self.spare.public_key()))
+        known = ReleaseKeys(
+            0, release_key.point(self.release_key.public_key()), release_key.point(self.spare.public_key())
+        )
         made = Bundle("test", version, self.made, known, self.anchors)
         made = dataclasses.replace(made, **changes)
-        return dataclasses.replace(made, signature=release.sign(key, made.signed_part()))
+        return dataclasses.replace(made, signature=release_key.sign(key, made.signed_part()))
 
     def new_keys(self, key: ec.EllipticCurvePrivateKey, endorser: ec.EllipticCurvePrivateKey) -> ReleaseKeys:
         """The release keys of the next generation, on the word of `endorser`."""
-        known = ReleaseKeys(1, release.point(key.public_key()), release.point(self.spare.public_key()))
-        return dataclasses.replace(known, endorsement=release.sign(endorser, known.statement("test")))
+        known = ReleaseKeys(1, release_key.point(key.public_key()), release_key.point(self.spare.public_key()))
+        return dataclasses.replace(known, endorsement=release_key.sign(endorser, known.statement("test")))
 
 
 def issuing(root: Authority, profile: str, now: datetime) -> Authority:

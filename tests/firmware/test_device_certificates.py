@@ -5,9 +5,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from firmware_site import Identity, issuing
 from gateway_double import http, reply, server_context, serving
 
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
-from fleetmint.pki.profiles import PROFILES
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
+from fleetmint.x509.profiles import PROFILES
 
 pytestmark = pytest.mark.micropython
 

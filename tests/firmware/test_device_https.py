@@ -9,7 +9,7 @@ import pytest
 from firmware_site import issuing
 from gateway_double import http, reply, server_context, serving
 
-from fleetmint.pki.authority import Authority, pem
+from fleetmint.x509.authority import Authority, pem
 
 pytestmark = pytest.mark.micropython
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fleetmint.pki.request import read_request
+from fleetmint.x509.request import read_request
 
 pytestmark = pytest.mark.micropython
 

@@ -4,7 +4,7 @@ import pytest
 from gateway_double import server_context, serving
 from mqtt_broker import Broker
 
-from fleetmint.pki.authority import pem
+from fleetmint.x509.authority import pem
 
 pytestmark = pytest.mark.micropython
 

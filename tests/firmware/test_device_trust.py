@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from firmware_site import Site, issuing
 from test_device_agent import run, said
 
-from fleetmint.pki import bundle as bundles
-from fleetmint.pki import release
-from fleetmint.pki.keys import new_key
-from fleetmint.pki.release import ReleaseKeys
+from fleetmint.trust import bundle as bundles
+from fleetmint.trust import release_key
+from fleetmint.trust.release_key import ReleaseKeys
+from fleetmint.x509.keys import new_key
 
 pytestmark = pytest.mark.micropython
 
@@ -71,7 +71,7 @@ def test_nothing_is_fetched_while_the_gateway_has_the_same_bundle(board, gateway
 
 def forged(site: Site, kind: str):
     other = new_key()
-    strangers = ReleaseKeys(0, release.point(other.public_key()), release.point(site.spare.public_key()))
+    strangers = ReleaseKeys(0, release_key.point(other.public_key()), release_key.point(site.spare.public_key()))
     return {
         "another key": lambda: site.bundle(6, key=other),
         "another release key in it": lambda: site.bundle(6, key=other, keys=strangers),

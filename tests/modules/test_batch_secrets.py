@@ -11,10 +11,10 @@ from pathlib import Path
 import canaries
 import pytest
 
-from fleetmint.factory import secrets
-from fleetmint.pki import passphrases
-from fleetmint.pki.founding import plan_hierarchy
-from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint import passphrases
+from fleetmint.batch import secrets
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
 
 ROOT = Path(__file__).parents[2]
 PSK, SHORT, VALUE = "canary-of-the-network", "canary!", "canary-of-the-maker"

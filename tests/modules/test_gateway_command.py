@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from gateway_site import make_gateway_site, registration, token_entry
 
-from fleetmint.cli.gateway import gateway as group
+from fleetmint.cli.gateway.group import gateway as group
 from tests.modules.conftest import plugin
 
 gateway_command = plugin("module_utils/gateway_command.py")

@@ -5,8 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
-from fleetmint.factory import secrets
-from fleetmint.pki.passphrases import open_source
+from fleetmint.batch import secrets
+from fleetmint.passphrases import open_source
 
 BATCH = "batch: first\nprefix: lamp\ndevices: [{count: 2}, {count: 1, key_origin: factory}]\n"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fleetmint.pki.crls import plan_authority_crl
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.passphrases import open_source
 from fleetmint.preflight.variables import OTHERS
 
 ROOT = Path(__file__).parents[2]

@@ -55,7 +55,7 @@ def test_no_source_can_have_all(text, name):
 
 
 def test_the_watch_ends_handshakes_of_a_source_before_the_firewall_shuts_it_out(text, mosquitto):
-    # three quarters of all: see cli/gateway_watch.py
+    # three quarters of all: see cli/gateway/watch.py
     for name, kind in (("mqtt", "devices"), ("operators_mqtt", "operators")):
         at_it = mosquitto.defaults[f"mosquitto_max_{kind}_handshakes"]
         per_source, _, total = map(int, re.findall(r"ct count over (\d+)", chain(text, name)))

@@ -33,14 +33,14 @@ def test_each_listener_has_rules_of_its_own(found):
     assert list(rules.values()) == ["devices.acl", "operators.acl", "kick.acl", "watch.acl"]
 
 
-@pytest.mark.parametrize(("port", "door"), [("8883", "devices"), ("8884", "operators")])
-def test_a_network_listener_lets_in_only_certificates_of_its_own_cas(found, port, door):
+@pytest.mark.parametrize(("port", "listener"), [("8883", "devices"), ("8884", "operators")])
+def test_a_network_listener_lets_in_only_certificates_of_its_own_cas(found, port, listener):
     settings = found[port]
     assert settings["require_certificate"] == "true"
     assert settings["allow_anonymous"] == "false"
     assert settings["use_identity_as_username"] == "true"
-    assert settings["cafile"] == f"/etc/mosquitto/fleetmint/{door}.ca.pem"
-    assert settings["crlfile"] == f"/etc/mosquitto/fleetmint/{door}.crl.pem"
+    assert settings["cafile"] == f"/etc/mosquitto/fleetmint/{listener}.ca.pem"
+    assert settings["crlfile"] == f"/etc/mosquitto/fleetmint/{listener}.crl.pem"
 
 
 def test_devices_have_their_name_as_client_id_and_operators_choose_theirs(found):
@@ -132,7 +132,7 @@ def test_the_watch_hears_devices_removes_what_they_left_and_may_do_nothing_else(
 def test_the_watch_is_started_with_options_that_it_knows(mosquitto):
     from click.testing import CliRunner
 
-    from fleetmint.cli.gateway_watch import watch_broker
+    from fleetmint.cli.gateway.watch import watch_broker
 
     text = mosquitto.render(WATCH).replace("\\\n", " ")
     (command,) = re.findall(r"^ExecStart=/opt/fleetmint/bin/fleetmint gateway watch-broker (.*)$", text, re.MULTILINE)

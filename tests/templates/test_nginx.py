@@ -1,4 +1,4 @@
-"""The web server's configuration, door by door."""
+"""The web server's configuration, listener by listener."""
 
 import re
 
@@ -33,19 +33,19 @@ def test_there_are_three_servers_and_no_includes_of_others(nginx, found):
     assert re.findall(r"include ([^;]+);", nginx.render(CONF)) == ["/etc/nginx/mime.types"]
 
 
-@pytest.mark.parametrize(("port", "door"), [("443", "devices"), ("8443", "operators")])
-def test_a_door_trusts_its_own_cas_and_has_their_crls(found, port, door):
-    assert one(found[port], "ssl_client_certificate") == f"/etc/nginx/fleetmint/{door}.ca.pem"
-    assert one(found[port], "ssl_crl") == f"/etc/nginx/fleetmint/{door}.crl.pem"
+@pytest.mark.parametrize(("port", "listener"), [("443", "devices"), ("8443", "operators")])
+def test_a_listener_trusts_its_own_cas_and_has_their_crls(found, port, listener):
+    assert one(found[port], "ssl_client_certificate") == f"/etc/nginx/fleetmint/{listener}.ca.pem"
+    assert one(found[port], "ssl_crl") == f"/etc/nginx/fleetmint/{listener}.crl.pem"
     assert one(found[port], "ssl_verify_client") == "optional"
     assert one(found[port], "ssl_verify_depth") == "1"
     assert one(found[port], "error_page 495 496") == "=401 @refused"
 
 
-@pytest.mark.parametrize(("port", "door"), [("443", "devices"), ("8443", "operators")])
-def test_every_request_carries_what_nginx_knows_of_the_client(found, port, door):
+@pytest.mark.parametrize(("port", "listener"), [("443", "devices"), ("8443", "operators")])
+def test_every_request_carries_what_nginx_knows_of_the_client(found, port, listener):
     block = found[port]
-    assert one(block, "uwsgi_param FLEETMINT_DOOR") == door
+    assert one(block, "uwsgi_param FLEETMINT_LISTENER") == listener
     assert one(block, "uwsgi_param FLEETMINT_VERIFY") == "$ssl_client_verify"
     assert one(block, "uwsgi_param FLEETMINT_CERT") == "$ssl_client_escaped_cert"
     assert one(block, "uwsgi_param HTTP_TRANSFER_ENCODING") == '""'
@@ -75,7 +75,7 @@ def test_the_plain_server_answers_people_and_does_not_say_where_devices_go(nginx
         assert "return 30" not in said
 
 
-def test_the_page_has_the_root_its_fingerprints_and_the_way_to_the_operators_door(nginx):
+def test_the_page_has_the_root_its_fingerprints_and_the_way_to_the_operators_listener(nginx):
     page = nginx.render(PAGE, __nginx_root_fingerprints=["AA:BB", "CC:DD"], fleet_operators_https_port=9443)
     assert 'href="/root-ca.crt"' in page
     assert 'href="https://gateway.example.net:9443/"' in page
@@ -136,11 +136,11 @@ def test_ciphers_and_key_fit_the_certificate(nginx, profile, kind, key):
         assert one(block, "ssl_certificate_key") == f"/etc/nginx/fleetmint/{key}.key"
 
 
-def test_one_door_cannot_use_up_the_connections_of_the_other(nginx):
+def test_one_listener_cannot_use_up_the_connections_of_the_other(nginx):
     text, limits = nginx.render(CONF), Role("gateway_firewall").defaults
-    doors = limits["gateway_firewall_https_total"] + limits["gateway_firewall_operators_https_total"]
+    listeners = limits["gateway_firewall_https_total"] + limits["gateway_firewall_operators_https_total"]
     # whichever worker they all come to
-    assert int(one(text, "worker_connections")) >= doors + 1000
+    assert int(one(text, "worker_connections")) >= listeners + 1000
     assert int(one(text, "worker_rlimit_nofile")) >= 2 * int(one(text, "worker_connections"))
 
 

@@ -5,8 +5,8 @@ import json
 import jinja2
 import pytest
 
+from fleetmint.batch.common import Gateway
 from fleetmint.cli.site import open_gateway, open_hierarchy, read_values
-from fleetmint.factory.common import Gateway
 
 VALUES = {
     "fleet_site": "workshop",

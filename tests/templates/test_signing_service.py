@@ -17,7 +17,7 @@ def unit(text: str) -> configparser.ConfigParser:
 
 
 def test_the_configuration_is_what_the_service_reads(signing_service, tmp_path):
-    from fleetmint.service.config import load_config
+    from fleetmint.gateway.config import load_config
 
     stations = ["bench@workshop", "second@workshop"]
     text = signing_service.render("etc/fleetmint/gateway.toml.j2", signing_service_stations=stations)
@@ -84,15 +84,15 @@ def test_what_is_started_by_a_change_waits_for_no_server_and_is_never_given_up(s
 
 
 def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_service, tmp_path):
-    from fleetmint.service.bundles import DOORS
-    from fleetmint.service.config import load_config
-    from fleetmint.service.publish import bundle_path
+    from fleetmint.gateway.config import load_config
+    from fleetmint.gateway.crl_files import LISTENERS
+    from fleetmint.gateway.publish import bundle_path
 
     (tmp_path / "gateway.toml").write_text(signing_service.render("etc/fleetmint/gateway.toml.j2"))
     config = load_config(tmp_path / "gateway.toml")
-    names = {name for lists in DOORS.values() for name in lists}
+    names = {name for lists in LISTENERS.values() for name in lists}
     wanted = {config.crl(name) for name in names} | {config.trusted(name) for name in names}
-    wanted |= {bundle_path(config, server, door) for server in ("nginx", "mosquitto") for door in DOORS}
+    wanted |= {bundle_path(config, server, listener) for server in ("nginx", "mosquitto") for listener in LISTENERS}
     lines = signing_service.render(f"{UNITS}/fleetmint-publish.path.j2").splitlines()
     assert {line for line in lines if line.startswith("Path")} == {f"PathChanged={path}" for path in wanted}
 

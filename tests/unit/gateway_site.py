@@ -12,22 +12,23 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import Connection
 
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.documents.registration import FORMAT, read_registration
+from fleetmint.gateway.config import Config, load_config
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
 from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.handover import FORMAT as HANDOVER
-from fleetmint.ledger.registration import FORMAT, read_registration
-from fleetmint.pki import keys
-from fleetmint.pki.authority import Authority
-from fleetmint.pki.founding import plan_hierarchy
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
-from fleetmint.service.config import Config, load_config
+from fleetmint.passphrases import open_source
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import Authority
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,20 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def environ(door: str, certificate: x509.Certificate | None = None, address: str = "192.0.2.1") -> dict[str, str]:
+def environ(listener: str, certificate: x509.Certificate | None = None, address: str = "192.0.2.1") -> dict[str, str]:
     """What nginx sets for a request."""
     if certificate is None:
-        return {"FLEETMINT_DOOR": door, "FLEETMINT_VERIFY": "NONE", "FLEETMINT_CERT": "", "REMOTE_ADDR": address}
+        return {"FLEETMINT_LISTENER": listener, "FLEETMINT_VERIFY": "NONE", "FLEETMINT_CERT": "", "REMOTE_ADDR": address}
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     return {
-        "FLEETMINT_DOOR": door,
+        "FLEETMINT_LISTENER": listener,
         "FLEETMINT_VERIFY": "SUCCESS",
         "FLEETMINT_CERT": quote(pem, safe=""),
         "REMOTE_ADDR": address,
     }
+
+
+@pytest.fixture
+def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
+    """A gateway of its own for a test."""
+    return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint.pki.authority import Authority
+from fleetmint.x509.authority import Authority
 
 COMMON_NAME = bytes.fromhex("0603550403")
 EXTENSION_REQUEST = bytes.fromhex("06092a864886f70d01090e")

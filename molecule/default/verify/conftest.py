@@ -1,6 +1,6 @@
 """A gateway that the play has set up, and certificates of every kind to knock with.
 
-The judges are openssl, curl and mosquitto's own clients: nothing of ours decides whether a door held.
+The judges are openssl, curl and mosquitto's own clients: nothing of ours decides whether a listener held.
 """
 
 # ruff: noqa: S603, S607 - fixed programs, found on the PATH
@@ -19,10 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from fleetmint.pki import keys, names
-from fleetmint.pki.authority import Authority, pem, self_signed
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.passphrases import open_source
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import Authority, pem, self_signed
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.passphrases import open_source
 
 SITE = "demo"
 

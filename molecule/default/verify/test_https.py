@@ -1,4 +1,4 @@
-"""The doors of nginx, from outside."""
+"""The listeners of nginx, from outside."""
 
 # ruff: noqa: S603 - fixed programs, found on the PATH
 
@@ -7,35 +7,35 @@ import subprocess
 import pytest
 
 
-def test_the_device_door_answers_401_with_a_reason_to_a_client_without_certificate(gateway):
+def test_the_device_listener_answers_401_with_a_reason_to_a_client_without_certificate(gateway):
     status, body = gateway.curl("https")
     assert status == 401
     assert body.count("Hello") == 1
     assert "certificate" in body
 
 
-def test_the_operator_door_answers_401_to_a_client_without_certificate(gateway):
+def test_the_operator_listener_answers_401_to_a_client_without_certificate(gateway):
     assert gateway.curl("operators")[0] == 401
 
 
-@pytest.mark.parametrize("door", ["https", "operators"])
-def test_a_certificate_of_another_fleet_is_refused_with_a_reason(gateway, stranger, door):
-    status, body = gateway.curl(door, "/", stranger)
+@pytest.mark.parametrize("listener", ["https", "operators"])
+def test_a_certificate_of_another_fleet_is_refused_with_a_reason(gateway, stranger, listener):
+    status, body = gateway.curl(listener, "/", stranger)
     assert status == 401
     assert "refused" in body
 
 
-def test_a_device_is_refused_at_the_operator_door_before_the_service_sees_it(gateway, lamp):
+def test_a_device_is_refused_at_the_operator_listener_before_the_service_sees_it(gateway, lamp):
     status, body = gateway.curl("operators", "/v1/devices", lamp)
     assert status == 401
     assert "refused" in body
 
 
-def test_a_device_with_an_operators_name_is_refused_at_the_operator_door(gateway, impostor):
+def test_a_device_with_an_operators_name_is_refused_at_the_operator_listener(gateway, impostor):
     assert gateway.curl("operators", "/v1/devices", impostor)[0] == 401
 
 
-def test_an_operator_is_refused_at_the_device_door(gateway, alice):
+def test_an_operator_is_refused_at_the_device_listener(gateway, alice):
     assert gateway.curl("https", "/", alice)[0] == 401
 
 
@@ -66,30 +66,30 @@ def test_a_body_beyond_the_limit_is_413(gateway, tmp_path):
     assert gateway.curl("https", "/v1/enrol", None, "--data-binary", f"@{tmp_path / 'big'}")[0] == 413
 
 
-@pytest.mark.parametrize(("door", "version", "accepted"), [
+@pytest.mark.parametrize(("listener", "version", "accepted"), [
     ("https", "-tls1_1", False), ("https", "-tls1_2", True), ("https", "-tls1_3", True),
     ("operators", "-tls1_2", False), ("operators", "-tls1_3", True),
     ("mqtt", "-tls1_1", False), ("mqtt", "-tls1_2", True), ("mqtt", "-tls1_3", True),
     ("mqtt_operators", "-tls1_2", False), ("mqtt_operators", "-tls1_3", True),
 ])  # fmt: skip
-def test_each_door_speaks_its_versions_of_tls(gateway, door, version, accepted):
-    done = gateway.handshake(door, version, "-cipher", "ALL:@SECLEVEL=0")
+def test_each_listener_speaks_its_versions_of_tls(gateway, listener, version, accepted):
+    done = gateway.handshake(listener, version, "-cipher", "ALL:@SECLEVEL=0")
     assert ("Cipher is (NONE)" not in done.stdout) == accepted, done.stderr
 
 
-@pytest.mark.parametrize("door", ["https", "mqtt"])
+@pytest.mark.parametrize("listener", ["https", "mqtt"])
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES128-SHA", "AES128-GCM-SHA256"])
-def test_no_cipher_that_is_not_aead_with_forward_secrecy_is_accepted(gateway, door, cipher):
-    assert gateway.handshake(door, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0").returncode != 0
+def test_no_cipher_that_is_not_aead_with_forward_secrecy_is_accepted(gateway, listener, cipher):
+    assert gateway.handshake(listener, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0").returncode != 0
 
 
-@pytest.mark.parametrize(("door", "version"), [("https", "-tls1_2"), ("https", "-tls1_3"), ("operators", "-tls1_3")])
-def test_no_session_can_be_resumed(gateway, door, version, tmp_path):
+@pytest.mark.parametrize(("listener", "version"), [("https", "-tls1_2"), ("https", "-tls1_3"), ("operators", "-tls1_3")])
+def test_no_session_can_be_resumed(gateway, listener, version, tmp_path):
     session = tmp_path / "session"
-    first = gateway.handshake(door, version, "-sess_out", str(session))
+    first = gateway.handshake(listener, version, "-sess_out", str(session))
     assert "New, TLSv1" in first.stdout
     if session.exists():
-        assert "New, TLSv1" in gateway.handshake(door, version, "-sess_in", str(session)).stdout
+        assert "New, TLSv1" in gateway.handshake(listener, version, "-sess_in", str(session)).stdout
 
 
 def test_nobody_is_told_to_keep_off_plain_http_and_not_which_server_this_is(gateway):

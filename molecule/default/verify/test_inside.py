@@ -2,7 +2,7 @@
 
 import pytest
 
-DOORS = ("devices", "operators")
+LISTENERS = ("devices", "operators")
 
 
 @pytest.mark.parametrize(("path", "expected"), [
@@ -50,7 +50,7 @@ def test_the_crl_is_looked_after(gateway):
     gateway.inside("systemctl", "start", "fleetmint-crl.service")
 
 
-PUBLISHED = [f"/etc/{server}/fleetmint/{door}.crl.pem" for server in ("nginx", "mosquitto") for door in DOORS]
+PUBLISHED = [f"/etc/{server}/fleetmint/{listener}.crl.pem" for server in ("nginx", "mosquitto") for listener in LISTENERS]
 
 
 @pytest.mark.parametrize("path", PUBLISHED)

@@ -1,4 +1,4 @@
-"""Telling a gateway something at its operators' door, as the station."""
+"""Telling a gateway something at its operators' listener, as the station."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ with for_work():
 
     from fleetmint.cli.unreachable import why
 
-# What the door takes at once, with room for what a client adds.
+# What the listener takes at once, with room for what a client adds.
 LARGEST = 60_000
 # What can be brought as a signed file, too; a check cannot.
 _BY_FILE = ("/v1/registrations", "/v1/handovers")

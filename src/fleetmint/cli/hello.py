@@ -12,8 +12,8 @@ from fleetmint.errors import BurnError, FleetmintError
 _REFUSED_SECONDS = 2
 
 
-class Hello:
-    """Listens at the operators' door of the gateway, as the station, from `start` to the end of the process.
+class EnrolmentCheck:
+    """Listens at the operators' listener of the gateway, as the station, from `start` to the end of the process.
 
     A call waits until the device was heard of. Raises BurnError with NOT_HEARD when it was not within
     `seconds`, and with MONITOR_LOST when the station itself was cut off, which says nothing about the board.

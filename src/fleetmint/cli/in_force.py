@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint import commands
-from fleetmint.cli.door import post
+from fleetmint.cli.client import post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.site import open_gateway, open_hierarchy, read_site
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable
 
 with for_work():
-    from fleetmint.factory import issued, withdraw
-    from fleetmint.pki.shipped import shipped
+    from fleetmint.ca.gateway_files import shipped
+    from fleetmint.site import certificates, revocation
 
 # The CAs whose lists are signed on the controller and looked at on the gateways.
 LISTED = ("root", "operator", "factory")
@@ -60,13 +60,14 @@ def end(state: Path, name: str | None, gateway: str, devices: Sequence[str], *, 
     What the factory CA issued to them goes on that CA's list, which every gateway is given.
     """
     reason, ending = "cessation_of_operation", devices if for_ever else []
-    made = {row.name for row in issued.certificates(state) if row.kind == issued.FACTORY_DEVICE} & set(devices)
+    issued = certificates.certificates(state)
+    made = {row.name for row in issued if row.kind == certificates.FACTORY_DEVICE} & set(devices)
     if not made:
         return tell(state, name, gateways=[gateway], devices=ending, reason=reason)
     try:
         hierarchy = open_hierarchy(state)
-        targets = [found for device in sorted(made) for found in withdraw.find(hierarchy, state, device)]
-        withdraw.plan(hierarchy, targets, reason, datetime.now(UTC)).apply()
+        targets = [found for device in sorted(made) for found in revocation.find(hierarchy, state, device)]
+        revocation.plan(hierarchy, targets, reason, datetime.now(UTC)).apply()
     except FleetmintError as error:
         told = tell(state, name, gateways=[gateway], devices=ending, reason=reason)
         return [*told, Told("the factory CA", f"its CRL cannot be signed here: {error}")]

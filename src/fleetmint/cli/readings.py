@@ -1,4 +1,4 @@
-"""Readings as they arrive at the gateway's operator door."""
+"""Readings as they arrive at the gateway's operator listener."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 site        the O of every certificate
 station     name of the bench's certificate
-ca          directory: of the CAs; passphrases: the source of their passphrases (pki/passphrases.py), never one;
+ca          directory: of the CAs; passphrases: the source of their passphrases (passphrases.py), never one;
             root_directory: of the root's key, where that is on a medium of its own
-gateways    by name: host, https_port and mqtt_port of its operators' doors, devices_https_port and devices_mqtt_port;
+gateways    by name: host, https_port and mqtt_port of its operators' listeners, devices_https_port and devices_mqtt_port;
             the one of batches that name none first
 wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
 """
@@ -27,17 +27,17 @@ from fleetmint.cli.place import state_option as state_option
 from fleetmint.commands import LEDGER as LEDGER
 from fleetmint.commands import LEDGER_VARIABLE
 from fleetmint.errors import FleetmintError, StateError
-from fleetmint.pki.hosts import bracketed
+from fleetmint.x509.hosts import bracketed
 
 if TYPE_CHECKING:
     import ssl
 
 with for_work():
-    from fleetmint.factory import common as factory
-    from fleetmint.pki import bundle
-    from fleetmint.pki.authority import pem
-    from fleetmint.pki.hierarchy import Hierarchy
-    from fleetmint.pki.passphrases import Source, open_source
+    from fleetmint.batch import common as factory
+    from fleetmint.ca.hierarchy import Hierarchy
+    from fleetmint.passphrases import Source, open_source
+    from fleetmint.trust import bundle
+    from fleetmint.x509.authority import pem
 
 
 SECONDS = 15
@@ -106,7 +106,7 @@ class Gateway:
         return context
 
     def get(self, path: str) -> Any:
-        """Return the JSON that the gateway's operator door answers to a GET of `path`."""
+        """Return the JSON that the gateway's operator listener answers to a GET of `path`."""
         import urllib.request  # most commands ask no gateway
         from http.client import HTTPException
 

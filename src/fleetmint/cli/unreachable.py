@@ -1,7 +1,7 @@
 """Why a gateway was not heard: what went wrong on the way to it, told apart by what there is to do.
 
 "Is the gateway up?" is asked only when nothing answers. Whoever answers is up, and something else is the matter: the
-clock, the CA, the name, a list of revoked certificates, or what stands behind the door.
+clock, the CA, the name, a list of revoked certificates, or what stands behind the listener.
 """
 
 from __future__ import annotations

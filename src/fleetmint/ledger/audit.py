@@ -15,8 +15,8 @@ from fleetmint import commands
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, REVOKED, UNUSED, USED, certificates, devices, tokens
-from fleetmint.pki import keys, names
-from fleetmint.pki.parsing import UnreadableError, parsing, touch
+from fleetmint.x509 import keys, names
+from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
 RESTORE = "restore the latest backup of the ledger, and find out who or what wrote to it"
 

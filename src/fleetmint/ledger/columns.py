@@ -8,7 +8,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
-from fleetmint.pki.names import DEVICE_ID_PATTERN
+from fleetmint.x509.names import DEVICE_ID_PATTERN
 
 # SQLAlchemy 1.4 has no generic types at run time.
 if TYPE_CHECKING:

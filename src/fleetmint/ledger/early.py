@@ -19,8 +19,8 @@ from fleetmint.ledger import events
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.schema import ACTIVE, RESERVED, REVOKED, certificates, devices, tokens
-from fleetmint.pki.authority import new_serial
 from fleetmint.timekeeping import TOLERANCE
+from fleetmint.x509.authority import new_serial
 
 # Times that say when something was done, by table; the one of a certificate that is replaced goes with it.
 _PAST = (

@@ -31,7 +31,7 @@ from fleetmint.ledger.schema import (
     batches,
     units,
 )
-from fleetmint.pki import names
+from fleetmint.x509 import names
 
 # SQLite before 3.32 takes at most 999 parameters in a statement.
 _CHUNK = 500

@@ -20,14 +20,14 @@ from sqlalchemy import update
 from sqlalchemy.engine import Connection
 
 from fleetmint import commands
+from fleetmint.documents.registration import check_addressee, read_object
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.ledger import events
 from fleetmint.ledger.columns import text_time
-from fleetmint.ledger.imports import Kept, rows_with
-from fleetmint.ledger.registration import check_addressee, read_object
+from fleetmint.ledger.imports import Skipped, rows_with
 from fleetmint.ledger.revocation import revoke
 from fleetmint.ledger.schema import BURNED, QUARANTINED, RETURNED, REVOKED, devices
-from fleetmint.pki import names
+from fleetmint.x509 import names
 
 FORMAT = "fleetmint-handover-1"
 RESULTS = (BURNED, QUARANTINED, RETURNED)
@@ -62,7 +62,7 @@ class Decision:
     updated: tuple[Entry, ...]
     revoked: tuple[str, ...]
     unchanged: int
-    kept: tuple[Kept, ...]
+    kept: tuple[Skipped, ...]
 
     @property
     def changed(self) -> bool:
@@ -100,9 +100,9 @@ def decide(connection: Connection, handover: Handover, now: datetime) -> Decisio
         if (row.result, row.mac, row.result_at) == (entry.result, entry.mac, entry.at):
             continue
         if row.result_at is not None and entry.at <= row.result_at:
-            kept.append(Kept(entry.device, f"it was {row.result} later than the document knows"))
+            kept.append(Skipped(entry.device, f"it was {row.result} later than the document knows"))
         elif row.status == REVOKED and row.result == RETURNED:
-            kept.append(Kept(entry.device, "it was returned, which is for ever"))
+            kept.append(Skipped(entry.device, "it was returned, which is for ever"))
         else:
             updated.append(entry)
             if entry.result == RETURNED and row.status != REVOKED:

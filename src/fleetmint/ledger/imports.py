@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Column, Table, select, update
 from sqlalchemy.engine import Connection
 
+from fleetmint.documents.registration import CertificateEntry, Registration, TokenEntry
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.registration import CertificateEntry, Registration, TokenEntry
 from fleetmint.ledger.schema import (
     ACTIVE,
     REGISTERED,
@@ -29,7 +29,7 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True)
-class Kept:
+class Skipped:
     """A device for which the ledger keeps what it has, and why."""
 
     device: str
@@ -43,7 +43,7 @@ class Decision:
     added: tuple[TokenEntry | CertificateEntry, ...]
     replaced: tuple[TokenEntry, ...]
     unchanged: int
-    kept: tuple[Kept, ...]
+    kept: tuple[Skipped, ...]
 
     @property
     def changed(self) -> bool:
@@ -56,14 +56,14 @@ def decide(connection: Connection, registration: Registration, now: datetime) ->
     known = _known(connection, registration)
     added: list[TokenEntry | CertificateEntry] = []
     replaced: list[TokenEntry] = []
-    kept: list[Kept] = []
+    kept: list[Skipped] = []
     unchanged = 0
     for entry in registration.entries:
         _refuse_contradiction(entry, registration.batch, known)
         status = known.status.get(entry.device)
         reason = _reason_to_keep(entry, status, known, now)
         if reason is not None:
-            kept.append(Kept(entry.device, reason))
+            kept.append(Skipped(entry.device, reason))
         elif status is None:
             added.append(entry)
         elif _is_known(entry, known):

@@ -12,8 +12,8 @@ from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
 from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
-from fleetmint.pki.chain import issued_by
-from fleetmint.pki.revocation import Revoked
+from fleetmint.x509.chain import issued_by
+from fleetmint.x509.revocation import Revoked
 
 
 @dataclass(frozen=True)

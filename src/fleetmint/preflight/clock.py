@@ -7,11 +7,11 @@ from pathlib import Path
 
 from fleetmint import timekeeping
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import compat, revocation
-from fleetmint.pki.authority import load_certificate
-from fleetmint.pki.profiles import BACKDATE
 from fleetmint.preflight.problem import Problem
 from fleetmint.timekeeping import ATTEST
+from fleetmint.x509 import compat, revocation
+from fleetmint.x509.authority import load_certificate
+from fleetmint.x509.profiles import BACKDATE
 
 # No clock that is right has shown an earlier time to this program.
 WRITTEN = datetime(2026, 11, 1, tzinfo=UTC)

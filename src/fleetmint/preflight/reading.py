@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fleetmint.errors import FleetmintError, NameRefusedError
-from fleetmint.pki import names
-from fleetmint.pki.hosts import HostRefusedError, host
-from fleetmint.pki.passphrases import open_source
+from fleetmint.passphrases import open_source
+from fleetmint.x509 import names
+from fleetmint.x509.hosts import HostRefusedError, host
 
 PROFILES = ("server", "server-rsa")
 TLS_PROFILES = ("compatible", "modern")

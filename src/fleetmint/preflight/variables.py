@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import names
 from fleetmint.preflight import reading
 from fleetmint.preflight.problem import Problem, merged
 from fleetmint.preflight.reading import Reader, ValueRefusedError
 from fleetmint.preflight.spelling import unread
+from fleetmint.x509 import names
 
 HTTPS, OPERATORS_HTTPS = "fleet_https_port", "fleet_operators_https_port"
 MQTT, OPERATORS_MQTT = "fleet_mqtt_port", "fleet_operators_mqtt_port"

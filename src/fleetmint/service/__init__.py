@@ -1,4 +1,1 @@
-"""The signing service and the gateway's own work: enrolment, the CRLs, and what nginx and Mosquitto are given.
-
-Only `app` and `wsgi` import Flask; the rest is functions that the command line uses too.
-"""
+"""The signing service: the sandboxed web application, and nothing else."""

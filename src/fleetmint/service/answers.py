@@ -1,13 +1,13 @@
-"""What the routes have in common: the door they are at, the body they read, the JSON they answer."""
+"""What the routes have in common: the listener they are at, the body they read, the JSON they answer."""
 
 from flask import Response, abort, jsonify, request
 
 from fleetmint.service import identity
 
 
-def only_at(door: str) -> None:
-    """Answer 404 to a request that came through another door."""
-    if identity.door(request.environ) != door:
+def only_at(listener: str) -> None:
+    """Answer 404 to a request that came through another listener."""
+    if identity.listener(request.environ) != listener:
         abort(404)
 
 

@@ -1,7 +1,7 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
-    devices' door     POST /v1/enrol    GET /v1/trust-bundle    GET /
-    operators' door   GET /v1/devices   GET /   and the stations' routes in stations.py
+    devices' listener     POST /v1/enrol    GET /v1/trust-bundle    GET /
+    operators' listener   GET /v1/devices   GET /   and the stations' routes in stations.py
 
 Every refusal is a 4xx with a reason, except that of a token, which is one and the same 403; what is no fault of the
 client and passes is a 503 with Retry-After.
@@ -17,23 +17,23 @@ from flask import Flask, Response, abort, make_response, render_template, reques
 from werkzeug.exceptions import HTTPException
 
 from fleetmint.errors import ClockError, FleetmintError, LedgerError, RegistrationRefusedError
+from fleetmint.gateway.clock import kept, utc_now
+from fleetmint.gateway.config import DEVICES, OPERATORS, Config
+from fleetmint.gateway.views import device_view, time_text
 from fleetmint.ledger import reading
 from fleetmint.ledger.devices import list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
-from fleetmint.pki import names
-from fleetmint.pki.request import RequestRefusedError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.body import MAX_BYTES, read_enrolment
-from fleetmint.service.clock import kept, utc_now
-from fleetmint.service.config import Config
 from fleetmint.service.enrolment import enrol
-from fleetmint.service.identity import DEVICES, OPERATORS, IdentityRefusedError, NoCertificateError
+from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
-from fleetmint.service.views import device_view, time_text
+from fleetmint.x509 import names
+from fleetmint.x509.request import RequestRefusedError
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
 
     @app.get("/")
     def hello() -> Response:
-        at = identity.door(request.environ)
+        at = identity.listener(request.environ)
         if at == DEVICES:
             return trust_bundle.announce(_page("hello.html", name=_device(resources)), config)
         if at != OPERATORS:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fleetmint.errors import NameRefusedError
-from fleetmint.pki import kinds, names
-from fleetmint.pki.request import REQUEST, RequestRefusedError
+from fleetmint.x509 import kinds, names
+from fleetmint.x509.request import REQUEST, RequestRefusedError
 
 # A P-256 request has 300 bytes; this leaves room and keeps floods small.
 MAX_BYTES = 8192

@@ -11,16 +11,16 @@ from datetime import datetime
 from cryptography.hazmat.primitives import serialization
 from sqlalchemy.engine import Engine
 
+from fleetmint.gateway.clock import refuse_wrong_clock
 from fleetmint.ledger import issuance, reading, writing
 from fleetmint.ledger.devices import Certificate
 from fleetmint.ledger.issuance import KeyInUseError, TokenRefusedError
-from fleetmint.pki import compat
-from fleetmint.pki.authority import Authority, new_serial
-from fleetmint.pki.keys import spki_sha256
-from fleetmint.pki.profiles import BACKDATE
-from fleetmint.pki.request import Request, RequestRefusedError, read_request
 from fleetmint.service.body import Enrolment
-from fleetmint.service.clock import refuse_wrong_clock
+from fleetmint.x509 import compat
+from fleetmint.x509.authority import Authority, new_serial
+from fleetmint.x509.keys import spki_sha256
+from fleetmint.x509.profiles import BACKDATE
+from fleetmint.x509.request import Request, RequestRefusedError, read_request
 
 PROFILE = "device"
 

@@ -1,7 +1,7 @@
-"""Who is at the door: taken from what nginx always sets, and checked again.
+"""Who is at the listener: taken from what nginx always sets, and checked again.
 
 nginx has verified the chain, the dates and the CRLs. Here it is checked that the certificate comes from a CA of this
-very door and, for a device, that the ledger knows this certificate, bit for bit, as active. HTTP headers say nothing.
+very listener and, for a device, that the ledger knows this certificate, bit for bit, as active. HTTP headers say nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError, NameRefusedError
+from fleetmint.gateway.config import DEVICES, OPERATORS
 from fleetmint.ledger.devices import find_certificate
 from fleetmint.ledger.schema import ACTIVE
-from fleetmint.pki import names
-from fleetmint.pki.chain import issued_by
-from fleetmint.pki.parsing import UnreadableError, parsing, touch
+from fleetmint.x509 import names
+from fleetmint.x509.chain import issued_by
+from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
-DOOR, VERIFY, CERTIFICATE = "FLEETMINT_DOOR", "FLEETMINT_VERIFY", "FLEETMINT_CERT"
-DEVICES, OPERATORS = "devices", "operators"
+LISTENER, VERIFY, CERTIFICATE = "FLEETMINT_LISTENER", "FLEETMINT_VERIFY", "FLEETMINT_CERT"
 
 
 class NoCertificateError(FleetmintError):
@@ -29,7 +29,7 @@ class NoCertificateError(FleetmintError):
 
 
 class IdentityRefusedError(FleetmintError):
-    """The client's certificate is good for nothing at this door: 403."""
+    """The client's certificate is good for nothing at this listener: 403."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Peer:
     certificate: x509.Certificate
 
 
-def door(environ: Mapping[str, object]) -> str | None:
-    """Return the door through which a request came, None when nginx did not say a known one."""
-    found = str(environ.get(DOOR, ""))
+def listener(environ: Mapping[str, object]) -> str | None:
+    """Return the listener through which a request came, None when nginx did not say a known one."""
+    found = str(environ.get(LISTENER, ""))
     return found if found in (DEVICES, OPERATORS) else None
 
 
@@ -64,7 +64,7 @@ def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certif
     name = names.common_name(certificate.subject)
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     if not any(issued_by(certificate, issuer) for issuer in issuers):
-        raise IdentityRefusedError("the certificate was issued for another door")
+        raise IdentityRefusedError("the certificate was issued for another listener")
     if name is None or [attribute.value for attribute in units] != [unit] or _is_ca(certificate):
         raise IdentityRefusedError("the certificate is of another kind")
     return Peer(name, certificate)

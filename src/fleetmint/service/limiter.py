@@ -6,11 +6,12 @@ one address, and a wrong neighbour is no reason to keep a device out. Looking a 
 handshake before it. In the memory of one worker process, of bounded size, forgotten at a restart.
 """
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+
+from fleetmint.gateway.households import household
 
 WINDOW_SECONDS = 60.0
 PER_DEVICE = 10
@@ -32,17 +33,17 @@ class FailureLimiter:
 
     def wait(self, source: str, device: str) -> int:
         """Return how many seconds this source has to wait after a failure for this device; 0 when there were few."""
-        household = network(source)
+        home = household(source)
         with self._lock:
-            waits = (self._wait((household, device), PER_DEVICE), self._wait((household, ""), PER_SOURCE))
+            waits = (self._wait((home, device), PER_DEVICE), self._wait((home, ""), PER_SOURCE))
         return max(waits)
 
     def failed(self, source: str, device: str) -> None:
         """Count a failure."""
-        household = network(source)
+        home = household(source)
         with self._lock:
-            self._add((household, device), PER_DEVICE)
-            self._add((household, ""), PER_SOURCE)
+            self._add((home, device), PER_DEVICE)
+            self._add((home, ""), PER_SOURCE)
 
     def _wait(self, key: tuple[str, str], limit: int) -> int:
         times = self._failures.get(key, [])
@@ -58,12 +59,3 @@ class FailureLimiter:
         self._failures.move_to_end(key)
         while len(self._failures) > MAX_KEYS:
             self._failures.popitem(last=False)
-
-
-def network(source: str) -> str:
-    """One household, not one address: in IPv6 everybody has 2^64 of them."""
-    try:
-        address = ipaddress.ip_address(source)
-    except ValueError:
-        return source
-    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)

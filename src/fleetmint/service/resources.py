@@ -14,9 +14,9 @@ from cryptography import x509
 from sqlalchemy.engine import Engine
 
 from fleetmint.errors import StateError
+from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
-from fleetmint.pki.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificates
-from fleetmint.service.config import Config
+from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificates
 
 _T = TypeVar("_T")
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -53,7 +53,7 @@ class _Fresh(Generic[_T]):
 
 
 class Resources:
-    """The ledger, the device CA's key, and the CAs of the doors."""
+    """The ledger, the device CA's key, and the CAs of the listeners."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

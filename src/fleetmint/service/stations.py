@@ -1,6 +1,6 @@
-"""The routes of the stations, at the operators' door: what the factory tells this gateway. No other operator may.
+"""The routes of the stations, at the operators' listener: what the factory tells this gateway. No other operator may.
 
-    POST /v1/registrations     a registration document (ledger/registration.py)
+    POST /v1/registrations     a registration document (documents/registration.py)
     POST /v1/handovers         a handover document (ledger/handover.py)
     POST /v1/revocations       {"devices": [ID], "reason": "key_compromise", "lists": {"factory": PEM}} (in_force.py)
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
@@ -15,17 +15,19 @@ from datetime import UTC, datetime
 from flask import Flask, Response, abort, request
 
 from fleetmint.choices import REASONS
+from fleetmint.documents.registration import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
+from fleetmint.gateway import intake
+from fleetmint.gateway.config import OPERATORS
+from fleetmint.gateway.in_force import put_in_force, read_lists
 from fleetmint.ledger import writing
-from fleetmint.ledger.registration import read_object
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki import names
-from fleetmint.service import identity, intake
+from fleetmint.service import identity
 from fleetmint.service.answers import json_answer, only_at, read_body
-from fleetmint.service.identity import OPERATORS, IdentityRefusedError
-from fleetmint.service.in_force import put_in_force, read_lists
+from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.resources import Resources
+from fleetmint.x509 import names
 
 # What nginx and uWSGI let through; a station sends a large batch in several documents.
 MAX_BYTES = 65536

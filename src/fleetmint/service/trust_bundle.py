@@ -6,9 +6,9 @@ from flask import Response
 from werkzeug.datastructures import ETags
 
 from fleetmint.errors import StateError
-from fleetmint.pki import bundle
-from fleetmint.pki.bundle import Bundle
-from fleetmint.service.config import Config
+from fleetmint.gateway.config import Config
+from fleetmint.trust import bundle
+from fleetmint.trust.bundle import Bundle
 
 _log = logging.getLogger(__name__)
 

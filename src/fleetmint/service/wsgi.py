@@ -1,9 +1,9 @@
 """What uWSGI loads: `module = fleetmint.service.wsgi:application`, one application for each worker."""
 
 from fleetmint import commands
+from fleetmint.gateway.config import config_path, load_config
 from fleetmint.service import journal
 from fleetmint.service.app import create_app
-from fleetmint.service.config import config_path, load_config
 
 journal.set_up()
 

@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fleetmint.cli import root
-from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, site_common
-from fleetmint.factory.networks import Wifi
-from fleetmint.factory.spec import read_batch
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import Hierarchy
-from fleetmint.pki.leaf import plan_client
-from fleetmint.pki.passphrases import Stored
+from fleetmint.batch.create import BatchLocation, plan_batch
+from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.networks import Wifi
+from fleetmint.batch.spec import read_batch
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.leaves import plan_client
+from fleetmint.passphrases import Stored
 
 BATCH = "batch: first\nprefix: lamp\ndevices:\n  - count: 1\n  - count: 1\n    key_origin: factory\n"
 
@@ -35,7 +35,7 @@ def state(hierarchy: Hierarchy, tmp_path: Path, now: datetime) -> Path:
     (tmp_path / "batch.yml").write_text(BATCH)
     wifi = {"default": Wifi("w", "p" * 8)}
     common = site_common(hierarchy.directory, Gateway("gateway.local", 443, 8883), wifi)
-    place = Place(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
+    place = BatchLocation(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
     plan_batch(read_batch(tmp_path / "batch.yml"), common, place, hierarchy, now).apply()
     assert isinstance(hierarchy.source, Stored)
     ca = {"directory": str(hierarchy.directory), "passphrases": f"file:{hierarchy.source.directory}"}

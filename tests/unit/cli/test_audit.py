@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fleetmint.factory import early
-from fleetmint.factory.audit import gateway_findings
+from fleetmint.ca.leaves import plan_client
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.factory import Unit
-from fleetmint.pki import keys, revocation
-from fleetmint.pki.authority import pem
-from fleetmint.pki.leaf import plan_client
+from fleetmint.site import early
+from fleetmint.site.audit import gateway_findings
+from fleetmint.x509 import keys, revocation
+from fleetmint.x509.authority import pem
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from fleetmint.pki import keys
-from fleetmint.pki.founding import plan_hierarchy
-from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.x509 import keys
 
 # Each signs with the operator CA, one of them for a new name.
 COMMANDS = (("operator", "add", "new@test"), ("operator", "replace", "alice@test"), ("revoke", "alice@test"))

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from fleetmint.batch import secrets
+from fleetmint.batch.image import nvs_entries
 from fleetmint.errors import FleetmintError
-from fleetmint.factory import secrets
-from fleetmint.factory.image import nvs_entries
 from fleetmint.ledger import events, open_ledger, reading, writing
 from fleetmint.ledger import factory as ledger
 
@@ -28,8 +28,8 @@ devices:
 @pytest.fixture
 def site(state):
     content = json.loads((state / "site.json").read_text())
-    doors = {"host": "gateway.local", "https_port": 8443, "mqtt_port": 8884}
-    content["gateways"] = {"gateway": {**doors, "devices_https_port": 443, "devices_mqtt_port": 8883}}
+    listeners = {"host": "gateway.local", "https_port": 8443, "mqtt_port": 8884}
+    content["gateways"] = {"gateway": {**listeners, "devices_https_port": 443, "devices_mqtt_port": 8883}}
     content["wifi"] = [
         {"name": "default", "ssid": "workshop", "open": False},
         {"name": "guests", "ssid": "guests", "open": True},

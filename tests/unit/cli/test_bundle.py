@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from fleetmint.cli import root
-from fleetmint.pki import bundle as bundles
+from fleetmint.trust import bundle as bundles
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from ceremony_site import CeremonySite
 from click.testing import CliRunner
 
 from fleetmint.cli import root as fleetmint
-from fleetmint.pki import shares
+from fleetmint.passphrases import shares
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fleetmint.factory.batch import Place, plan_batch
-from fleetmint.factory.common import Gateway, site_common
-from fleetmint.factory.efuse import device_of
-from fleetmint.factory.networks import Wifi
-from fleetmint.factory.spec import read_batch
+from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.create import BatchLocation, plan_batch
+from fleetmint.batch.networks import Wifi
+from fleetmint.batch.spec import read_batch
+from fleetmint.bench.efuse import device_of
 from fleetmint.flash.efuse import read_efuses
 from fleetmint.ledger import factory, open_ledger, writing
 
@@ -26,7 +26,7 @@ def sealed(state, hierarchy, now):
     wifi = {"default": Wifi("w", "p" * 8)}
     common = site_common(hierarchy.directory, Gateway("gateway.local", 443, 8883), wifi)
     ledger = f"sqlite:///{state / 'ledger.sqlite'}"
-    place = Place(state / "batches/sealed", ledger, "gateway")
+    place = BatchLocation(state / "batches/sealed", ledger, "gateway")
     plan_batch(read_batch(state / "sealed.yml"), common, place, hierarchy, now).apply()
     engine = open_ledger(ledger)
     with writing(engine) as connection:

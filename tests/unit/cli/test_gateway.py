@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
 
 from fleetmint.cli import root
-from fleetmint.pki import keys
-from fleetmint.pki.authority import Authority, pem, public_key_bytes, self_signed
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import Authority, pem, public_key_bytes, self_signed
 
 
 @pytest.fixture

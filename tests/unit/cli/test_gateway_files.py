@@ -11,17 +11,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
 
+from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.rollover import plan_move
+from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
+from fleetmint.documents import signature
 from fleetmint.errors import StateError
+from fleetmint.gateway.config import load_config
 from fleetmint.ledger.devices import list_devices
-from fleetmint.pki import keys, names, signed
-from fleetmint.pki.authority import load_certificate, load_certificates, new_serial, self_signed
-from fleetmint.pki.chain import issued_by
-from fleetmint.pki.crls import plan_authority_crl
-from fleetmint.pki.rollover import plan_move
-from fleetmint.pki.rollover.steps import Rollover
-from fleetmint.pki.shipped import shipped
-from fleetmint.service.config import load_config
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import load_certificate, load_certificates, new_serial, self_signed
+from fleetmint.x509.chain import issued_by
 
 MAC = "24:0a:c4:00:00:01"
 
@@ -57,7 +58,7 @@ def signer(site, now):
         certificate = issuer.issue(profile, key.public_key(), name, now=at)
 
         def sign(document: bytes) -> bytes:
-            return signed.sign(document, certificate, key)
+            return signature.sign(document, certificate, key)
 
         sign.certificate = certificate
         return sign
@@ -232,13 +233,13 @@ def test_a_certificate_of_another_kind_signs_nothing_though_its_ca_is_the_right_
             .not_valid_after(now + timedelta(days=30))
             .sign(authority.key, hashes.SHA256())
         )
-        refused(bring(signed.sign(document, forged, key)), "is no operator of test")
+        refused(bring(signature.sign(document, forged, key)), "is no operator of test")
     assert devices() == {}
 
 
 def test_a_key_that_no_station_has_signs_nothing(bring, document, devices, now):
     key = keys.new_key("P-384")
-    refused(bring(signed.sign(document, self_signed("test", "x", key, now).certificate, key)), "not P-256")
+    refused(bring(signature.sign(document, self_signed("test", "x", key, now).certificate, key)), "not P-256")
     assert devices() == {}
 
 
@@ -252,7 +253,7 @@ def test_without_the_list_that_tells_who_is_revoked_nobody_signs(bring, signer, 
 
 def test_a_certificate_that_has_ended_signs_no_more(bring, signer, site, document, devices, now, monkeypatch):
     sign = signer()
-    monkeypatch.setattr("fleetmint.cli.gateway.utc_now", lambda: now + timedelta(days=366))
+    monkeypatch.setattr("fleetmint.cli.gateway.group.utc_now", lambda: now + timedelta(days=366))
     refused(bring(sign(document)), "sign with the station's new one")
     assert devices() == {}
 

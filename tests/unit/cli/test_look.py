@@ -6,8 +6,8 @@ import pytest
 
 from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.nvs.encode import encode
-from fleetmint.pki import compat, revocation
-from fleetmint.pki.inspect import time_text
+from fleetmint.x509 import compat, revocation
+from fleetmint.x509.inspect import time_text
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_horizon_holds_everything_that_ends_and_what_renews_it(fleetmint, st
 
 
 def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, monkeypatch):
-    monkeypatch.setattr("fleetmint.cli.ca.SOON_DAYS", 400)
+    monkeypatch.setattr("fleetmint.cli.controller.ca.SOON_DAYS", 400)
     text = fleetmint("ca", "show").stdout
     _, _, below = text.partition("What ends within 400 days is renewed by:\n")
     lines = below.splitlines()
@@ -152,8 +152,8 @@ def test_verify_takes_the_crl_of_the_gateway(fleetmint, state, hierarchy, tmp_pa
 
     from cryptography.hazmat.primitives import serialization
 
-    from fleetmint.pki import keys
-    from fleetmint.pki.authority import pem
+    from fleetmint.x509 import keys
+    from fleetmint.x509.authority import pem
 
     authority = hierarchy.authority("device-gateway")
     leaf = authority.issue("device", keys.new_key().public_key(), "lamp-000001", now=now)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from fleetmint.pki.authority import load_certificate
-from fleetmint.pki.leaf import revoked
+from fleetmint.ca.leaves import revoked
+from fleetmint.x509.authority import load_certificate
 
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a file in a temporary directory
 

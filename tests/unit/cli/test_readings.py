@@ -12,13 +12,13 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from fleetmint.burn_codes import BurnCode
-from fleetmint.cli.hello import Hello
+from fleetmint.cli.enrolment_check import EnrolmentCheck
 from fleetmint.cli.readings import Reading, readings
 from fleetmint.cli.readings import _client as make_client
 from fleetmint.cli.site import Gateway
 from fleetmint.errors import BurnError, FleetmintError
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
 
 
 def write_pair(authority, profile, name, path, **more):
@@ -90,8 +90,8 @@ def test_a_station_that_cannot_listen_any_more_blames_no_board(tmp_path, monkeyp
         yield Reading("lamp-000001", time.time() + 3600, {})
         raise KeyError("something unforeseen")
 
-    monkeypatch.setattr("fleetmint.cli.hello.readings", ends)
-    hello = Hello(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 60)
+    monkeypatch.setattr("fleetmint.cli.enrolment_check.readings", ends)
+    hello = EnrolmentCheck(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 60)
     with pytest.raises(FleetmintError, match="unforeseen KeyError"):
         hello.start()
     hello("lamp-000001")
@@ -106,9 +106,9 @@ def test_a_reading_that_the_broker_kept_is_no_sign_of_life(tmp_path, monkeypatch
         yield Reading("lamp-000002", time.time() + 3600, {})
         time.sleep(5)
 
-    monkeypatch.setattr("fleetmint.cli.hello.readings", kept)
-    monkeypatch.setattr("fleetmint.cli.hello._REFUSED_SECONDS", 0)
-    hello = Hello(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 0.5)
+    monkeypatch.setattr("fleetmint.cli.enrolment_check.readings", kept)
+    monkeypatch.setattr("fleetmint.cli.enrolment_check._REFUSED_SECONDS", 0)
+    hello = EnrolmentCheck(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 0.5)
     hello.start()
     hello("lamp-000002")
     with pytest.raises(BurnError, match="was not heard of") as caught:

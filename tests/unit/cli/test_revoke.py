@@ -3,12 +3,13 @@
 import pytest
 from cryptography import x509
 
-from fleetmint.factory import secrets
-from fleetmint.pki import generations, keys, revocation
-from fleetmint.pki.authority import load_certificate, pem
-from fleetmint.pki.leaf import revoked
-from fleetmint.pki.rollover import plan_move
-from fleetmint.pki.rollover.steps import Rollover
+from fleetmint.batch import secrets
+from fleetmint.ca import generations
+from fleetmint.ca.leaves import revoked
+from fleetmint.ca.rollover import plan_move
+from fleetmint.ca.rollover.steps import Rollover
+from fleetmint.x509 import keys, revocation
+from fleetmint.x509.authority import load_certificate, pem
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_what_means_nothing_is_refused(fleetmint, refused, target):
 
 
 def test_files_of_others_are_refused(fleetmint, refused, tmp_path, now):
-    from fleetmint.pki.authority import self_signed
+    from fleetmint.x509.authority import self_signed
 
     other = self_signed("other", "other root", keys.new_key("P-384"), now)
     (tmp_path / "other.crt").write_bytes(pem(other.certificate))

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 from gateway_double import http, reply, server_context, serving
 
+from fleetmint.ca.leaves import plan_client
 from fleetmint.cli.readings import readings
 from fleetmint.cli.site import Gateway
 from fleetmint.cli.unreachable import why
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem, self_signed
-from fleetmint.pki.leaf import plan_client
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem, self_signed
 
 # paho leaves its socket to the garbage when a handshake fails
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

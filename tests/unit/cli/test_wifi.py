@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleetmint.cli.wifi import open_wifi_source
+from fleetmint import passphrases
+from fleetmint.cli.bench.wifi import open_wifi_source
 from fleetmint.errors import FleetmintError
-from fleetmint.pki import passphrases
 
 # What WPA takes and people see, in at most 63 bytes.
 SEEN = st.text(

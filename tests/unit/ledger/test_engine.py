@@ -17,7 +17,7 @@ from fleetmint.errors import LedgerError, NameRefusedError, StateError
 from fleetmint.ledger import create_schema, events, factory, open_ledger, reading, schema, writing
 from fleetmint.ledger import engine as module
 from fleetmint.ledger.columns import text_time, time_text
-from fleetmint.pki import names
+from fleetmint.x509 import names
 from virtual import postgres
 
 

@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from fleetmint.pki.crls import plan_authority_crl
+from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.preflight.clock import WRITTEN, controller_clock
 
 

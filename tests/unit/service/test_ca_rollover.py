@@ -11,18 +11,19 @@ from cryptography import x509
 from gateway_site import environ, make_csr, new_key
 from sqlalchemy import update
 
+from fleetmint.ca import generations
+from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.rollover import plan_move
+from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
 from fleetmint.errors import PublishError, StateError
+from fleetmint.gateway import device_ca
+from fleetmint.gateway.audit import findings
+from fleetmint.gateway.crl_files import read_bundle, read_lists
 from fleetmint.ledger.schema import certificates
-from fleetmint.pki import compat, generations, keys, revocation
-from fleetmint.pki.authority import Authority, pem
-from fleetmint.pki.chain import issued_by
-from fleetmint.pki.rollover import plan_move
-from fleetmint.pki.rollover.steps import Rollover
-from fleetmint.pki.shipped import shipped
-from fleetmint.service import device_ca
-from fleetmint.service.audit import findings
-from fleetmint.service.bundles import read_bundle, read_lists
+from fleetmint.x509 import compat, keys, revocation
+from fleetmint.x509.authority import Authority, pem
+from fleetmint.x509.chain import issued_by
 
 DEVICES = "devices"
 
@@ -173,7 +174,7 @@ def test_only_the_list_that_changed_is_signed_again(site, gateway, enrol, roll):
     assert revocation.crl_number(after[1]) == revocation.crl_number(before[1]) + 1
 
 
-def test_a_door_without_the_list_of_a_ca_that_it_trusts_stays_as_it_was(site, gateway, roll, now):
+def test_a_listener_without_the_list_of_a_ca_that_it_trusts_stays_as_it_was(site, gateway, roll, now):
     gateway("sign-crl")
     assert len(read_bundle(site.config, DEVICES, now=now).lists) == 3
     roll("introduce")

@@ -20,12 +20,12 @@ VERSIONS = {
 }
 # Whatever takes bytes from strangers, and what it does with them.
 FILES = [
-    "pki/test_der.py",
-    "pki/test_pem.py",
-    "pki/test_request.py",
+    "x509/test_der.py",
+    "x509/test_pem.py",
+    "x509/test_request.py",
     "service/test_enrol.py",
     "service/test_foreign_bytes.py",
-    "service/test_publish.py",
+    "gateway/test_publish.py",
     "service/test_stations.py",
     "service/test_trust_bundle.py",
 ]

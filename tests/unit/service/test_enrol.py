@@ -1,4 +1,4 @@
-"""POST /v1/enrol, from the door to the ledger."""
+"""POST /v1/enrol, from the listener to the ledger."""
 
 import base64
 import json
@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from gateway_site import environ, make_csr, new_key
 
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki import compat, keys
 from fleetmint.service.app import create_app
 from fleetmint.service.limiter import PER_DEVICE, PER_SOURCE
+from fleetmint.x509 import compat, keys
 
 
 def post(client, device, token, csr: bytes | str, **overrides):
@@ -221,7 +221,7 @@ def test_a_guesser_leaves_few_lines_in_the_journal(client, lamp, caplog):
     assert len([record for record in caplog.records if "refused" in record.message]) == PER_DEVICE
 
 
-def test_enrolment_is_not_there_on_the_operators_door_nor_without_a_door(client, lamp):
+def test_enrolment_is_not_there_on_the_operators_listener_nor_without_a_listener(client, lamp):
     csr = make_csr(new_key())
-    assert post(client, "lamp-000001", lamp, csr, FLEETMINT_DOOR="operators").status_code == 404
-    assert post(client, "lamp-000001", lamp, csr, FLEETMINT_DOOR="").status_code == 404
+    assert post(client, "lamp-000001", lamp, csr, FLEETMINT_LISTENER="operators").status_code == 404
+    assert post(client, "lamp-000001", lamp, csr, FLEETMINT_LISTENER="").status_code == 404

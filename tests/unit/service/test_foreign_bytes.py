@@ -12,12 +12,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from gateway_site import environ, new_key, registration
 
+from fleetmint.documents import signature
+from fleetmint.documents.registration import read_registration
 from fleetmint.errors import RegistrationRefusedError, StateError
-from fleetmint.ledger.registration import read_registration
-from fleetmint.pki import revocation, signed
-from fleetmint.pki.parsing import UnreadableError, parsing
 from fleetmint.service import identity
 from fleetmint.service.identity import IdentityRefusedError
+from fleetmint.x509 import revocation
+from fleetmint.x509.parsing import UnreadableError, parsing
 
 LAMP = b"lamp-000001"
 UTF8 = handmade.name(12, LAMP)
@@ -133,7 +134,7 @@ def test_text_in_front_of_a_block_is_told(enrol):
 @pytest.mark.parametrize("subject", NO_NAMES.values(), ids=NO_NAMES)
 def test_a_client_certificate_whose_name_is_no_text_is_refused(client, site, subject):
     pem = handmade.pem("CERTIFICATE", handmade.certificate(new_key(), subject))
-    peer = {identity.DOOR: "devices", identity.VERIFY: "SUCCESS", identity.CERTIFICATE: pem}
+    peer = {identity.LISTENER: "devices", identity.VERIFY: "SUCCESS", identity.CERTIFICATE: pem}
     with pytest.raises(IdentityRefusedError):
         identity.peer(peer, "devices", [site.device_ca.certificate])
     assert client.get("/v1/trust-bundle", environ_overrides=peer).status_code == 403
@@ -154,7 +155,7 @@ def test_a_signed_file_with_such_a_certificate_is_refused(subject):
     texts = {name: base64.b64encode(value).decode() for name, value in
              {"payload": b"{}", "certificate": der, "signature": b"\x30\x00"}.items()}  # fmt: skip
     with pytest.raises(RegistrationRefusedError, match="no whole signed file"):
-        signed.read(json.dumps({"format": signed.FORMAT, **texts}).encode())
+        signature.read(json.dumps({"format": signature.FORMAT, **texts}).encode())
 
 
 @pytest.mark.parametrize("place", range(0, 400, 13))

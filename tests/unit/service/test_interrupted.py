@@ -19,8 +19,8 @@ from fleetmint import timekeeping
 from fleetmint.ledger import engine as ledger_engine
 from fleetmint.ledger import issuance
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki.authority import Authority
 from fleetmint.service.app import create_app
+from fleetmint.x509.authority import Authority
 
 
 class KilledError(BaseException):
@@ -141,12 +141,12 @@ WORKER = """
 import base64, sys
 from pathlib import Path
 from fleetmint.service.app import create_app
-from fleetmint.service.config import load_config
+from fleetmint.gateway.config import load_config
 client = create_app(load_config(Path(sys.argv[1]))).test_client()
 body = {"device": "lamp-000001", "token": sys.argv[2], "csr": sys.argv[3]}
 print("ready", flush=True)
 sys.stdin.readline()
-answer = client.post("/v1/enrol", json=body, environ_overrides={"FLEETMINT_DOOR": "devices", "REMOTE_ADDR": "::1"})
+answer = client.post("/v1/enrol", json=body, environ_overrides={"FLEETMINT_LISTENER": "devices", "REMOTE_ADDR": "::1"})
 print(answer.status_code, answer.json.get("serial"))
 """
 
@@ -174,13 +174,13 @@ def test_worker_processes_do_not_issue_twice(site, lamp):
 KILLED = """
 import base64, os, signal, sys
 from pathlib import Path
-from fleetmint.pki.authority import Authority
+from fleetmint.x509.authority import Authority
 from fleetmint.service.app import create_app
-from fleetmint.service.config import load_config
+from fleetmint.gateway.config import load_config
 Authority.issue = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
 client = create_app(load_config(Path(sys.argv[1]))).test_client()
 body = {"device": "lamp-000001", "token": sys.argv[2], "csr": sys.argv[3]}
-client.post("/v1/enrol", json=body, environ_overrides={"FLEETMINT_DOOR": "devices", "REMOTE_ADDR": "::1"})
+client.post("/v1/enrol", json=body, environ_overrides={"FLEETMINT_LISTENER": "devices", "REMOTE_ADDR": "::1"})
 """
 
 

@@ -1,4 +1,4 @@
-"""Who is let in at which door, and what the pages say."""
+"""Who is let in at which listener, and what the pages say."""
 
 import pytest
 from cryptography import x509
@@ -6,8 +6,8 @@ from flask import render_template
 from gateway_site import certificate_entry, environ, new_key, registration
 
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki import compat, names
-from fleetmint.pki.authority import Authority, self_signed
+from fleetmint.x509 import compat, names
+from fleetmint.x509.authority import Authority, self_signed
 
 
 @pytest.fixture
@@ -23,8 +23,8 @@ def alice(site, now) -> x509.Certificate:
     return site.hierarchy.authority("operator").issue("operator", new_key().public_key(), "alice@test", now=now)
 
 
-def get(client, door, certificate=None, path="/", **kwargs):
-    return client.get(path, environ_overrides=environ(door, certificate), **kwargs)
+def get(client, listener, certificate=None, path="/", **kwargs):
+    return client.get(path, environ_overrides=environ(listener, certificate), **kwargs)
 
 
 def test_without_a_certificate_the_page_is_a_401_with_one_hello_and_the_reason(client):
@@ -85,7 +85,7 @@ def test_a_fleet_that_names_its_ca_like_ours_is_refused(client, site, now, lamp)
     assert get(client, "devices", leaf).status_code == 403
 
 
-def test_each_door_refuses_the_certificates_of_the_other(client, lamp, alice):
+def test_each_listener_refuses_the_certificates_of_the_other(client, lamp, alice):
     assert get(client, "devices", alice).status_code == 403
     assert get(client, "operators", lamp).status_code == 403
     assert get(client, "operators", lamp, "/v1/devices").status_code == 403
@@ -104,7 +104,7 @@ def test_a_device_named_like_an_operator_is_refused_by_the_operators(client, sit
 
 
 def test_a_client_that_calls_itself_a_ca_is_refused(client, site, lamp, alice):
-    for door, template, ca in (
+    for listener, template, ca in (
         ("devices", lamp, site.hierarchy.authority("factory")),
         ("operators", alice, site.hierarchy.authority("operator")),
     ):
@@ -116,7 +116,7 @@ def test_a_client_that_calls_itself_a_ca_is_refused(client, site, lamp, alice):
             if isinstance(value, x509.BasicConstraints):
                 value = x509.BasicConstraints(ca=True, path_length=None)
             builder = builder.add_extension(value, extension.critical)
-        answer = get(client, door, builder.sign(ca.key, template.signature_hash_algorithm))
+        answer = get(client, listener, builder.sign(ca.key, template.signature_hash_algorithm))
         assert answer.status_code == 403
         assert "of another kind" in answer.text
 
@@ -167,14 +167,14 @@ def test_what_a_page_shows_is_escaped(app):
     assert "<i>" not in text
 
 
-@pytest.mark.parametrize("door", ["devices", "operators"])
-def test_options_are_refused_with_what_is_allowed(app, door):
+@pytest.mark.parametrize("listener", ["devices", "operators"])
+def test_options_are_refused_with_what_is_allowed(app, listener):
     for rule in app.url_map.iter_rules():
         path = rule.build(dict.fromkeys(rule.arguments, "x"))[1]
-        answer = app.test_client().options(path, environ_overrides=environ(door))
+        answer = app.test_client().options(path, environ_overrides=environ(listener))
         assert answer.status_code == 405, path
         assert set(answer.headers["Allow"].split(", ")) == rule.methods
-    assert app.test_client().options("/nothing", environ_overrides=environ(door)).status_code == 404
+    assert app.test_client().options("/nothing", environ_overrides=environ(listener)).status_code == 404
 
 
 def test_what_a_page_shows_cannot_turn_its_words_round(app):

@@ -1,4 +1,4 @@
-"""What a station may tell the gateway at the operators' door, and that nobody else may."""
+"""What a station may tell the gateway at the operators' listener, and that nobody else may."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from gateway_site import board, environ, handover, make_csr, new_key, registrati
 
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.schema import events
-from fleetmint.pki.authority import self_signed
+from fleetmint.x509.authority import self_signed
 
 MAC = "24:0a:c4:00:00:01"
 
@@ -27,8 +27,8 @@ def certificate(site, now):
 def post(client, certificate):
     bench = certificate("bench@test")
 
-    def run(path, data, who=bench, door="operators", content_type="application/json"):
-        return client.post(path, data=data, content_type=content_type, environ_overrides=environ(door, who))
+    def run(path, data, who=bench, listener="operators", content_type="application/json"):
+        return client.post(path, data=data, content_type=content_type, environ_overrides=environ(listener, who))
 
     return run
 
@@ -104,9 +104,9 @@ def test_only_the_station_may(post, look, site, certificate, document, now, who,
     assert look() == ({}, [])
 
 
-def test_at_the_devices_door_there_is_no_such_route(post, document, now):
+def test_at_the_devices_listener_there_is_no_such_route(post, document, now):
     for path, data in requests(now, document):
-        assert post(path, data, door="devices").status_code == 404
+        assert post(path, data, listener="devices").status_code == 404
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])

@@ -21,8 +21,8 @@ def bundle(site) -> bytes:
     return site.config.trust_bundle.read_bytes()
 
 
-def get(client, door, certificate=None, path=PATH, **headers):
-    return client.get(path, environ_overrides=environ(door, certificate), headers=headers)
+def get(client, listener, certificate=None, path=PATH, **headers):
+    return client.get(path, environ_overrides=environ(listener, certificate), headers=headers)
 
 
 def test_a_device_gets_the_bundle_bit_for_bit_with_its_version(client, lamp, bundle):
@@ -68,7 +68,7 @@ def test_a_damaged_bundle_is_not_delivered_and_the_greeting_still_works(client, 
 
 
 def test_a_new_bundle_is_delivered_without_a_restart(client, site, now, lamp, bundle):
-    from fleetmint.pki.bundle import plan_bundle
+    from fleetmint.trust.bundle import plan_bundle
 
     get(client, "devices", lamp)
     plan_bundle(site.hierarchy.directory, "test", site.hierarchy.source, now, force=True).apply()

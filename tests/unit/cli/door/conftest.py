@@ -1,4 +1,4 @@
-"""A site whose gateway has a real operators' door: TLS, client certificates, and the service behind it."""
+"""A site whose gateway has a real operators' listener: TLS, client certificates, and the service behind it."""
 
 import json
 import socket
@@ -17,9 +17,9 @@ from gateway_site import GatewaySite, make_gateway_site
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from fleetmint.ledger import factory, open_ledger, writing
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
-from fleetmint.pki.hierarchy import Hierarchy
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
+from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.service.app import create_app
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def publisher(gateway_side: GatewaySite) -> Iterator[Path]:
 
 
 @pytest.fixture
-def door(gateway_side: GatewaySite, publisher: Path, state: Path, now: datetime, tmp_path: Path) -> Iterator[None]:
-    """The operators' door: what nginx does there, done by Python's own TLS."""
+def listener(gateway_side: GatewaySite, publisher: Path, state: Path, now: datetime, tmp_path: Path) -> Iterator[None]:
+    """The operators' listener: what nginx does there, done by Python's own TLS."""
     app = create_app(gateway_side.config)
 
     def behind_nginx(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         shown = environ.get("SSL_CLIENT_CERT", "")
-        environ |= {"FLEETMINT_DOOR": "operators", "FLEETMINT_VERIFY": "SUCCESS" if shown else "NONE"}
+        environ |= {"FLEETMINT_LISTENER": "operators", "FLEETMINT_VERIFY": "SUCCESS" if shown else "NONE"}
         environ["FLEETMINT_CERT"] = quote(shown, safe="")
         return app(environ, start_response)
 

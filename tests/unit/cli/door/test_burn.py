@@ -30,7 +30,7 @@ def registered(state, now):
     engine.dispose()
 
 
-def test_a_burn_hands_over_by_itself_and_says_what_comes_next(door, fleetmint, put, gateway_side):
+def test_a_burn_hands_over_by_itself_and_says_what_comes_next(listener, fleetmint, put, gateway_side):
     assert fleetmint("batch", "register", "first").exit_code == 0
     result = fleetmint("burn", "first", "--port", put(), "--once")
     assert result.exit_code == 0, result.output
@@ -56,7 +56,7 @@ def test_a_blank_board_is_refused_and_costs_nothing(state, registered, fleetmint
 
 
 def test_auto_without_a_board_is_refused_when_it_may_not_wait(state, fleetmint, monkeypatch):
-    monkeypatch.setattr("fleetmint.cli.burn.find_ports", lambda: ())
+    monkeypatch.setattr("fleetmint.cli.bench.burn.find_ports", lambda: ())
     result = fleetmint("burn", "first", "--port", "auto", "--once")
     assert result.exit_code == 1
     assert "no board is connected, and nothing was burned" in result.stderr

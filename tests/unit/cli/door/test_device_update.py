@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from fleetmint.factory import secrets
-from fleetmint.factory.networks import Wifi
+from fleetmint.batch import secrets
+from fleetmint.batch.networks import Wifi
 from fleetmint.flash.table import stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.decode import decode
@@ -20,7 +20,7 @@ PSK = "canary of the new network"
 
 
 @pytest.fixture
-def board(tmp_path, door, fleetmint):
+def board(tmp_path, listener, fleetmint):
     """A board that was burned, and has made itself a key since; return its port and what its NVS says."""
     assert fleetmint("batch", "register", "first").exit_code == 0
     slot, flash = Slot(tmp_path / "port"), tmp_path / "flash"

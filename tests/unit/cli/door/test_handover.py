@@ -1,4 +1,4 @@
-"""Registering and handing over: at a gateway's real door (TLS, the service behind it) and with signed files."""
+"""Registering and handing over: at a gateway's real listener (TLS, the service behind it) and with signed files."""
 
 import json
 
@@ -27,7 +27,7 @@ def registered(state):
     return found
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("listener")
 def test_a_batch_is_registered_burned_and_handed_over_and_both_sides_agree(fleetmint, gateway_side, state, burned):
     assert fleetmint("batch", "register", "first", "--check", "--json")["added"] == 2
     assert (known(gateway_side), registered(state)) == ({}, [])
@@ -46,16 +46,16 @@ def test_a_batch_is_registered_burned_and_handed_over_and_both_sides_agree(fleet
         assert {row.actor for row in connection.execute(events.select())} == {"bench@test"}
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("listener")
 def test_a_large_batch_goes_in_parts(fleetmint, gateway_side, monkeypatch):
-    monkeypatch.setattr("fleetmint.cli.handover.LARGEST", 300)
+    monkeypatch.setattr("fleetmint.cli.bench.handover.LARGEST", 300)
     assert fleetmint("batch", "register", "first", "--json")["added"] == 2
     assert len(known(gateway_side)) == 2
     with gateway_side.reading() as connection:
         assert len(connection.execute(events.select()).all()) == 2
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("listener")
 def test_a_device_that_the_gateway_keeps_as_it_is_does_not_count_as_registered(
     fleetmint, gateway_side, state, now, bench
 ):
@@ -71,7 +71,7 @@ def test_a_device_that_the_gateway_keeps_as_it_is_does_not_count_as_registered(
     assert registered(state) == ["lamp-000002"]
 
 
-@pytest.mark.usefixtures("door")
+@pytest.mark.usefixtures("listener")
 def test_nobody_but_the_station_tells_the_gateway_and_a_refusal_says_why(fleetmint, gateway_side, refused, state):
     refused(fleetmint("batch", "register", "first", "--as", "alice@test"), "403", "alice@test is no station")
     refused(fleetmint("batch", "register", "first", "--as", "nobody@test"), "no usable certificate")

@@ -8,18 +8,18 @@ from datetime import timedelta
 import pytest
 from gateway_site import new_key
 
-from fleetmint.cli.door import post
+from fleetmint.cli.client import post
 from fleetmint.cli.site import open_gateway
 from fleetmint.errors import FleetmintError
+from fleetmint.gateway.crl_files import LISTENERS
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.ledger.schema import certificates
-from fleetmint.pki.authority import load_certificate, pem
-from fleetmint.service.bundles import DOORS
+from fleetmint.x509.authority import load_certificate, pem
 
 
 @pytest.fixture(autouse=True)
-def _registered(door, fleetmint, gateway_side, state, now):
+def _registered(listener, fleetmint, gateway_side, state, now):
     """Nothing has been published yet but what the play puts there at first."""
     fleetmint("batch", "register", "first")
     assert fleetmint("batch", "handover", "first", "--json")["updated"] == 0
@@ -30,14 +30,14 @@ def _registered(door, fleetmint, gateway_side, state, now):
 
 @pytest.fixture
 def in_force(gateway_side, openssl):
-    """The serial numbers that a server refuses at a door, as openssl reads them, and the statuses in the ledger."""
+    """The serial numbers that a server refuses at a listener, as openssl reads them, and the statuses in the ledger."""
 
     def look(name):
         found = set()
         for server in (gateway_side.config.nginx, gateway_side.config.mosquitto):
             bundle = (server / f"{name}.crl.pem").read_text()
             blocks = re.findall(r"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\n", bundle, re.DOTALL)
-            assert len(blocks) == len(DOORS[name])
+            assert len(blocks) == len(LISTENERS[name])
             texts = [openssl("crl", "-noout", "-text", data=block.encode()).stdout.decode() for block in blocks]
             found.add(tuple(int(each, 16) for text in texts for each in re.findall(r"Serial Number: (\w+)", text)))
         (both,) = found

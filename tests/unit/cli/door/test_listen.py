@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mqtt_broker import Broker
 
-from fleetmint.cli import listen
+from fleetmint.cli.controller import listen
 from fleetmint.cli.readings import Reading, text_of, values_of
 from fleetmint.ledger.revocation import revoke
-from fleetmint.pki import keys
-from fleetmint.pki.authority import pem
 from fleetmint.printable import json_line
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
 
 SURROGATE = rb'{"a":"\ud83d"}'
 FORGED = rb'{"a":"1\n02:33:50  lamp-000001  temperature 99  uptime 5"}'
@@ -99,8 +99,8 @@ def test_a_long_line_goes_on_indented_so_that_its_rest_is_nobody_elses(monkeypat
 
 
 @pytest.fixture
-def heard(door, state, hierarchy, gateway_side, now, tmp_path):
-    """Start a command at the door, with a broker beside it that says this."""
+def heard(listener, state, hierarchy, gateway_side, now, tmp_path):
+    """Start a command at the listener, with a broker beside it that says this."""
     server = hierarchy.authority("server")
     key = keys.new_key()
     leaf = server.issue("server", key.public_key(), "localhost", now=now, sans=["localhost", "127.0.0.1"])

@@ -1,4 +1,4 @@
-"""Tokens, returns and changes of owner, at a gateway's real door and with a virtual board."""
+"""Tokens, returns and changes of owner, at a gateway's real listener and with a virtual board."""
 
 import hashlib
 import json
@@ -16,12 +16,12 @@ from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from virtual.esp32 import fleet
 
-pytestmark = pytest.mark.usefixtures("door")
+pytestmark = pytest.mark.usefixtures("listener")
 NVS = stock("4MiB").find("nvs")
 
 
 @pytest.fixture(autouse=True)
-def registered(fleetmint, door):
+def registered(fleetmint, listener):
     assert fleetmint("batch", "register", "first").exit_code == 0
 
 
@@ -97,7 +97,7 @@ def test_a_board_boots_again_when_its_gateway_refuses_the_token(fleetmint, board
     port, nvs = board
     let_go = []
     monkeypatch.setattr(
-        "fleetmint.cli.token.Worker.let_go", lambda self, do=Worker.let_go: let_go.append(self.port) or do(self)
+        "fleetmint.cli.bench.token.Worker.let_go", lambda self, do=Worker.let_go: let_go.append(self.port) or do(self)
     )
     refused(fleetmint("token", "new", "lamp-000001", "--port", port, "--as", "alice@test"), "403")
     assert let_go == [port]

@@ -33,7 +33,8 @@ class ActionModule(ActionBase):
 
         from fleetmint import commands
         from fleetmint.errors import FleetmintError
-        from fleetmint.pki import gateway_keys, hierarchy, passphrases
+        from fleetmint.ca import gateway_keys, hierarchy
+        from fleetmint import passphrases
         from fleetmint.text import is_text
 
         root = Path(params["root_directory"]) if params["root_directory"] else None

@@ -19,8 +19,8 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         params = self.validate_argument_spec(OPTIONS)[1]
 
+        from fleetmint.batch.networks import read_networks
         from fleetmint.errors import FleetmintError
-        from fleetmint.factory.networks import read_networks
 
         name, problems = params["variable"], []
         rows = self._written(name, task_vars.get(name), task_vars, problems)

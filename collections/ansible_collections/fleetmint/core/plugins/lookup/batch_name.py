@@ -42,8 +42,8 @@ class LookupModule(LookupBase):
         """Return the name of each batch."""
         self.set_options(var_options=variables, direct=kwargs)
 
+        from fleetmint.batch.spec import batch_name
         from fleetmint.errors import FleetmintError
-        from fleetmint.factory.spec import batch_name
 
         try:
             return [batch_name(Path(term)) for term in terms]

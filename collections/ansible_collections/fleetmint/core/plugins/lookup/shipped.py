@@ -12,7 +12,7 @@ description:
 options:
   _terms:
     description:
-      - C(devices.ca) or C(operators.ca) for what a door trusts; C(root), C(server), C(operator), C(factory) or
+      - C(devices.ca) or C(operators.ca) for what a listener trusts; C(root), C(server), C(operator), C(factory) or
         C(device) for the certificates of one kind of CA; with C(.crl) behind it, for root, operator and factory, for
         their CRLs; C(root.sha256) for the fingerprints of the roots, one to a line.
     required: true
@@ -28,7 +28,7 @@ author: The Fleetmint authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: Show whom the devices' door trusts
+- name: Show whom the devices' listener trusts
   ansible.builtin.debug:
     msg: "{{ lookup('fleetmint.core.shipped', 'devices.ca', directory=fleet_ca_dir, gateway=inventory_hostname) }}"
 """
@@ -54,8 +54,8 @@ class LookupModule(LookupBase):
         """Return the content of each file that is asked for."""
         self.set_options(var_options=variables, direct=kwargs)
 
+        from fleetmint.ca.gateway_files import NotMadeError, shipped
         from fleetmint.errors import FleetmintError
-        from fleetmint.pki.shipped import NotMadeError, shipped
 
         directory = Path(self.get_option("directory"))
         try:

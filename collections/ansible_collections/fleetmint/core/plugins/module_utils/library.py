@@ -1,4 +1,4 @@
-"""The one door from modules to the library: carry out a plan, the Ansible way."""
+"""The one listener from modules to the library: carry out a plan, the Ansible way."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def hierarchy(module: AnsibleModule):
     """Return the CAs that CA_OPTIONS describe."""
     from pathlib import Path
 
-    from fleetmint.pki.hierarchy import Hierarchy
-    from fleetmint.pki.passphrases import open_source
+    from fleetmint.ca.hierarchy import Hierarchy
+    from fleetmint.passphrases import open_source
     from fleetmint.text import is_text
 
     params = module.params

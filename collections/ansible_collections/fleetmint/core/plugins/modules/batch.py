@@ -38,11 +38,11 @@ options:
         type: raw
         required: true
       https_port:
-        description: Port of its HTTPS door for devices.
+        description: Port of its HTTPS listener for devices.
         type: int
         required: true
       mqtt_port:
-        description: Port of its MQTT door for devices.
+        description: Port of its MQTT listener for devices.
         type: int
         required: true
   wifi:
@@ -160,9 +160,9 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.batch import foresee_batch_file, plan_batch_file
-        from fleetmint.factory.common import Gateway, SiteValues
-        from fleetmint.factory.networks import read_networks
+        from fleetmint.batch.common import Gateway, SiteValues
+        from fleetmint.batch.create import foresee_batch_file, plan_batch_file
+        from fleetmint.batch.networks import read_networks
         from fleetmint.text import is_text
 
         params = module.params

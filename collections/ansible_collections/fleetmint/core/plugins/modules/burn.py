@@ -84,8 +84,8 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.bench import Bench, plan_burn
-        from fleetmint.pki.passphrases import open_source
+        from fleetmint.bench.bench import Bench, plan_burn
+        from fleetmint.passphrases import open_source
 
         params = module.params
         firmware = Path(params["firmware"]) if params["firmware"] else None

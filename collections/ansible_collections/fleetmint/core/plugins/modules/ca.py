@@ -95,8 +95,8 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.founding import plan_hierarchy
-        from fleetmint.pki.offline import Exchange, plan_offline_hierarchy
+        from fleetmint.ca.create import plan_hierarchy
+        from fleetmint.ca.external_root import Exchange, plan_offline_hierarchy
 
         params = module.params
         if params["root"] == "controller":

@@ -86,8 +86,8 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.ceremony import plan_answers
-        from fleetmint.pki.revocation import serial_number
+        from fleetmint.ca.ceremony.root import plan_answers
+        from fleetmint.x509.revocation import serial_number
 
         params = module.params
         serials = [serial_number(text) for text in params["revoke"]]

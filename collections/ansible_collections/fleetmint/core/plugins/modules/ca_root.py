@@ -90,7 +90,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.ceremony import Custody, plan_root
+        from fleetmint.ca.ceremony.root import Custody, plan_root
         from fleetmint.text import is_text
 
         params = module.params

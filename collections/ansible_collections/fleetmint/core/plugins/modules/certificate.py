@@ -88,7 +88,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.leaf import plan_host_certificate
+        from fleetmint.ca.leaves import plan_host_certificate
 
         params = module.params
         request, certificate = Path(params["request"]), Path(params["certificate"])

@@ -76,7 +76,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.leaf import plan_client
+        from fleetmint.ca.leaves import plan_client
 
         params = module.params
         return plan_client(hierarchy(module), params["profile"], params["name"], Path(params["into"]), utc_now())

@@ -69,8 +69,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan():
-        from fleetmint.pki.crls import plan_authority_crl
-        from fleetmint.pki.revocation import serial_number
+        from fleetmint.ca.crls import plan_authority_crl
+        from fleetmint.x509.revocation import serial_number
 
         serials = [serial_number(text) for text in module.params["revoke"]]
         return plan_authority_crl(hierarchy(module), module.params["authority"], serials, utc_now())

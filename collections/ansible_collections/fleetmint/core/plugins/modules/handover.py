@@ -47,7 +47,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.handover import encode, handover_document
+        from fleetmint.batch.handover import encode, handover_document
         from fleetmint.plan import Plan
 
         document = handover_document(Path(module.params["batch"]), module.params["ledger"])

@@ -65,7 +65,7 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.factory.handover import plan_registered
+        from fleetmint.batch.handover import plan_registered
 
         params = module.params
         return plan_registered(

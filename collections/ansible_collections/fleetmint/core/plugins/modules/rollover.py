@@ -99,8 +99,8 @@ def main() -> None:
     def make_plan():
         from pathlib import Path
 
-        from fleetmint.pki.rollover import plan_move
-        from fleetmint.pki.rollover.steps import Rollover
+        from fleetmint.ca.rollover import plan_move
+        from fleetmint.ca.rollover.steps import Rollover
 
         params = module.params
         rollover = Rollover(

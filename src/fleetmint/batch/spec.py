@@ -1,0 +1,393 @@
+"""A batch as its maker describes it: a YAML or CSV file, refused as a whole when one line of it is wrong.
+
+    batch: spring           name of the batch; that of the file by default
+    prefix: lamp            ids are lamp-000001, lamp-000002, ...
+    chip: esp32             esp32, esp32s3, esp32c3, esp32c6 or esp8266
+    layout: 4MiB            partition table: MicroPython's for that flash, that of the `board` or of the `firmware`;
+                            for an esp8266 the place of its file system, such as 4M2M (docs/targets.md)
+    product: Lamp           for labels and ledgers, as is
+    hardware: B             its revision
+    gateway: gateway        the gateway that will know the devices; the site's first by default
+    wifi: default           the Wi-Fi profile of the site that they join
+    nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
+    shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
+    first: 1                number of the first device that is counted
+    values:                 further NVS values for all of them, of a type in nvs/values.py
+      - {namespace: app, key: region, type: string, value: eu}
+    devices:
+      - count: 2            key_origin device: a one-time token; the key is made by the device and never leaves it
+      - serials: [17, a7]   lamp-000017 and lamp-a7
+        key_origin: factory     key and certificate come from the factory
+        wifi: warehouse     wifi and values of an entry go before those of the batch
+      - ids: [old-lamp]
+
+In CSV each row is an entry of `devices`, with `count`, `serial` or `id`, and further values in columns that are called
+`value:NAMESPACE:KEY:TYPE`. The other fields are columns too, and say the same in all rows where they say something;
+but the batch is always called like its file.
+"""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from fleetmint.batch.encryption import NONE, checked_scheme
+from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
+from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
+from fleetmint.flash.esp8266 import layouts
+from fleetmint.nvs import keys as nvs_names
+from fleetmint.nvs.values import BLOB, STRING, Value, check_name, parse
+from fleetmint.text import plain
+from fleetmint.x509 import names
+
+__all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", "read_batch"]
+
+CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
+ORIGINS = ("device", "factory")
+MAX_DEVICES = 999_999
+DIGITS = 6
+MAX_TEXT = 100
+_COUNTS = ("count", "serials", "ids")
+_HEAD = (
+    "batch", "prefix", "chip", "layout", "product", "hardware", "gateway", "wifi", "nvs_encryption",
+    "shelf_days", "first", "values",
+)  # fmt: skip
+_ENTRY = (*_COUNTS, "key_origin", "wifi", "values")
+# What a row of CSV says of its own devices; the rest is about the batch.
+_ROW = ("count", "serial", "id", "key_origin", "wifi")
+# What blanks belong to where nothing says that they do not.
+_WITH_BLANKS = (STRING, BLOB)
+_VALUE = re.compile(r"value:([^:]*):([^:]*):([^:]*)")
+
+
+class Extra(NamedTuple):
+    """An NVS value that the maker adds."""
+
+    namespace: str
+    key: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One device that the batch wants: its id and who makes its key (`device` or `factory`).
+
+    `serial` is what the id has behind the prefix. `wifi` is its profile when that is not the batch's, `values` are its
+    own; a value of the batch with the same name gives way to it.
+    """
+
+    device: str
+    key_origin: str
+    serial: str = ""
+    wifi: str | None = None
+    values: tuple[Extra, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch as described. `units` are in the order of the file.
+
+    `layout`, `gateway` and `wifi` are None where the file leaves them to the station or the site.
+    """
+
+    name: str
+    chip: str
+    token_lifetime: timedelta
+    units: tuple[Unit, ...]
+    layout: str | None = None
+    product: str = ""
+    hardware: str = ""
+    gateway: str | None = None
+    wifi: str | None = None
+    values: tuple[Extra, ...] = ()
+    prefix: str = ""
+    nvs_encryption: str = NONE
+
+
+@dataclass(frozen=True)
+class Site:
+    """The names that a batch can use: the site's gateways and Wi-Fi profiles."""
+
+    gateways: Collection[str]
+    wifi: Collection[str]
+
+
+def read_batch(path: Path, site: Site | None = None) -> Batch:
+    """Read a batch file, for `site` when that is known.
+
+    Raises BatchRefusedError with a line for each problem: the file, the line and the reason.
+    """
+    problems = Problems(path)
+    if _is_csv(path):
+        head, entries = _from_csv(*read_csv(path, problems), problems)
+    else:
+        head, entries = _from_yaml(read_yaml(path, problems), problems)
+    reader = _Reader(problems, site)
+    batch = reader.batch(path.stem, head, entries)
+    problems.end()
+    return batch
+
+
+def batch_name(path: Path) -> str:
+    """Return what the batch of the file at `path` is called, and read nothing else of it; raise BatchRefusedError."""
+    problems = Problems(path)
+    head = Fields(1, {}) if _is_csv(path) else read_yaml(path, problems)
+    name = _Reader(problems, None).name(head, path.stem)
+    problems.end()
+    return name
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
+
+
+def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Fields]]:
+    _known(document, (*_HEAD, "devices"), "a batch", problems)
+    devices = document.values.get("devices")
+    if devices is None:
+        problems.add(document.line, "the batch lacks devices")
+    elif not isinstance(devices, list):
+        problems.add(document.line, "devices has to be a list of entries, each with count, serials or ids")
+    entries = []
+    for entry in devices if isinstance(devices, list) else ():
+        if isinstance(entry, Fields):
+            _known(entry, _ENTRY, "an entry of devices", problems)
+            entries.append(entry)
+        else:
+            problems.add(entry.line, "an entry of devices is a mapping with count, serials or ids")
+    return document, entries
+
+
+def _from_csv(line: int, columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
+    values = {name: match.groups() for name in columns if (match := _VALUE.fullmatch(name))}
+    allowed = {*_HEAD, *_ROW} - {"values", "batch"}
+    for name in columns:
+        if name not in allowed and name not in values:
+            problems.add(line, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
+    if not {"count", "serial", "id"} & set(columns):
+        problems.add(line, "the column that says which devices is missing: serial, id or count")
+    problems.end()
+    head: dict[str, Text | Fields | list[Text | Fields]] = {}
+    entries = []
+    for row in rows:
+        own: dict[str, Text | Fields | list[Text | Fields]] = {}
+        extra: list[Text | Fields] = []
+        for name, cell in row.values.items():
+            if not isinstance(cell, Text):
+                continue
+            bare = cell if cell.quoted else Text(cell.text.strip(), cell.line)
+            if name in values:
+                if bare.text != cell.text and values[name][2] in _WITH_BLANKS:
+                    problems.add(cell.line, f"{name} has blanks around it: put it in quotes to keep them")
+                parts = dict(zip(("namespace", "key", "type"), values[name], strict=True))
+                extra.append(Fields(row.line, {**{k: Text(v, row.line) for k, v in parts.items()}, "value": bare}))
+            elif name in ("serial", "id"):
+                own[f"{name}s"] = [bare]
+            elif name in _ROW:
+                own[name] = bare
+            elif (before := head.setdefault(name, bare)) and isinstance(before, Text) and before.text != bare.text:
+                problems.add(row.line, f"{name} is {bare.text!r} here and {before.text!r} in line {before.line}")
+        entries.append(Fields(row.line, {**own, "values": extra} if extra else own))
+    return Fields(line, head), entries
+
+
+def _known(found: Fields, allowed: Collection[str], what: str, problems: Problems) -> None:
+    for name, value in found.values.items():
+        if name not in allowed:
+            problems.add(_line(value, found), f"{what} has no field {name!r}: choose of {', '.join(allowed)}")
+
+
+def _line(value: Text | Fields | list[Text | Fields], around: Fields) -> int:
+    if isinstance(value, list):
+        return value[0].line if value else around.line
+    return value.line
+
+
+class _Reader:
+    """Turns fields into a batch, noting every problem."""
+
+    def __init__(self, problems: Problems, site: Site | None) -> None:
+        self._problems = problems
+        self._site = site
+        self._lines: dict[str, int] = {}
+
+    def batch(self, stem: str, head: Fields, entries: list[Fields]) -> Batch:
+        name = self.name(head, stem)
+        prefix = self._text(head, "prefix")
+        if prefix is None and not all("ids" in entry.values for entry in entries):
+            self._problems.add(head.line, "the batch lacks a prefix, which ids begin with")
+        elif prefix is not None:
+            prefix = self._prefix(prefix, self._where(head, "prefix"))
+        first = self._whole(head, "first", 1, MAX_DEVICES, 1)
+        units = tuple(self._units(entries, prefix or "x", first))
+        if not entries or len(units) > MAX_DEVICES:
+            self._problems.add(head.line, f"a batch has 1 to {MAX_DEVICES} devices, this one {len(units)}")
+        chip = self._choice(head, "chip", CHIPS) or "esp32"
+        return Batch(
+            name,
+            chip,
+            timedelta(days=self._whole(head, "shelf_days", 1, 3650, 180)),
+            units,
+            self._choice(head, "layout", layouts(chip)),
+            self._text(head, "product") or "",
+            self._text(head, "hardware") or "",
+            self._choice(head, "gateway", self._site.gateways if self._site else None, "gateway of this site"),
+            self._wifi(head),
+            self._values(head),
+            prefix or "",
+            self._encryption(head, chip),
+        )
+
+    def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:
+        for entry in entries:
+            origin = self._choice(entry, "key_origin", ORIGINS) or ORIGINS[0]
+            wifi, values = self._wifi(entry), self._values(entry)
+            chosen = [name for name in _COUNTS if name in entry.values]
+            if len(chosen) != 1:
+                self._problems.add(entry.line, "say which devices with one of count, serials and ids")
+            elif chosen[0] == "count":
+                count = self._whole(entry, "count", 1, MAX_DEVICES, 1)
+                if number + count - 1 > MAX_DEVICES:
+                    self._problems.add(entry.line, f"numbers end at {MAX_DEVICES}, and these would go beyond")
+                    continue
+                for each in range(number, number + count):
+                    serial = f"{each:0{DIGITS}d}"
+                    yield from self._unit(f"{prefix}-{serial}", serial, entry.line, origin, wifi, values)
+                number += count
+            else:
+                for text in self._list(entry, chosen[0]):
+                    serial = text.text.zfill(DIGITS) if text.text.isascii() and text.text.isdigit() else text.text
+                    device = f"{prefix}-{serial}" if chosen[0] == "serials" else text.text
+                    if chosen[0] == "ids":
+                        serial = text.text.removeprefix(f"{prefix}-")
+                    yield from self._unit(device, serial, text.line, origin, wifi, values)
+
+    def _unit(
+        self, device: str, serial: str, line: int, origin: str, wifi: str | None, values: tuple[Extra, ...]
+    ) -> Iterator[Unit]:
+        try:
+            names.device_id(device)
+        except NameRefusedError as error:
+            self._problems.add(line, str(error))
+            return
+        if device in self._lines:
+            self._problems.add(line, f"{device} is there twice, first in line {self._lines[device]}")
+            return
+        self._lines[device] = line
+        yield Unit(device, origin, serial, wifi, values)
+
+    def name(self, head: Fields, stem: str) -> str:
+        """Return what the batch is called: what `head` says as it is written, or the `stem` of its file."""
+        text = self._text(head, "batch")
+        text = stem if text is None else text
+        try:
+            return names.device_id(text)
+        except NameRefusedError:
+            self._problems.add(
+                self._where(head, "batch"),
+                f"{text!r} is no name of a batch: 3 to 63 lower-case letters, digits and hyphens, not a hyphen first",
+            )
+            return "x"
+
+    def _encryption(self, head: Fields, chip: str) -> str:
+        try:
+            return checked_scheme(self._text(head, "nvs_encryption") or NONE, chip)
+        except ImageError as error:
+            self._problems.add(self._where(head, "nvs_encryption"), str(error))
+            return NONE
+
+    def _prefix(self, prefix: str, line: int) -> str:
+        try:
+            names.device_id(f"{prefix}-{1:0{DIGITS}d}")
+        except NameRefusedError as error:
+            self._problems.add(line, f"prefix {prefix!r}: {error}")
+            return "x"  # the ids are wrong because of it, and need not be told one by one
+        return prefix
+
+    def _values(self, fields: Fields) -> tuple[Extra, ...]:
+        found: dict[tuple[str, str], Extra] = {}
+        rows = fields.values.get("values", [])
+        if not isinstance(rows, list):
+            self._problems.add(rows.line, "values is a list of entries with namespace, key, type and value")
+            return ()
+        for row in rows:
+            extra = self._value(row)
+            if extra is not None and (extra.namespace, extra.key) in found:
+                self._problems.add(row.line, f"{extra.namespace}:{extra.key} is there twice")
+            elif extra is not None:
+                found[extra.namespace, extra.key] = extra
+        return tuple(found.values())
+
+    def _value(self, row: Text | Fields) -> Extra | None:
+        wanted = ("namespace", "key", "type", "value")
+        if not isinstance(row, Fields) or set(row.values) != set(wanted):
+            self._problems.add(row.line, f"an entry of values has exactly {', '.join(wanted)}")
+            return None
+        namespace, key, kind, value = (
+            self._text(row, name, None if name == "value" else MAX_TEXT) or "" for name in wanted
+        )
+        label = f"{namespace}:{key}"
+        try:
+            check_name(namespace, "namespace")
+            check_name(key, "key")
+            if namespace == nvs_names.NAMESPACE:
+                raise NvsError(f"the namespace {namespace!r} is Fleetmint's own: choose another")
+            return Extra(namespace, key, parse(kind, value))
+        except NvsError as error:
+            self._problems.add(row.line, f"{label}: {error}")
+            return None
+
+    def _wifi(self, fields: Fields) -> str | None:
+        return self._choice(fields, "wifi", self._site.wifi if self._site else None, "Wi-Fi profile of this site")
+
+    def _choice(self, fields: Fields, name: str, choices: Collection[str] | None, what: str = "") -> str | None:
+        text = self._text(fields, name)
+        if text is not None and choices is not None and text not in choices:
+            self._problems.add(
+                self._where(fields, name),
+                f"{text!r} is no {what or name}: choose one of {', '.join(choices) or '(none)'}",
+            )
+        return text
+
+    def _list(self, fields: Fields, name: str) -> Iterator[Text]:
+        value = fields.values[name]
+        if not isinstance(value, list) or not value:
+            self._problems.add(self._where(fields, name), f"{name} is a list of at least one")
+            return
+        for item in value:
+            if isinstance(item, Text):
+                yield item
+            else:
+                self._problems.add(item.line, f"one of {name} is text")
+
+    def _whole(self, fields: Fields, name: str, least: int, most: int, default: int) -> int:
+        text = self._text(fields, name)
+        if text is None:
+            return default
+        # 010 is ten to some and eight to YAML
+        whole = re.fullmatch("0|[1-9][0-9]{0,8}", text)
+        if not whole or not least <= int(text) <= most:
+            line = self._where(fields, name)
+            self._problems.add(line, f"{name} has to be a whole number from {least} to {most}, not {text!r}")
+            return default
+        return int(text)
+
+    def _text(self, fields: Fields, name: str, most: int | None = MAX_TEXT) -> str | None:
+        value = fields.values.get(name)
+        if value is None:
+            return None
+        limit = f" of at most {most} characters on one line" if most else ""
+        if not isinstance(value, Text) or (most is not None and len(value.text) > most):
+            self._problems.add(self._where(fields, name), f"{name} is text{limit}")
+            return None
+        try:
+            return value.text if most is None else plain(value.text, name)
+        except TextRefusedError as error:
+            self._problems.add(value.line, str(error))
+            return None
+
+    @staticmethod
+    def _where(fields: Fields, name: str) -> int:
+        return _line(fields.values.get(name, []), fields)

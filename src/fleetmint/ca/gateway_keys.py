@@ -1,0 +1,99 @@
+"""Which device CAs a gateway should hold the keys of, and the commands there that bring it so far."""
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+
+from fleetmint import commands
+from fleetmint.errors import StateError
+from fleetmint.ca import generations
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
+from fleetmint.ca.hierarchy import Hierarchy, device_ca
+
+# What a gateway says that was never set up.
+NOTHING_HELD: Mapping[str, Any] = {"installed": False, "beside": []}
+NOTHING_THERE = "the gateway has no device CA yet"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command for the gateway, the words behind `fleetmint gateway`, and why it is due.
+
+    `authority` is the CA whose certificate and key it reads on its standard input, see `handed_over`; empty for none.
+    """
+
+    command: tuple[str, ...]
+    reason: str
+    authority: str = ""
+
+
+def plan_steps(
+    hierarchy: Hierarchy, gateway: str, held: Mapping[str, Any], *, force: bool = False, foreseen: bool = False
+) -> tuple[Step, ...]:
+    """Return what is left to do, in its order, on a gateway that holds `held`, the object `ca-status --json` prints.
+
+    While one device CA takes the place of another, the gateway keeps all of them beside the one that issues, to sign
+    the CRL of each; afterwards it keeps none. With `force` one that has valid certificates is removed, too. `foreseen`
+    says that the CAs would be made earlier in a run that only pretends. Raises StateError when there is no device CA.
+    """
+    name = device_ca(gateway)
+    wanted = _wanted(hierarchy, name)
+    if name not in wanted:
+        if foreseen:
+            return (Step(("install-ca",), NOTHING_THERE, name),)
+        path = hierarchy.directory / name / CERTIFICATE
+        raise StateError(f"there is no {path}: run {commands.playbook('ca.yml')}")
+    kept = wanted if len(wanted) > 1 else {}
+    return (*_copies(kept, held), *_issuing(name, wanted[name], held), *_retired(kept, held, force))
+
+
+def handed_over(hierarchy: Hierarchy, name: str) -> bytes:
+    """Return certificate and unencrypted key of the CA called `name`, PEM, as `install-ca` reads them."""
+    authority = hierarchy.authority(name)
+    return pem(authority.certificate) + keys.plain_pem(authority.key)
+
+
+def _wanted(hierarchy: Hierarchy, name: str) -> dict[str, tuple[str, str]]:
+    """Return the device CAs called `name`, each with the SHA-256 of its public key and of its certificate, in hex."""
+    found = {}
+    for each in generations.generations(hierarchy.directory, name):
+        certificate = load_certificate(hierarchy.directory / each / CERTIFICATE)
+        spki = hashlib.sha256(public_key_bytes(certificate)).hexdigest()
+        found[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
+    return found
+
+
+def _copies(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any]) -> list[Step]:
+    beside = {each["spki_sha256"]: each["certificate_sha256"] for each in held["beside"]}
+    return [
+        Step(("install-ca", "--beside"), f"the gateway has no copy of the {each} CA to sign its CRL", each)
+        for each, (spki, certificate) in kept.items()
+        if beside.get(spki) != certificate
+    ]
+
+
+def _issuing(name: str, wanted: tuple[str, str], held: Mapping[str, Any]) -> list[Step]:
+    """It comes behind the copies: the one that issued until then is kept by that time."""
+    spki, certificate = wanted
+    if not held["installed"]:
+        return [Step(("install-ca",), NOTHING_THERE, name)]
+    if held["spki_sha256"] != spki:
+        return [Step(("install-ca",), "the gateway holds another device CA", name)]
+    if held["certificate_sha256"] != certificate:
+        return [Step(("install-ca",), "the gateway holds an earlier certificate of its device CA", name)]
+    return []
+
+
+def _retired(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any], force: bool) -> list[Step]:
+    """What is kept for no rollover any more; the gateway refuses while certificates of it are valid."""
+    stays: Collection[str] = {spki for spki, _ in kept.values()}
+    options = ("--force",) if force else ()
+    return [
+        Step(("retire-ca", *options, spki), f"the device CA {spki[:16]} is retired")
+        for spki in (each["spki_sha256"] for each in held["beside"])
+        if spki not in stays
+    ]

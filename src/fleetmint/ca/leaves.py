@@ -1,0 +1,199 @@
+"""Certificates that live in files of the site's state: issued when missing, and again when they no longer serve."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from fleetmint import choices, commands, files
+from fleetmint.errors import StateError
+from fleetmint.x509 import compat, keys, revocation
+from fleetmint.x509.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
+from fleetmint.ca.crls import WITH_CRL
+from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.x509.hosts import host
+from fleetmint.x509.profiles import SKEW, profile
+from fleetmint.x509.request import read_host_request
+from fleetmint.plan import Plan, Warned
+
+OPERATOR = "operator"
+# Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
+EARLIER = "earlier"
+# What the operator CA issues: whoever comes in at the operators' listeners.
+OPERATOR_PROFILES = choices.OPERATOR_PROFILES
+CA_OF = {"server": "server", "server-rsa": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
+
+
+def renewal_reasons(
+    found: x509.Certificate,
+    *,
+    profile_name: str,
+    public_key: keys.PublicKey,
+    common_name: str,
+    sans: Sequence[str],
+    issuer: x509.Certificate,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Why `found` no longer serves as what is described; empty when it does."""
+    reasons = []
+    if public_key_bytes(found) != keys.spki(public_key):
+        reasons.append("the key is another one")
+    if found.issuer != issuer.subject or _key_id(found) != _key_id_of_issuer(issuer):
+        reasons.append("issued by another CA")
+    if common_name not in [attribute.value for attribute in found.subject]:
+        reasons.append(f"it does not name {common_name}")
+    if sorted(_sans(found)) != sorted(set(sans)):
+        reasons.append("the alternative names differ")
+    if compat.not_before(found) > now + SKEW:
+        reasons.append(f"it begins on {compat.not_before(found):%Y-%m-%d %H:%M}Z, which is still to come")
+    if compat.not_after(found) - now < profile(profile_name).renew_before:
+        reasons.append(f"it ends on {compat.not_after(found):%Y-%m-%d}")
+    return tuple(reasons)
+
+
+def plan_host_certificate(
+    hierarchy: Hierarchy,
+    request: Path,
+    certificate: Path,
+    common_name: str,
+    sans: Sequence[str],
+    now: datetime,
+    profile_name: str = "server",
+) -> Plan[None]:
+    """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA.
+
+    Raises NameRefusedError for a name among `sans` that no client can call.
+    """
+    for name in sans:
+        host(name)
+    key = read_host_request(files.read(request, "certificate request"))
+    return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now)
+
+
+def plan_client(
+    hierarchy: Hierarchy, profile_name: str, name: str, directory: Path, now: datetime
+) -> Plan[Warned | None]:
+    """Plan key and certificate of an operator or a station: `<name>.key` and `<name>.crt` in `directory`.
+
+    The key is made once, of the kind that the profile certifies; a certificate near its end is issued again for the
+    same key. A revoked one stays revoked: the plan is empty, and its result warns of what gives the name a new
+    key. Raises FleetmintError when there is a key of another kind.
+    """
+    key_path, certificate = directory / f"{name}.key", directory / f"{name}.crt"
+    if certificate.exists() and revoked(hierarchy, OPERATOR, _first_certificate(certificate).serial_number):
+        sentence = (
+            f"{name} is revoked and stays so: {commands.fleetmint('operator', 'replace', name)} makes a new key and"
+            " certificate, or take the name out of the inventory"
+        )
+        return Plan(expected=Warned((sentence,)))
+    if key_path.exists():
+        key = keys.load_leaf_key(files.read_private(key_path, "key"), None, str(key_path))
+        # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
+        return _plan(
+            hierarchy, profile_name, key.public_key(), certificate, name, (), now, lambda: put_aside(certificate, name)
+        )
+    key = keys.new_leaf_key(profile(profile_name).key_kind)
+
+    def make() -> None:
+        # Certificate first: a certificate without a key is made anew, a key without one would look finished.
+        _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now).apply()
+        files.write_atomically(key_path, keys.plain_pem(key))
+
+    return Plan((f"make key and certificate of {name}",), make, after=f"{name}\n")
+
+
+def put_aside(path: Path, name: str) -> None:
+    """Keep a copy of the operator's certificate at `path` among the earlier ones."""
+    certificate = _first_certificate(path)
+    aside = path.parent / EARLIER / f"{name}.{certificate.serial_number:x}.crt"
+    files.make_private_dir(aside.parent)
+    files.write_atomically(aside, pem(certificate), files.PUBLIC_FILE)
+
+
+def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:
+    """Return what the CRL of the CA called `name` says about a serial number, None when it is not revoked.
+
+    Raises StateError when the CRL is missing: nobody would be revoked any more. A server CA has none.
+    """
+    if name not in (ROOT, *WITH_CRL):
+        return None
+    path = hierarchy.directory / name / revocation.CRL
+    listed = revocation.entries(revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
+    return next((entry for entry in listed if entry.serial == serial), None)
+
+
+def _plan(
+    hierarchy: Hierarchy,
+    profile_name: str,
+    public_key: keys.PublicKey,
+    path: Path,
+    common_name: str,
+    sans: Sequence[str],
+    now: datetime,
+    before_renewal: Callable[[], None] = lambda: None,
+) -> Plan[None]:
+    check_kind(profile(profile_name), public_key)
+    ca = CA_OF[profile_name]
+    issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)
+    reasons: tuple[str, ...] = (f"there is no {path.name} yet",)
+    before = ""
+    kept: x509.Certificate | None = None
+    if path.exists():
+        found = _first_certificate(path)
+        before = _summary(common_name, sans, compat.not_after(found))
+        reasons = renewal_reasons(
+            found,
+            profile_name=profile_name,
+            public_key=public_key,
+            common_name=common_name,
+            sans=sans,
+            issuer=issuer,
+            now=now,
+        )
+        if not reasons and issuer not in load_certificates(path):
+            # a new root has certified the CA: the same leaf, under the certificate that is shown from now on
+            kept, reasons = found, ("the CA above it has a new certificate",)
+    if not reasons:
+        return Plan(before=before, after=before)
+
+    def issue() -> None:
+        leaf = kept
+        if leaf is None:
+            authority = hierarchy.authority(ca)  # a passphrase that does not open it changes nothing
+            if path.exists():
+                before_renewal()
+            leaf = authority.issue(profile_name, public_key, common_name, now=now, sans=tuple(set(sans)))
+        files.make_private_dir(path.parent)
+        files.write_atomically(path, pem(leaf, issuer), files.PUBLIC_FILE)
+
+    end = min(now + profile(profile_name).lifetime, compat.not_after(issuer))
+    after = before if kept is not None else _summary(common_name, sans, end)
+    return Plan(tuple(f"{path.name}: {reason}" for reason in reasons), issue, before, after)
+
+
+def _first_certificate(path: Path) -> x509.Certificate:
+    try:
+        return load_certificate(path)
+    except StateError as error:
+        raise StateError(f"{path} is damaged: remove it, and it is issued again") from error
+
+
+def _summary(common_name: str, sans: Sequence[str], end: datetime) -> str:
+    return f"name {common_name}\nalternative names {' '.join(sorted(sans)) or '-'}\nends {end:%Y-%m-%d}\n"
+
+
+def _sans(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names]
+
+
+def _key_id(certificate: x509.Certificate) -> bytes | None:
+    return certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+
+
+def _key_id_of_issuer(issuer: x509.Certificate) -> bytes:
+    return issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest

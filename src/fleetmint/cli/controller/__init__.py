@@ -1,0 +1,1 @@
+"""The commands of the controller: CAs, operators, revocation, the fleet."""

@@ -1,0 +1,86 @@
+"""`fleetmint audit`: whether the factory's ledger and the controller's state keep their promises."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from fleetmint.cli.findings import report
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples, json_option
+from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option, ledger_url, open_gateway, state_option
+
+with for_work():
+    from fleetmint.batch.create import REGISTRATION
+    from fleetmint.batch.handover import read_registration
+    from fleetmint.ledger import factory_audit, open_ledger, reading
+    from fleetmint.ledger.audit import Finding
+    from fleetmint.ledger.factory import Unit, list_units
+    from fleetmint.ledger.schema import batches
+    from fleetmint.site import audit as of_state
+    from fleetmint.site import early
+
+
+@click.command(epilog=examples("fleetmint audit", "fleetmint audit --ask-gateway --json"))
+@state_option
+@ledger_option
+@click.option("--ask-gateway", is_flag=True, help="Compare with what the gateways know, too.")
+@as_option
+@gateway_option
+@json_option
+def audit(
+    state: Path, url: str | None, ask_gateway: bool, name: str | None, gateway: str | None, as_json: bool
+) -> None:
+    """Check that nothing has been lost, doubled or left lying about.
+
+    One board for each identity and one identity for each board; every burn recorded once and with its result; the
+    chain of events unbroken; batch files as the ledger has them; no private key outside its place; nothing signed
+    by a clock that ran ahead. Each finding says
+    what to do. Changes nothing, and exits with 1 when there is a finding. `fleetmint gateway audit` is the same for
+    a gateway.
+    """
+    found: list[Finding] = []
+    units: list[Unit] = []
+    if url is not None or (state / LEDGER).exists():
+        ledger_findings, units = _of_ledger(ledger_url(state, url))
+        found += ledger_findings
+        found += of_state.batch_findings(state, units)
+    elif any((state / "batches").glob("*")):
+        found.append(Finding(f"there are batches in {state} and no ledger", "restore the latest backup of the ledger"))
+    found += of_state.key_findings(state)
+    found += of_state.authority_findings(state)
+    found += early.findings(state, datetime.now(UTC))
+    if ask_gateway:
+        found += _of_gateways(state, units, name, gateway)
+    report(as_json, found, f"{len(units)} identities checked")
+
+
+def _of_ledger(url: str) -> tuple[list[Finding], list[Unit]]:
+    engine = open_ledger(url)
+    try:
+        with reading(engine) as connection:
+            named = connection.execute(batches.select().order_by(batches.c.batch)).all()
+            units = [unit for row in named for unit in list_units(connection, row.batch)]
+            return list(factory_audit.findings(connection)), units
+    finally:
+        engine.dispose()
+
+
+def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:
+    mine: dict[str, list[Unit]] = {}
+    where_of: dict[str, str] = {}
+    for unit in units:
+        directory = state / "batches" / unit.batch
+        if not (directory / REGISTRATION).exists():
+            continue  # of another station, which knows its gateway; they share the ledger
+        if unit.batch not in where_of:
+            where_of[unit.batch] = str(read_registration(directory)["gateway"])
+        where = where_of[unit.batch]
+        if gateway in (None, where):
+            mine.setdefault(where, []).append(unit)
+    found = []
+    for where, theirs in mine.items():
+        found += of_state.gateway_findings(theirs, open_gateway(state, name, where).get("/v1/devices")["devices"])
+    return found

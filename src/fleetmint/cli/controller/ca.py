@@ -1,0 +1,102 @@
+"""`fleetmint ca`: what the CAs of a site are, when what ends, and a CRL that was lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import check_option, days, examples, json_option, say, table
+from fleetmint.cli.site import open_hierarchy, state_option
+from fleetmint.plan import plain
+
+with for_work():
+    from fleetmint.ca.generations import INCOMING, LEAVING, OUTGOING, base
+    from fleetmint.ca.restore import plan_restored
+    from fleetmint.ca.rollover import left_to_do
+    from fleetmint.site import certificates
+
+# From when on the commands are shown that renew something.
+SOON_DAYS = 90
+
+
+@click.group(epilog=examples("fleetmint ca show", "fleetmint ca restore-crl operator.crl"))
+def ca() -> None:
+    """Look at the certificate authorities of a site, and take back a CRL that was lost."""
+
+
+@ca.command(
+    "show", epilog=examples("fleetmint ca show", "fleetmint ca show --json | jq '.horizon[] | select(.days_left < 60)'")
+)
+@state_option
+@json_option
+def show(state: Path, as_json: bool) -> None:
+    """Show the tree of CAs, their CRLs, and everything that ends, the earliest first. Needs no passphrase."""
+    hierarchy, now = open_hierarchy(state), datetime.now(UTC)
+    authorities = certificates.tree(hierarchy, now)
+    horizon = certificates.horizon(hierarchy, state, now)
+    left = left_to_do(hierarchy.directory)
+    if as_json:
+        say(True, {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "horizon": horizon}, "")
+        return
+    table(["CA", "key", "ends", "CRL", "next CRL by", "revoked"], [_row(row) for row in authorities])
+    for sentence in left:
+        click.echo(f"\nUnder way: {sentence}.")
+    click.echo()
+    table(
+        ["ends", "left", "what", "renewed by"],
+        [
+            [row["ends"][:10], days(row["days_left"]), f"{row['kind']} {row['name']}", row["renewed_by"]]
+            for row in horizon
+        ],
+    )
+    soon = [line for row in horizon if row["days_left"] <= SOON_DAYS for line in row["renew_with"]]
+    if soon:
+        click.echo(f"\nWhat ends within {SOON_DAYS} days is renewed by:")
+        for line in dict.fromkeys(soon):
+            click.echo(f"  {line}")
+
+
+@ca.command(
+    "restore-crl",
+    epilog=examples(
+        "curl -fO http://gateway.local/operator.crl",
+        "fleetmint ca restore-crl operator.crl",
+        "fleetmint ca restore-crl root.crl operator.crl factory.crl",
+    ),
+)
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@check_option
+@state_option
+@json_option
+def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool) -> None:
+    """Take over CRLs of this site's CAs, such as a gateway gives out: for a controller that has lost its own.
+
+    Each FILE has to be signed by the root, the operator CA or the factory CA, and may neither be older than the list
+    that is here nor forget anybody whom that one revokes. Needs no passphrase. The next list goes on from its number.
+    """
+    plan = plan_restored(open_hierarchy(state), paths, datetime.now(UTC))
+    restored = plan.carry_out(check=check)
+    lines = [f"{each.ca}: number {each.number}, {each.revoked} revoked" for each in restored.lists]
+    told = {"changed": plan.changed, "reasons": list(plan.reasons), **plain(restored)}
+    say(as_json, told, "\n".join([*(plan.reasons or ["nothing to do: these lists are here already"]), *lines]))
+
+
+def _row(ca: dict[str, Any]) -> list[str]:
+    phases = {INCOMING: " (trusted, not in use yet)", OUTGOING: " (old, still trusted)", LEAVING: " (old, leaving)"}
+    crl = ca["crl"]
+    key = f"{ca['key']}{'' if ca['key_here'] else ', not here'}"
+    name = f"{'  ' * ca['depth']}{ca['title']}{phases.get(ca['phase'], '')}"
+    if crl is None:
+        return [
+            name,
+            key,
+            ca["not_after"][:10],
+            "on its gateway" if base(ca["name"]).startswith("device-") else "-",
+            "-",
+            "-",
+        ]
+    return [name, key, ca["not_after"][:10], str(crl["number"]), crl["next_update"][:10], str(crl["revoked"])]

@@ -1,0 +1,93 @@
+"""`fleetmint devices`: the fleet as the gateway and the bench know it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fleetmint.cli.controller.listen import KEPT
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples, json_option, table
+from fleetmint.cli.readings import Reading, readings, text_of
+from fleetmint.cli.site import LEDGER, Gateway, as_option, gateway_option, open_gateway, state_option
+from fleetmint.printable import json_line
+
+with for_work():
+    from fleetmint.ledger import open_ledger, reading
+    from fleetmint.ledger.factory import list_boards
+
+# For a table; --json has all of it.
+_WIDEST = 200
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint devices --readings 15",
+        "fleetmint devices --json | jq '.devices[] | select(.status == \"revoked\") | .device'",
+    )
+)
+@state_option
+@as_option
+@gateway_option
+@click.option(
+    "--readings", "seconds", type=click.FloatRange(min=0), default=0, help="Wait so long for a reading of each."
+)
+@json_option
+def devices(state: Path, name: str | None, gateway: str | None, seconds: float, as_json: bool) -> None:
+    """List the devices with board, certificate and last reading.
+
+    A reading that the broker kept is marked, since nobody knows how old it is.
+    """
+    listener = open_gateway(state, name, gateway)
+    rows = listener.get("/v1/devices")["devices"]
+    boards = _boards(state)
+    latest = _latest(listener, {row["device"] for row in rows if row["status"] == "active"}, seconds)
+    fleet = [_described(row, boards.get(row["device"]), latest.get(row["device"])) for row in rows]
+    if as_json:
+        click.echo(json_line({"devices": fleet}))
+        return
+    columns = ["device", "MAC", "status", "serial of its certificate", "expires", "last reading"]
+    table(columns, [_row(row) for row in fleet])
+
+
+def _described(row: dict[str, Any], mac: str | None, said: Reading | None) -> dict[str, Any]:
+    values, retained = (said.values, said.retained) if said else (None, None)
+    return {**row, "mac": mac or row["mac"], "reading": values, "reading_retained": retained}
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    said = text_of(row["reading"], ", ", _WIDEST) if row["reading"] is not None else "-"
+    return [
+        row["device"],
+        row["mac"] or "-",
+        row["status"],
+        row["serial"] or "-",
+        (row["not_after"] or "-")[:10],
+        f"{said}  {KEPT}" if row["reading_retained"] else said,
+    ]
+
+
+def _boards(state: Path) -> dict[str, str]:
+    if not (state / LEDGER).exists():
+        return {}
+    engine = open_ledger(f"sqlite:///{(state / LEDGER).absolute()}")
+    with reading(engine) as connection:
+        return list_boards(connection)
+
+
+def _latest(listener: Gateway, wanted: set[str], seconds: float) -> dict[str, Reading]:
+    found: dict[str, Reading] = {}
+    live: set[str] = set()
+    if seconds and wanted:
+        for message in readings(listener, seconds):
+            if message.retained and message.device in live:
+                continue  # said again after a reconnect
+            found[message.device] = message
+            if not message.retained:
+                live.add(message.device)
+            if wanted <= live:
+                break
+    # what the broker keeps of a revoked device is no news of it
+    return {device: message for device, message in found.items() if device in wanted}

@@ -1,0 +1,163 @@
+"""What the factory tells a gateway about a batch before it burns it: ids with token hashes, or with certificates.
+
+The document is JSON, format `fleetmint-registration-1`:
+
+    {"format": …, "site": S, "gateway": G, "batch": B, "devices": [
+      {"device": ID, "token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"},
+      {"device": ID, "certificate": base64 DER of a leaf of the factory CA}]}
+
+It can be imported any number of times: a used token is not revived, nor a revoked device.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fleetmint.errors import NameRefusedError, RegistrationRefusedError
+from fleetmint.x509 import compat, keys, names
+from fleetmint.x509.chain import issued_by
+from fleetmint.x509.parsing import UnreadableError, parsing, touch
+
+FORMAT = "fleetmint-registration-1"
+_BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class TokenEntry:
+    """A device that will enrol with a token: its hash, lower-case hex, and when it expires."""
+
+    device: str
+    token_sha256: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
+class CertificateEntry:
+    """A device whose key and certificate the factory made."""
+
+    device: str
+    serial: int
+    spki_sha256: str
+    not_before: datetime
+    not_after: datetime
+    der: bytes
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A checked document; `sha256` is the hash of its bytes, for the record."""
+
+    batch: str
+    entries: tuple[TokenEntry | CertificateEntry, ...]
+    sha256: str
+
+
+def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.Certificate | None) -> Registration:
+    """Check a document for `gateway` of `site` and return it; raise RegistrationRefusedError naming the entry.
+
+    `factory_ca` may be None at a site without one: then an entry with a certificate is refused.
+    """
+    batch, listed = check_addressee(read_object(data), FORMAT, site, gateway)
+    entries = tuple(_entry(number, entry, site, factory_ca) for number, entry in enumerate(listed, 1))
+    for what in (
+        [entry.device for entry in entries],
+        [entry.token_sha256 for entry in entries if isinstance(entry, TokenEntry)],
+        [entry.spki_sha256 for entry in entries if isinstance(entry, CertificateEntry)],
+        [f"serial {entry.serial:x}" for entry in entries if isinstance(entry, CertificateEntry)],
+    ):
+        if len(set(what)) != len(what):
+            twice = next(value for value in what if what.count(value) > 1)
+            raise RegistrationRefusedError(f"{twice} is in the document twice: make the batch again")
+    return Registration(batch, entries, hashlib.sha256(data).hexdigest())
+
+
+def read_object(data: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in `data`; raise RegistrationRefusedError when there is none."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RegistrationRefusedError("this is no document of the factory: it is not JSON") from error
+    if not isinstance(document, dict):
+        raise RegistrationRefusedError("this is no document of the factory: it is not a JSON object")
+    return document
+
+
+def check_addressee(document: Mapping[str, Any], form: str, site: str, gateway: str) -> tuple[str, list[Any]]:
+    """Return the batch and the devices of a document of this format; refuse one that is for somebody else."""
+    for name, value in {"format": form, "site": site, "gateway": gateway}.items():
+        if document.get(name) != value:
+            raise RegistrationRefusedError(
+                f"the document's {name} is {document.get(name)!r}, and here it has to be {value!r}: bring the batch to"
+                " the gateway it was made for"
+            )
+    batch, listed = document.get("batch"), document.get("devices")
+    if not isinstance(batch, str) or not _BATCH.fullmatch(batch):
+        raise RegistrationRefusedError(f"{batch!r} is no name of a batch")
+    if not isinstance(listed, list):
+        raise RegistrationRefusedError("the document has no list of devices")
+    return batch, listed
+
+
+def _entry(number: int, entry: Any, site: str, factory_ca: x509.Certificate | None) -> TokenEntry | CertificateEntry:
+    if not isinstance(entry, dict):
+        raise RegistrationRefusedError(f"device {number} of the document is no JSON object")
+    try:
+        device = names.device_id(str(entry.get("device")))
+    except NameRefusedError as error:
+        raise RegistrationRefusedError(f"device {number} of the document: {error}") from error
+    if set(entry) == {"device", "token_sha256", "token_expires"}:
+        return _token_entry(device, entry["token_sha256"], entry["token_expires"])
+    if set(entry) == {"device", "certificate"}:
+        return _certificate_entry(device, entry["certificate"], site, factory_ca)
+    raise RegistrationRefusedError(f"{device} has to have either token_sha256 and token_expires, or certificate")
+
+
+def _token_entry(device: str, token_sha256: Any, expires: Any) -> TokenEntry:
+    if not isinstance(token_sha256, str) or not _SHA256.fullmatch(token_sha256):
+        raise RegistrationRefusedError(f"{device}: token_sha256 has to be 64 lower-case hex digits")
+    try:
+        expires_at = datetime.strptime(str(expires), "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise RegistrationRefusedError(
+            f"{device}: token_expires has to be a UTC time such as 2027-11-22T00:00:00Z"
+        ) from error
+    return TokenEntry(device, token_sha256, expires_at)
+
+
+def _certificate_entry(device: str, text: Any, site: str, factory_ca: x509.Certificate | None) -> CertificateEntry:
+    if factory_ca is None:
+        raise RegistrationRefusedError(f"{device} has a certificate, but this gateway knows no factory CA")
+    try:
+        with parsing():
+            der = base64.b64decode(str(text), validate=True)
+            certificate = touch(x509.load_der_x509_certificate(der))
+            key, subject = certificate.public_key(), certificate.subject
+            whole = certificate.public_bytes(serialization.Encoding.DER) == der
+    except UnreadableError as error:
+        raise RegistrationRefusedError(f"{device}: the certificate cannot be read") from error
+    if not whole or not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != ec.SECP256R1.name:
+        raise RegistrationRefusedError(f"{device}: the certificate has to be one DER certificate of a P-256 key")
+    if subject != names.subject(site, names.DEVICES_UNIT, device):
+        raise RegistrationRefusedError(
+            f"{device}: the certificate is for {subject.rfc4514_string()!r}, not for this device"
+        )
+    if not issued_by(certificate, factory_ca):
+        raise RegistrationRefusedError(f"{device}: the certificate was not issued by this site's factory CA")
+    return CertificateEntry(
+        device,
+        certificate.serial_number,
+        keys.spki_sha256(key).hex(),
+        compat.not_before(certificate),
+        compat.not_after(certificate),
+        der,
+    )

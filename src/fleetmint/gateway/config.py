@@ -1,0 +1,112 @@
+"""The gateway's configuration: one flat TOML file, with every path in it, so that nothing is found by guessing."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fleetmint import commands, files
+from fleetmint.errors import NameRefusedError, StateError
+from fleetmint.x509 import names
+
+DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
+PATH_VARIABLE = "FLEETMINT_CONFIG"
+# The listeners, of nginx and of Mosquitto alike.
+DEVICES, OPERATORS = "devices", "operators"
+
+
+@dataclass(frozen=True)
+class Config:
+    """What gateway.toml says. `site` and `gateway` are required, the rest has these defaults.
+
+    `trust` holds {root,operator,factory,device}.crt and the devices' trust bundle, `crls` {root,operator,factory}.pem:
+    both are shipped to the gateway. `device_crl` is signed here. The bundles of a listener are written to `nginx` and
+    `mosquitto`; through the sockets of the broker root ends sessions and the watch sees what is published, and finds
+    `broker_alarms`; at `publish_socket` the service asks root to publish. The CA certificates and CRLs that everybody
+    may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and which sessions
+    have been ended. `attested_clock` is what a person has said about the clock, until the next restart. `program_*` are
+    commands, for a gateway that has other names.
+    """
+
+    site: str
+    gateway: str
+    ledger: str = "sqlite:////var/lib/fleetmint/ledger.sqlite"
+    device_ca: Path = Path("/etc/fleetmint/device-ca")
+    trust: Path = Path("/etc/fleetmint/ca")
+    crls: Path = Path("/etc/fleetmint/crl")
+    device_crl: Path = Path("/var/lib/fleetmint/crl/device.pem")
+    nginx: Path = Path("/etc/nginx/fleetmint")
+    mosquitto: Path = Path("/etc/mosquitto/fleetmint")
+    kick_socket: Path = Path("/run/mosquitto/kick.sock")
+    publish_socket: Path = Path("/run/fleetmint-publish.sock")
+    watch_socket: Path = Path("/run/mosquitto/watch.sock")
+    broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")
+    published: Path = Path("/var/lib/fleetmint/published.json")
+    attested_clock: Path = Path("/run/fleetmint-clock.json")
+    public: Path | None = None
+    program_systemctl: str = "systemctl"
+    program_nginx: str = "nginx"
+    stations: str = ""
+
+    @property
+    def state(self) -> Path:
+        """Return the directory of the service's account, in which root has to expect anything."""
+        return self.published.parent
+
+    @property
+    def station_names(self) -> frozenset[str]:
+        """Return who may tell this gateway what the factory did."""
+        return frozenset(self.stations.split())
+
+    def trusted(self, name: str) -> Path:
+        """Return the path of the certificate of the CA called root, operator, factory or device."""
+        return self.trust / f"{name}.crt"
+
+    @property
+    def trust_bundle(self) -> Path:
+        """Return the path of the trust bundle that this gateway delivers and cannot make."""
+        return self.trust / "bundle.bin"
+
+    def crl(self, name: str) -> Path:
+        """Return the path of the newest CRL of that CA."""
+        return self.device_crl if name == "device" else self.crls / f"{name}.pem"
+
+
+def config_path() -> Path:
+    """Return where the configuration is: the path in FLEETMINT_CONFIG, else the usual place."""
+    return Path(os.environ.get(PATH_VARIABLE) or DEFAULT_PATH)
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration; raise StateError naming the file and the key when something is wrong with it."""
+    try:
+        values = tomllib.loads(files.read(path, "configuration").decode())
+    except ValueError as error:
+        raise StateError(f"{path} is not TOML: {error}") from error
+    return _checked(path, values)
+
+
+def _checked(path: Path, values: Mapping[str, Any]) -> Config:
+    known = {field.name for field in fields(Config)}
+    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations"}
+    for key, value in values.items():
+        if key not in known:
+            raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
+        if not isinstance(value, str):
+            raise StateError(f"{path}: {key} has to be text in quotes")
+    for key in ("site", "gateway"):
+        if key not in values:
+            raise StateError(f"{path} has no {key!r}: run {commands.playbook('gateway.yml')}, which writes this file")
+    try:
+        names.site_name(values["site"])
+        names.device_id(values["gateway"])
+        for station in values.get("stations", "").split():
+            names.operator_name(station)
+    except NameRefusedError as error:
+        raise StateError(f"{path}: {error}") from error
+    taken: dict[str, Any] = {key: value if key in texts else Path(value) for key, value in values.items()}
+    if values.get("public") == "":
+        taken["public"] = None
+    return Config(**taken)

@@ -1,0 +1,339 @@
+"""Putting the CRLs in front of nginx and Mosquitto: check, rename, reload what changed, end revoked sessions.
+
+Whatever interrupts it, the next run finishes: a reload is written down as owed before the file changes, and a session
+as ended after it was. The listeners are independent: a list that is no good keeps its own listener as it was, and is reported.
+
+A device has one session, which is taken over and dropped alone. Operators choose their client ids and have several,
+and no Mosquitto 2.0 tells whose is whose or ends what its CRL now refuses: a revoked operator costs a restart of the
+broker. Devices come back by themselves, and what was queued for them is on disk.
+"""
+
+import fcntl
+import json
+import os
+import subprocess
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from fleetmint import commands, files
+from fleetmint.errors import FleetmintError, PublishError, StateError
+from fleetmint.gateway.config import DEVICES, OPERATORS, Config
+from fleetmint.gateway.crl_files import LISTENERS, Bundle, checked_lists, installed_lists, read_bundle, refuse_older
+from fleetmint.gateway.disconnect import end_session
+from fleetmint.gateway.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
+from fleetmint.ledger import open_ledger, reading
+from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.revocation import devices_by_serial
+from fleetmint.x509.revocation import crl_pem
+
+NGINX, MOSQUITTO = "nginx", "mosquitto"
+_SERVERS = (NGINX, MOSQUITTO)
+_TIMEOUT_SECONDS = 60
+# Serials of 40 digits, as many as a CRL may have.
+_LARGEST_MEMORY = 32 << 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a run did, or in check mode would do. `problems` are sentences; when there are any, the run has failed."""
+
+    changed: bool = False
+    reloaded: tuple[str, ...] = ()
+    restarted: tuple[str, ...] = ()
+    kicked: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Memory:
+    """What has to survive between runs: servers owed a reload, and serials whose sessions have been ended."""
+
+    owed: frozenset[str] = frozenset(_SERVERS)
+    ended: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Run:
+    """One run: what it has found and done so far."""
+
+    config: Config
+    now: datetime
+    check: bool
+    memory: _Memory
+    changed: bool = False
+    reloaded: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
+    kicked: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def publish(config: Config, *, now: datetime, check: bool = False) -> Published:
+    """Bring both listeners of both servers up to date; with `check` only say what would be done.
+
+    Expected failures are in `problems`: the run goes on with what is left to do.
+    """
+    with _alone(config.published.parent):
+        run = _Run(config, now, check, _remembered(config.published))
+        bundles = [bundle for listener in LISTENERS if (bundle := _try_read(run, listener)) is not None]
+        for server in _SERVERS:
+            _update(run, server, bundles)
+        _update_public(run, bundles)
+        _end_sessions(run, bundles)
+        _end_operators_sessions(run, bundles)
+    return Published(run.changed, tuple(run.reloaded), tuple(run.restarted), tuple(run.kicked), tuple(run.problems))
+
+
+def take_lists(config: Config, lists: Mapping[str, bytes], *, now: datetime) -> None:
+    """Put the lists that a station brought in the place of older ones; raise an error for any that is no good."""
+    for name, data in lists.items():
+        found = checked_lists(config, name, data, now)
+        files.write_atomically(config.crl(name), b"".join(map(crl_pem, found)), files.PUBLIC_FILE)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until no other run is under way: a timer and a play may start one each."""
+    try:
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise PublishError(
+            f"cannot open {directory}: {error.strerror}; first run {commands.playbook('gateway.yml')}"
+        ) from error
+    try:
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise PublishError(f"another run has held {directory} for {_TIMEOUT_SECONDS} s: end it") from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(handle)
+
+
+def begin_without_sessions(config: Config, serials: Collection[int]) -> None:
+    """Note on a gateway that has never published anything that these revoked certificates have no sessions to end."""
+    if not config.published.exists():
+        _write(config.published, _Memory(ended=frozenset(map(serial_text, serials))))
+
+
+def bundle_path(config: Config, server: str, listener: str) -> Path:
+    """Return the file that `server` loads at `listener`."""
+    directory = config.nginx if server == NGINX else config.mosquitto
+    return directory / f"{listener}.crl.pem"
+
+
+def _try_read(run: _Run, listener: str) -> Bundle | None:
+    try:
+        bundle = read_bundle(run.config, listener, now=run.now)
+        for server in _SERVERS:
+            path = bundle_path(run.config, server, listener)
+            refuse_older(bundle, _installed(path), str(path))
+        return bundle
+    except FleetmintError as error:
+        run.problems.append(f"the CRLs of the {listener}' listener stay as they were: {error}")
+        return None
+
+
+def _update(run: _Run, server: str, bundles: list[Bundle]) -> None:
+    try:
+        for bundle in bundles:
+            path = bundle_path(run.config, server, bundle.listener)
+            if _installed(path) == bundle.pem:
+                continue
+            owed, ended = run.memory.owed | {server}, run.memory.ended
+            if server == MOSQUITTO:
+                ended -= _let_in(path, bundle)
+            _remember(run, replace(run.memory, owed=owed, ended=ended))
+            if not run.check:
+                files.write_atomically(path, bundle.pem, files.PUBLIC_FILE)
+            run.changed = True
+        if server not in run.memory.owed:
+            return
+        if _is_up(run.config, server):
+            _reload(run, server)
+        # A server that is down reads the new files when it starts.
+        _remember(run, replace(run.memory, owed=run.memory.owed - {server}))
+    except FleetmintError as error:
+        run.problems.append(str(error))
+
+
+def _let_in(path: Path, bundle: Bundle) -> frozenset[str]:
+    """The serials that a damaged file no longer refused: they may have sessions again, whatever was ended before."""
+    known = {entry.serial_number for crl in installed_lists(_installed(path)) for entry in crl}
+    return frozenset(
+        serial_text(entry.serial_number)
+        for crl in bundle.lists.values()
+        for entry in crl
+        if entry.serial_number not in known
+    )
+
+
+def _reload(run: _Run, server: str) -> None:
+    if not run.check:
+        if server == NGINX:
+            _call(run.config.program_nginx, "-t")
+        _call(run.config.program_systemctl, "reload", server)
+    run.changed = True
+    run.reloaded.append(server)
+
+
+def _update_public(run: _Run, bundles: list[Bundle]) -> None:
+    directory = run.config.public
+    if directory is None:
+        return
+    lists = {f"{name}.crl": crl for bundle in bundles for name, crl in bundle.lists.items()}
+    try:
+        for file, crl in lists.items():
+            path, der = directory / file, crl.public_bytes(serialization.Encoding.DER)
+            if path.exists() and files.read(path, "CRL") == der:
+                continue
+            if not run.check:
+                files.write_atomically(path, der, files.PUBLIC_FILE)
+            run.changed = True
+        if len(bundles) == len(LISTENERS):  # else nobody knows which are left over from a CA that was retired
+            for path in sorted(directory.glob("*.crl")):
+                if path.name not in lists:
+                    if not run.check:
+                        path.unlink()
+                    run.changed = True
+    except (FleetmintError, OSError) as error:
+        run.problems.append(str(error))
+
+
+def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
+    """End the sessions of certificates that the broker now refuses, each once."""
+    if MOSQUITTO in run.memory.owed and not run.check:
+        return  # before it has loaded the list, the device would be back at once
+    try:
+        new = _not_ended(run, DEVICES, bundles)
+        if not new:
+            return
+        owners = _owners(run.config, new)
+        up = _is_up(run.config, MOSQUITTO)
+    except FleetmintError as error:
+        run.problems.append(str(error))
+        return
+    for device in sorted(set(owners.values())):
+        mine = {serial_text(serial) for serial, owner in owners.items() if owner == device}
+        try:
+            if up:
+                if not run.check:
+                    end_session(run.config.kick_socket, device)
+                run.changed = True
+                run.kicked.append(device)
+            _remember(run, replace(run.memory, ended=run.memory.ended | mine))
+        except FleetmintError as error:
+            run.problems.append(str(error))
+
+
+def _end_operators_sessions(run: _Run, bundles: list[Bundle]) -> None:
+    """Restart the broker when it refuses an operator whose sessions may still be there, once for each certificate."""
+    if MOSQUITTO in run.memory.owed and not run.check:
+        return  # as above: the next run reloads, and then restarts
+    try:
+        new = _not_ended(run, OPERATORS, bundles)
+        if not new:
+            return
+        if _is_up(run.config, MOSQUITTO):
+            if not run.check:
+                _call(run.config.program_systemctl, "restart", MOSQUITTO)
+            run.changed = True
+            run.restarted.append(MOSQUITTO)
+        _remember(run, replace(run.memory, ended=run.memory.ended | {serial_text(serial) for serial in new}))
+    except FleetmintError as error:
+        run.problems.append(str(error))
+
+
+def _not_ended(run: _Run, listener: str, bundles: list[Bundle]) -> set[int]:
+    """The serials that a listener of the broker refuses and whose sessions nobody has ended yet.
+
+    In check mode those of the new lists too.
+    """
+    lists = list(installed_lists(_installed(bundle_path(run.config, MOSQUITTO, listener))))
+    if run.check:
+        lists += [crl for bundle in bundles if bundle.listener == listener for crl in bundle.lists.values()]
+    serials = {entry.serial_number for crl in lists for entry in crl}
+    return {serial for serial in serials if serial_text(serial) not in run.memory.ended}
+
+
+def _owners(config: Config, serials: set[int]) -> dict[int, str]:
+    """Return whose certificates these are: the ledger is the service's, and so is who reads it."""
+    path = sqlite_path(config.ledger)
+    if path is None:
+        return _read_owners(config, serials)
+    refuse_odd_ledger(path)
+    rows = as_owner_of(path.parent, lambda: [[str(k), v] for k, v in _read_owners(config, serials).items()], str(path))
+    return {int(serial): device for serial, device in rows}
+
+
+def _read_owners(config: Config, serials: set[int]) -> dict[int, str]:
+    engine = open_ledger(config.ledger)
+    try:
+        with reading(engine) as connection:
+            return devices_by_serial(connection, serials)
+    finally:
+        engine.dispose()
+
+
+def _installed(path: Path) -> bytes:
+    return files.read(path, "bundle") if path.exists() else b""
+
+
+def _remembered(path: Path) -> _Memory:
+    """Read the memory. When it is lost, both reloads are owed: one too many is harmless, one too few is not."""
+    if not os.path.lexists(path):
+        return _Memory()
+    try:
+        found = json.loads(files.read_checked(path, "record of what was published", limit=_LARGEST_MEMORY))
+        return _Memory(
+            frozenset(str(server) for server in found["owed"]) & frozenset(_SERVERS),
+            frozenset(str(serial) for serial in found["ended"]),
+        )
+    except (StateError, ValueError, KeyError, TypeError):
+        return _Memory()  # whatever is there is replaced, and not followed when it is a link
+
+
+def _remember(run: _Run, memory: _Memory) -> None:
+    if memory == run.memory:
+        return
+    run.memory = memory
+    if not run.check:
+        _write(run.config.published, memory)
+
+
+def _write(path: Path, memory: _Memory) -> None:
+    text = json.dumps({"owed": sorted(memory.owed), "ended": sorted(memory.ended)}, indent=1)
+    files.write_atomically(path, text.encode() + b"\n")
+
+
+def _is_up(config: Config, server: str) -> bool:
+    """Whether the server runs, or is just changing its state and may have read the old files."""
+    done = _run([config.program_systemctl, "is-active", server])
+    return done.stdout.decode(errors="replace").strip() not in ("inactive", "failed", "unknown")
+
+
+def _call(*command: str) -> None:
+    done = _run(list(command))
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise PublishError(
+            f"`{' '.join(command)}` failed ({said[-1] if said else f'exit code {done.returncode}'}): the new CRL is in"
+            " place and not in force; mend that and publish again"
+        )
+
+
+def _run(command: list[str]) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=_TIMEOUT_SECONDS)  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise PublishError(f"cannot run {command[0]}: {error}") from error

@@ -1,1 +1,0 @@
-"""The certificate authority: keys, names, profiles, issuing and revoking."""

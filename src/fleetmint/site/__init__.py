@@ -1,0 +1,1 @@
+"""The controller's view of a site: its certificates, revoking them, and whether its state keeps its promises."""

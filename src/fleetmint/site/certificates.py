@@ -1,0 +1,194 @@
+"""Every certificate that the controller's state knows: found by name or serial, and by when it ends.
+
+issued/operators/NAME.crt         the operator CA's
+issued/GATEWAY/SERVER.crt         the server CA's
+batches/BATCH/registration.json   the factory CA's, of devices whose key the factory makes
+ca/NAME/{ca.crt,crl.pem}          the CAs themselves
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography import x509
+
+from fleetmint import commands, files
+from fleetmint.batch.create import REGISTRATION
+from fleetmint.ca import generations
+from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.ca.leaves import EARLIER, revoked
+from fleetmint.ca.rollover.steps import DEVICE, KINDS
+from fleetmint.commands import Command
+from fleetmint.errors import StateError
+from fleetmint.x509 import compat, names, revocation
+from fleetmint.x509.authority import CERTIFICATE, load_certificate
+from fleetmint.x509.chain import issued_by
+from fleetmint.x509.inspect import days_left, public_key_text, time_text
+from fleetmint.x509.profiles import PROFILES
+
+OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factory device", "CA", "CRL"
+
+
+@dataclass(frozen=True)
+class Issued:
+    """One certificate and where it lies. `authority` is the directory name of the CA that issued it.
+
+    `in_use` is false for an operator's that was renewed or replaced.
+    """
+
+    kind: str
+    name: str
+    authority: str
+    certificate: x509.Certificate
+    path: Path
+    in_use: bool = True
+
+
+def certificates(state: Path) -> list[Issued]:
+    """Return every leaf that the state knows, in use, earlier or revoked."""
+    issued = state / "issued"
+    found = []
+    for path in sorted(issued.glob("*/*.crt")) + sorted((issued / "operators" / EARLIER).glob("*.crt")):
+        certificate = load_certificate(path)
+        if "operators" in path.relative_to(issued).parts:
+            name = names.common_name(certificate.subject) or path.stem
+            found.append(Issued(OPERATOR, name, "operator", certificate, path, path.parent.name != EARLIER))
+        else:
+            found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
+    for path, row in _registered(state):
+        if "certificate" in row:
+            leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
+            found.append(Issued(FACTORY_DEVICE, row["device"], "factory", leaf, path))
+    return found
+
+
+def devices_with_tokens(state: Path) -> set[str]:
+    """Return the devices that make their key themselves: their gateway's device CA signs for them."""
+    return {row["device"] for _, row in _registered(state) if "certificate" not in row}
+
+
+def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Yield what the registrations say of each device, in public; secrets of batches stay closed."""
+    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+        try:
+            for row in json.loads(files.read(path, "registration of the batch"))["devices"]:
+                yield path, row
+        except (ValueError, KeyError, TypeError) as error:
+            raise StateError(
+                f"{path} is damaged: {commands.playbook('factory.yml', batch='FILE')} writes it again"
+            ) from error
+
+
+class Renewal(NamedTuple):
+    """What renews something, in words, and the commands for it, where there are any."""
+
+    text: str
+    commands: tuple[Command, ...] = ()
+
+
+def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
+    """Return the name of the CA of this site that issued `certificate` (ca/generations.py), None when none did."""
+    for name in generations.authorities(hierarchy.directory):
+        if issued_by(certificate, load_certificate(hierarchy.directory / name / CERTIFICATE)):
+            return name
+    return None
+
+
+def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
+    """Describe the CAs that are not retired, the root first, each with its depth in the tree.
+
+    `phase` is empty for one in use, else incoming, outgoing or leaving (ca/generations.py). `key` says
+    what it is and whether it is on this machine: a CA without its key here can sign nothing here.
+    """
+    if not (hierarchy.directory / ROOT / CERTIFICATE).exists():
+        raise StateError(f"there is no CA in {hierarchy.directory}: run {commands.playbook('ca.yml')}")
+    return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
+
+
+def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, Any]]:
+    """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
+    rows = []
+    for ca in tree(hierarchy, now):
+        rows.append(_ending(AUTHORITY, ca["title"], ca["not_after"], ca["days_left"], _renews_ca(ca)))
+        if ca["crl"] is not None:
+            crl = ca["crl"]
+            rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
+    for issued in certificates(state):
+        if not issued.in_use or revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
+            continue
+        end = compat.not_after(issued.certificate)
+        name = f"{issued.name} ({issued.path.stem})" if issued.kind == SERVER else issued.name
+        rows.append(_ending(issued.kind, name, time_text(end), days_left(end, now), _renews(issued)))
+    return sorted(rows, key=lambda row: (row["ends"], row["name"]))
+
+
+def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]:
+    directory = hierarchy.directory / name
+    certificate = load_certificate(directory / CERTIFICATE)
+    end = compat.not_after(certificate)
+    path = directory / revocation.CRL
+    crl = None
+    if path.exists():
+        listed = revocation.load_crl(files.read(path, "CRL"), str(path))
+        ends = compat.next_update(listed)
+        crl = {
+            "number": revocation.usable_number(listed),
+            "next_update": time_text(ends),
+            "days_left": days_left(ends, now),
+            "revoked": len(revocation.entries(listed)),
+        }
+    return {
+        "name": name,
+        "phase": generations.phase(name),
+        "title": names.common_name(certificate.subject) or name,
+        "depth": 0 if certificate.subject == certificate.issuer else 1,
+        "serial": f"{certificate.serial_number:x}",
+        "key": public_key_text(certificate.public_key()),
+        "key_here": hierarchy.key_path(name).exists(),
+        "not_before": time_text(compat.not_before(certificate)),
+        "not_after": time_text(end),
+        "days_left": days_left(end, now),
+        "crl": crl,
+    }
+
+
+def _ending(kind: str, name: str, ends: str, days: int, renewal: Renewal) -> dict[str, Any]:
+    with_ = [command.line for command in renewal.commands]
+    row = {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewal.text}
+    return {**row, "renew_with": with_}
+
+
+def _renews_ca(ca: dict[str, Any]) -> Renewal:
+    name = generations.base(ca["name"])
+    if ca["phase"]:
+        return Renewal("nothing: another one takes its place")
+    if name == "server-next":
+        return Renewal("nothing yet: it waits sealed until the server CA is replaced")
+    kind = DEVICE if name.startswith("device-") else name
+    if kind not in KINDS:
+        return Renewal("nothing yet: the operator CA and the factory CA have no rollover")
+    early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
+    text = f"playbooks/ca_rollover.yml, from {early} years before; nothing does it by itself"
+    return Renewal(text, (commands.playbook("ca_rollover.yml", ca_rollover=kind),))
+
+
+def _renews_crl(ca: dict[str, Any]) -> Renewal:
+    make = commands.playbook("ca.yml")
+    if ca["name"] == ROOT:
+        return Renewal("playbooks/ca.yml, with the root's key at hand", (make,))
+    text = "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
+    return Renewal(text, (make, commands.to_gateways()))
+
+
+def _renews(issued: Issued) -> Renewal:
+    if issued.kind == SERVER:
+        text = f"playbooks/gateway.yml, from {PROFILES['server'].renew_before.days} days before"
+        return Renewal(text, (commands.playbook("gateway.yml"),))
+    if issued.kind == OPERATOR:
+        text = f"playbooks/ca.yml or operator add, from {PROFILES['operator'].renew_before.days} days before"
+        return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))
+    return Renewal("nothing yet: devices do not renew their certificates")

@@ -1,0 +1,116 @@
+"""What the controller signed while its clock ran ahead: everybody refuses it until its time has come."""
+
+import base64
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from fleetmint import commands, files
+from fleetmint.batch.create import REGISTRATION
+from fleetmint.ca import generations
+from fleetmint.ca.rollover.steps import DEVICE, KINDS
+from fleetmint.errors import StateError
+from fleetmint.ledger.audit import Finding
+from fleetmint.timekeeping import ATTEST, TOLERANCE
+from fleetmint.x509 import compat, revocation
+from fleetmint.x509.authority import CERTIFICATE, load_certificate
+from fleetmint.x509.parsing import UnreadableError, parsing, touch
+
+# A play would refuse to go on while there is something of the future.
+_ATTESTED = {ATTEST: "true"}
+
+
+class _Dated(NamedTuple):
+    what: str
+    begins: datetime
+    remedy: str
+
+
+def findings(state: Path, now: datetime) -> list[Finding]:
+    """Return the CAs, CRLs and leafs of the state that begin in the future, each with what makes it anew.
+
+    A file that cannot be read is passed over: the audit looks at whether files are whole elsewhere.
+    """
+    dated = (*_authorities(state / "ca"), *_issued(state), *_of_batches(state))
+    return [
+        Finding(f"{what} begins on {begins:%Y-%m-%d %H:%M}Z, which is to come: a clock ran ahead", remedy)
+        for what, begins, remedy in dated
+        if begins > now + TOLERANCE
+    ]
+
+
+def _authorities(directory: Path) -> Iterator[_Dated]:
+    for name in generations.authorities(directory):
+        certificate, crl = directory / name / CERTIFICATE, directory / name / revocation.CRL
+        if found := _read(certificate):
+            yield _Dated(str(certificate), compat.not_before(found), _renews_ca(generations.base(name)))
+        listed = _read_crl(crl)
+        if listed is not None:  # an empty list is false
+            again = str(commands.playbook("ca.yml", **_ATTESTED))
+            if generations.base(name) == generations.ROOT:
+                again += ", with the root's key at hand,"
+            anew = f"{again} signs it anew, then {commands.playbook('gateway.yml', **_ATTESTED)} brings it"
+            yield _Dated(str(crl), revocation.signed_at(listed), anew)
+
+
+def _renews_ca(name: str) -> str:
+    kind = DEVICE if name.startswith("device-") else name
+    if kind in KINDS and kind != generations.ROOT:
+        return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind, **_ATTESTED)} brings another CA"
+    return (
+        f"while nothing of this site is in use, move its CAs away, and {commands.playbook('ca.yml')} makes others;"
+        " otherwise nothing takes its place, and what it signs is good from that date on"
+    )
+
+
+def _issued(state: Path) -> Iterator[_Dated]:
+    listed = _read_crl(state / "ca" / "operator" / revocation.CRL)
+    # a revoked operator gets nothing new
+    gone = set() if listed is None else {entry.serial for entry in revocation.entries(listed)}
+    for path in sorted((state / "issued").glob("*/*.crt")):
+        found = _read(path)
+        operator = path.parent.name == "operators"
+        if found is None or (operator and found.serial_number in gone):
+            continue
+        rsa_key = ["--profile", "operator-rsa"] if isinstance(found.public_key(), rsa.RSAPublicKey) else []
+        anew = (
+            commands.fleetmint("operator", "add", path.stem, *rsa_key)
+            if operator
+            else commands.playbook("gateway.yml", **_ATTESTED)
+        )
+        yield _Dated(str(path), compat.not_before(found), f"{anew} issues it anew")
+
+
+def _of_batches(state: Path) -> Iterator[_Dated]:
+    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+        try:
+            rows = [row for row in json.loads(path.read_bytes())["devices"] if "certificate" in row]
+            with parsing():
+                found = [
+                    (row["device"], touch(x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))))
+                    for row in rows
+                ]
+        except (OSError, ValueError, KeyError, TypeError, UnreadableError):
+            continue
+        for device, leaf in found:
+            remedy = f"{commands.fleetmint('token', 'new', device)} gives the board a token for another certificate"
+            yield _Dated(f"the factory's certificate of {device}", compat.not_before(leaf), remedy)
+
+
+def _read(path: Path) -> x509.Certificate | None:
+    try:
+        return load_certificate(path)
+    except StateError:
+        return None
+
+
+def _read_crl(path: Path) -> x509.CertificateRevocationList | None:
+    try:
+        return revocation.load_crl(files.read(path, "CRL"), str(path))
+    except StateError:
+        return None

@@ -1,0 +1,197 @@
+"""Revoking whatever a name, a serial number or a file means: the right CA's CRL, or the sentence that says what to do.
+
+A CRL reaches those who look at one: nginx and Mosquitto. Devices look at none, so a server certificate is not revoked.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from fleetmint import commands, files
+from fleetmint.ca import generations
+from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.ca.leaves import revoked
+from fleetmint.ca.operators import Client, plan_revoked_client
+from fleetmint.errors import FleetmintError
+from fleetmint.plan import Plan
+from fleetmint.site import certificates
+from fleetmint.x509 import names, revocation
+from fleetmint.x509.authority import public_key_bytes
+from fleetmint.x509.inspect import read_certificates
+
+# A serial number of ours has 40 hexadecimal digits; anything that short could as well be a device id.
+_SERIAL = re.compile(r"[0-9a-fA-F]{16,40}")
+
+
+def _no_crl() -> str:
+    anew = commands.playbook("gateway.yml")
+    next_ca = commands.playbook("ca_rollover.yml", ca_rollover="server")
+    return (
+        "devices look at no CRL, so revoking a server certificate keeps nobody from trusting it. If its key is stolen:"
+        f" give the gateway another name in the inventory and run {anew}, or bring the sealed next server CA into"
+        f" service: {next_ca}. If it is only worn out: delete the key on the gateway, and {anew} makes a new one"
+    )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be revoked. `client` is set for an operator whose files are here; `certificate` when it is known."""
+
+    authority: str
+    serial: int
+    title: str
+    certificate: x509.Certificate | None = None
+    client: Client | None = None
+
+    @property
+    def is_device(self) -> bool:
+        """Whether its title is the id of a device."""
+        return self.on_gateway or (self.authority.startswith("factory") and self.title != f"{self.serial:x}")
+
+    @property
+    def on_gateway(self) -> bool:
+        """Whether its gateway signs the CRL that it belongs on."""
+        return self.authority.startswith("device-")
+
+
+def on_its_gateway(device: str) -> Target:
+    """Return a device whose gateway signs for it, or of which nothing is known here: its gateway has its serials."""
+    return Target("device-", 0, names.device_id(device))
+
+
+def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = None) -> list[Target]:
+    """Return what `text` means: a file, an operator, a device, or a serial number in hexadecimal.
+
+    `authority` says whose serial it is when the state does not know it. Raises FleetmintError with what to do instead
+    for what cannot be revoked here.
+    """
+    if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises for a text that is too long to be a name
+        data = files.read(Path(text), "certificate")
+        return _targets_of_file(hierarchy, state, read_certificates(data, text)[0], text)
+    known = certificates.certificates(state)
+    if "@" in text:
+        found = [row for row in known if row.name == names.operator_name(text)]
+        if not found:
+            raise FleetmintError(f"there is no operator {text}: {commands.fleetmint('operator', 'list')} shows who is")
+        return [_target(row) for row in found]
+    by_name = [row for row in known if row.name == text]
+    if by_name:
+        return [_target(row) for row in by_name]
+    serial = text.replace(":", "")
+    if _SERIAL.fullmatch(serial):
+        return _by_serial(hierarchy, known, revocation.serial_number(serial), authority)
+    return [on_its_gateway(text)]
+
+
+def plan(
+    hierarchy: Hierarchy, targets: Sequence[Target], reason: str, now: datetime, *, whole_ca: bool = False
+) -> Plan[None]:
+    """Plan the CRLs. A CA is revoked with `whole_ca` only, since everything it issued ends with it."""
+    plans = [_plan(hierarchy, target, reason, now, whole_ca) for target in targets]
+
+    def apply() -> None:
+        # One after the other and planned again: the second entry of a CRL builds on the first.
+        for target in targets:
+            _plan(hierarchy, target, reason, now, whole_ca).apply()
+
+    return Plan(
+        tuple(dict.fromkeys(sentence for one in plans for sentence in one.reasons)),
+        apply,
+        "".join(one.before for one in plans),
+        "".join(one.after for one in plans),
+    )
+
+
+def outlook(hierarchy: Hierarchy, target: Target, *, told: bool = False) -> str:
+    """Say where the revocation is now and, unless the gateways are told, what brings it to them."""
+    if target.authority.startswith("device-"):
+        return f"{target.title} of the site {hierarchy.site} is its gateway's to revoke."
+    path = hierarchy.directory / target.authority / revocation.CRL
+    number = revocation.crl_number(revocation.load_crl(files.read(path, "CRL"), str(path)))
+    text = (
+        f"{target.title} is revoked at the site {hierarchy.site}: CRL number {number} of the {target.authority} CA,"
+        " here on the controller."
+    )
+    if told:
+        return text
+    text += f" The gateways refuse it after {commands.to_gateways()}"
+    if target.authority == "factory":
+        also = commands.playbook("revoke.yml", device=target.title)
+        text += f"; {also} does that and also ends it in the ledger"
+    elif target.authority in (ROOT, "operator"):
+        text += ", which restarts the broker to end its live sessions"
+    return text
+
+
+def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan[None]:
+    issuer = generations.base(target.authority)
+    if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
+        raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")
+    if issuer.startswith("device-"):
+        return Plan((f"revoke {target.title} on its gateway",))
+    if issuer == ROOT and not whole_ca:
+        raise FleetmintError(
+            f"{target.title} is a CA, and everything it issued ends with it: give --whole-ca if that is what you want"
+        )
+    if target.client is not None:
+        return plan_revoked_client(hierarchy, target.client, reason, now)
+    if revoked(hierarchy, target.authority, target.serial) is not None:
+        return Plan()
+    return plan_authority_crl(hierarchy, target.authority, [target.serial], now, reason)
+
+
+def _targets_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certificate, text: str) -> list[Target]:
+    authority = certificates.issuer_of(hierarchy, certificate)
+    if authority is None:
+        raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
+    title = names.common_name(certificate.subject) or f"{certificate.serial_number:x}"
+    if generations.base(authority) == ROOT:
+        if certificate.subject == certificate.issuer:
+            raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
+        of_ca = _targets_of_ca(hierarchy, certificate)
+        return of_ca or [Target(authority, certificate.serial_number, title, certificate)]
+    for row in certificates.certificates(state):
+        if row.certificate == certificate:
+            return [_target(row)]
+    return [Target(authority, certificate.serial_number, title, certificate)]
+
+
+def _targets_of_ca(hierarchy: Hierarchy, certificate: x509.Certificate) -> list[Target]:
+    """Return every certificate of a CA that is here: while a root is replaced its key has one of each root."""
+    key = public_key_bytes(certificate)
+    for name in generations.authorities(hierarchy.directory):
+        found = generations.trusted(hierarchy.directory, name)
+        if generations.base(name) != ROOT and key in map(public_key_bytes, found):
+            return [
+                Target(authority, each.serial_number, generations.base(name), each)
+                for each in found
+                if (authority := certificates.issuer_of(hierarchy, each)) is not None
+            ]
+    return []
+
+
+def _target(row: certificates.Issued) -> Target:
+    client = None
+    if row.kind == certificates.OPERATOR:
+        client = Client(row.name, row.certificate, row.path, "", has_key=True, in_use=row.in_use)
+    return Target(row.authority, row.certificate.serial_number, row.name, row.certificate, client)
+
+
+def _by_serial(
+    hierarchy: Hierarchy, known: Sequence[certificates.Issued], serial: int, authority: str | None
+) -> list[Target]:
+    found = [_target(row) for row in known if row.certificate.serial_number == serial]
+    if found:
+        return found
+    if authority is None:
+        raise FleetmintError(
+            f"nothing here has the serial number {serial:x}: say which CA issued it with --ca operator or --ca factory"
+            f" (for a device of a gateway's CA run {commands.playbook('revoke.yml', device='ID')})"
+        )
+    return [Target(authority, serial, f"{serial:x}")]

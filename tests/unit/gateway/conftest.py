@@ -1,0 +1,3 @@
+from gateway_site import site
+
+__all__ = ["site"]
