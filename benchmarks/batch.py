@@ -30,10 +30,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
-from fleetmint.x509 import keys
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.passphrases import Source, open_source
+from fleetmint.x509 import keys
 
 BIN = Path(sys.executable).parent
 END_TO_END = Path(end_to_end.__file__)

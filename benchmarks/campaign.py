@@ -22,19 +22,19 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fleetmint.burn_codes import BurnCode
-from fleetmint.batch.create import BatchLocation, plan_batch
 from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.create import BatchLocation, plan_batch
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.spec import read_batch
+from fleetmint.burn_codes import BurnCode
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.flash.table import stock
 from fleetmint.ledger import create_schema, open_ledger, reading
 from fleetmint.ledger.attempts import list_refused
 from fleetmint.ledger.factory import list_units
 from fleetmint.ledger.factory_audit import findings
 from fleetmint.nvs.decode import decode
-from fleetmint.ca.create import plan_hierarchy
-from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.passphrases import open_source
 from virtual import postgres
 from virtual.esp32.faults import Faults

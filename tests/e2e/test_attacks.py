@@ -100,7 +100,9 @@ def let_in(site):
 
     def knock(listener: str, client: Client) -> bool:
         if listener.startswith("mqtt"):
-            return site.mosquitto("mosquitto_pub", listener, client, "-t", "x", "-m", "x", "-i", "knock").returncode == 0
+            return (
+                site.mosquitto("mosquitto_pub", listener, client, "-t", "x", "-m", "x", "-i", "knock").returncode == 0
+            )
         status, body = site.curl(listener, "/", client)
         assert status in (200, 401, 403), body
         return status != 401
@@ -119,7 +121,9 @@ def test_a_forged_leaf_is_refused(site, let_in, listener, ca, forgery):
     assert not let_in(listener, forged(site, listener, ca, forgery))
 
 
-@pytest.mark.parametrize(("listener", "ca"), [(listener, ca) for listener, ca in LISTENERS_OF_CAS if not listener.startswith("mqtt")])
+@pytest.mark.parametrize(
+    ("listener", "ca"), [(listener, ca) for listener, ca in LISTENERS_OF_CAS if not listener.startswith("mqtt")]
+)
 def test_a_leaf_that_calls_itself_a_ca_gets_no_page(site, listener, ca):
     # OpenSSL lets a CA be a client, strict or not, so the service refuses it. Mosquitto has nobody to ask: there it is
     # the device or operator that it names, which whoever holds the CA's key can be anyway, and it can sign for nobody.

@@ -257,7 +257,9 @@ def trusted_on_the_pi(site) -> dict[str, tuple[int, int]]:
         " mosquitto/fleetmint/operators; do"
         " echo $f $(grep -c BEGIN /etc/$f.ca.pem) $(grep -c BEGIN /etc/$f.crl.pem); done"
     )
-    return {listener: (int(cas), int(lists)) for listener, cas, lists in re.findall(r"(\S+s) (\d+) (\d+)", said.decode())}
+    return {
+        listener: (int(cas), int(lists)) for listener, cas, lists in re.findall(r"(\S+s) (\d+) (\d+)", said.decode())
+    }
 
 
 def test_the_device_ca_is_replaced_under_connected_clients(site, given, knocker, enrol):
@@ -367,7 +369,9 @@ def test_when_all_is_over_nothing_is_left_of_the_old_ones_and_the_playbooks_chan
     assert done.returncode == 0, done.stdout[-3000:]
     assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}, done.stdout
     counts = {"devices": (3, 3), "operators": (2, 2)}
-    listeners = {f"{server}/fleetmint/{listener}": counts[listener] for server in ("nginx", "mosquitto") for listener in counts}
+    listeners = {
+        f"{server}/fleetmint/{listener}": counts[listener] for server in ("nginx", "mosquitto") for listener in counts
+    }
     assert trusted_on_the_pi(site) == listeners
     site.on_the_pi('test -z "$(ls /etc/fleetmint/device-ca/beside)"')
     shown = site.fleetmint("ca", "show", "--state", str(site.state))

@@ -1,16 +1,18 @@
+"""A batch and a bench, as fixtures for the rooms `batch` and `bench`."""
+
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from fleetmint.batch.create import BatchLocation, plan_batch
-from fleetmint.bench.bench import Bench
 from fleetmint.batch.common import Common, Gateway, site_common
+from fleetmint.batch.create import BatchLocation, plan_batch
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.spec import Batch, read_batch
+from fleetmint.bench.bench import Bench
 from fleetmint.ca.hierarchy import Hierarchy
 
-APP = Path(__file__).parents[3] / "firmware"
+APP = Path(__file__).parents[2] / "firmware"
 BATCH = """\
 batch: first
 prefix: lamp
@@ -35,15 +37,15 @@ def common(hierarchy: Hierarchy) -> Common:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> BatchLocation:
+def location(tmp_path: Path) -> BatchLocation:
     return BatchLocation(tmp_path / "batches/first", f"sqlite:///{tmp_path / 'ledger.sqlite'}", "gateway")
 
 
 @pytest.fixture
-def bench(batch: Batch, common: Common, place: BatchLocation, hierarchy: Hierarchy, now: datetime) -> Bench:
+def bench(batch: Batch, common: Common, location: BatchLocation, hierarchy: Hierarchy, now: datetime) -> Bench:
     """Burn the batch, which no gateway has been told of."""
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    return Bench(place.directory, place.ledger, APP, hierarchy.source, unregistered=True)
+    plan_batch(batch, common, location, hierarchy, now).apply()
+    return Bench(location.directory, location.ledger, APP, hierarchy.source, unregistered=True)
 
 
 @pytest.fixture

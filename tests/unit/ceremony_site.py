@@ -6,12 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fleetmint.x509.authority import Authority, load_certificate
 from fleetmint.ca.ceremony.root import Custody, Root, plan_answers, plan_root
-from fleetmint.ca.hierarchy import Hierarchy, fingerprint
 from fleetmint.ca.external_root import Asked, Exchange, plan_offline_hierarchy
+from fleetmint.ca.hierarchy import Hierarchy, fingerprint
 from fleetmint.passphrases import open_source
 from fleetmint.plan import Plan
+from fleetmint.x509.authority import Authority, load_certificate
 
 PEOPLE = ("Alice Example", "Bob Example")
 

@@ -185,7 +185,12 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 def environ(listener: str, certificate: x509.Certificate | None = None, address: str = "192.0.2.1") -> dict[str, str]:
     """What nginx sets for a request."""
     if certificate is None:
-        return {"FLEETMINT_LISTENER": listener, "FLEETMINT_VERIFY": "NONE", "FLEETMINT_CERT": "", "REMOTE_ADDR": address}
+        return {
+            "FLEETMINT_LISTENER": listener,
+            "FLEETMINT_VERIFY": "NONE",
+            "FLEETMINT_CERT": "",
+            "REMOTE_ADDR": address,
+        }
     pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
     return {
         "FLEETMINT_LISTENER": listener,

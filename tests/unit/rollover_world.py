@@ -13,15 +13,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from fleetmint.ca import generations
-from fleetmint.x509 import keys, names, revocation
-from fleetmint.x509.authority import load_certificate, pem
 from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.gateway_files import shipped
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.passphrases import open_source
 from fleetmint.ca.rollover import Moved, plan_move
 from fleetmint.ca.rollover.steps import Rollover
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.passphrases import open_source
 from fleetmint.plan import Plan
+from fleetmint.x509 import keys, names, revocation
+from fleetmint.x509.authority import load_certificate, pem
 
 MOVES = {
     "device": ("introduce", "switch", "retire"),

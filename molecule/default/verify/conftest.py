@@ -19,10 +19,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from fleetmint.x509 import keys, names
-from fleetmint.x509.authority import Authority, pem, self_signed
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.passphrases import open_source
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import Authority, pem, self_signed
 
 SITE = "demo"
 

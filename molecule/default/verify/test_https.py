@@ -83,7 +83,9 @@ def test_no_cipher_that_is_not_aead_with_forward_secrecy_is_accepted(gateway, li
     assert gateway.handshake(listener, "-tls1_2", "-cipher", f"{cipher}:@SECLEVEL=0").returncode != 0
 
 
-@pytest.mark.parametrize(("listener", "version"), [("https", "-tls1_2"), ("https", "-tls1_3"), ("operators", "-tls1_3")])
+@pytest.mark.parametrize(
+    ("listener", "version"), [("https", "-tls1_2"), ("https", "-tls1_3"), ("operators", "-tls1_3")]
+)
 def test_no_session_can_be_resumed(gateway, listener, version, tmp_path):
     session = tmp_path / "session"
     first = gateway.handshake(listener, version, "-sess_out", str(session))

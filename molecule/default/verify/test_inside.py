@@ -50,7 +50,9 @@ def test_the_crl_is_looked_after(gateway):
     gateway.inside("systemctl", "start", "fleetmint-crl.service")
 
 
-PUBLISHED = [f"/etc/{server}/fleetmint/{listener}.crl.pem" for server in ("nginx", "mosquitto") for listener in LISTENERS]
+PUBLISHED = [
+    f"/etc/{server}/fleetmint/{listener}.crl.pem" for server in ("nginx", "mosquitto") for listener in LISTENERS
+]
 
 
 @pytest.mark.parametrize("path", PUBLISHED)

@@ -128,7 +128,7 @@ def foresee_batch_file(path: Path, values: SiteValues) -> Plan[Created]:
 def plan_batch(
     batch: Batch,
     common: Common,
-    place: BatchLocation,
+    location: BatchLocation,
     hierarchy: Hierarchy,
     now: datetime,
     watch: Watch = lambda _done, _total: None,
@@ -141,14 +141,14 @@ def plan_batch(
     """
     wanted = settings_of(batch, common)
     checked(wanted.common)
-    made = (place.directory / sealed.KEY_FILE).exists()
-    _refuse_shredded(batch, place)
-    found = _Found(None, {}, _entered(batch, place), whole=True)
+    made = (location.directory / sealed.KEY_FILE).exists()
+    _refuse_shredded(batch, location)
+    found = _Found(None, {}, _entered(batch, location), whole=True)
     if made:
-        store = secrets.open_store(place.directory, hierarchy.source)
-        with sealed.locked(place.directory, alone=False):
-            found = _find(batch, store, place)
-    _check(batch, found, place)
+        store = secrets.open_store(location.directory, hierarchy.source)
+        with sealed.locked(location.directory, alone=False):
+            found = _find(batch, store, location)
+    _check(batch, found, location)
 
     reasons = []
     new = [unit for unit in batch.units if unit.device not in found.origins]
@@ -161,18 +161,18 @@ def plan_batch(
         reasons.append(f"what devices of {batch.name} get has changed: {', '.join(changed)}")
     if len(found.entered) < len(batch.units):
         reasons.append(f"enter {len(batch.units) - len(found.entered)} devices of {batch.name} into the ledger")
-    registration, about = place.directory / REGISTRATION, place.directory / DESCRIPTION
-    if new or not made or not _is(registration, _registration(batch, store, place)):
-        reasons.append(f"write the registration of {batch.name} for {place.gateway}")
-    elif not _is(about, iter((describe(batch, hierarchy.site, place),))):
+    registration, about = location.directory / REGISTRATION, location.directory / DESCRIPTION
+    if new or not made or not _is(registration, _registration(batch, store, location)):
+        reasons.append(f"write the registration of {batch.name} for {location.gateway}")
+    elif not _is(about, iter((describe(batch, hierarchy.site, location),))):
         reasons.append(f"describe the batch {batch.name} anew")
     if reasons:
         _refuse_what_does_not_fit(batch, wanted, now)
 
-    created = Created(batch.name, place.gateway, len(batch.units), str(registration))
+    created = Created(batch.name, location.gateway, len(batch.units), str(registration))
 
     def apply() -> Created:
-        _make(batch, wanted, place, hierarchy, now, watch)
+        _make(batch, wanted, location, hierarchy, now, watch)
         return created
 
     return Plan(
@@ -184,15 +184,17 @@ def plan_batch(
     )
 
 
-def _make(batch: Batch, wanted: Settings, place: BatchLocation, hierarchy: Hierarchy, now: datetime, watch: Watch) -> None:
+def _make(
+    batch: Batch, wanted: Settings, location: BatchLocation, hierarchy: Hierarchy, now: datetime, watch: Watch
+) -> None:
     """Do what is missing now, which another process may have changed since it was planned."""
-    files.make_private_dir(place.directory)
-    staging.look_below(place.directory.parent)  # what a killed run left of another batch would stay for good
-    with sealed.locked(place.directory, alone=True):
-        _refuse_shredded(batch, place)
-        store = _open_or_make(place.directory, hierarchy)
-        found = _find(batch, store, place)
-        _check(batch, found, place)
+    files.make_private_dir(location.directory)
+    staging.look_below(location.directory.parent)  # what a killed run left of another batch would stay for good
+    with sealed.locked(location.directory, alone=True):
+        _refuse_shredded(batch, location)
+        store = _open_or_make(location.directory, hierarchy)
+        found = _find(batch, store, location)
+        _check(batch, found, location)
         if found.settings != wanted:
             store.save_settings(wanted)
         new = [unit for unit in batch.units if unit.device not in found.origins]
@@ -202,7 +204,7 @@ def _make(batch: Batch, wanted: Settings, place: BatchLocation, hierarchy: Hiera
                 pass
             file.append(_new_secrets(batch, new, hierarchy, now, watch))
         if len(found.entered) < len(batch.units):
-            with _ledger(place, hierarchy.site) as engine, writing(engine) as connection:
+            with _ledger(location, hierarchy.site) as engine, writing(engine) as connection:
                 create_batch(
                     connection,
                     batch.name,
@@ -212,17 +214,17 @@ def _make(batch: Batch, wanted: Settings, place: BatchLocation, hierarchy: Hiera
                     serials={unit.device: unit.serial for unit in batch.units},
                     now=now,
                 )
-        files.write_atomically(place.directory / REGISTRATION, _registration(batch, store, place))
-        files.write_atomically(place.directory / DESCRIPTION, describe(batch, hierarchy.site, place))
+        files.write_atomically(location.directory / REGISTRATION, _registration(batch, store, location))
+        files.write_atomically(location.directory / DESCRIPTION, describe(batch, hierarchy.site, location))
 
 
-def describe(batch: Batch, site: str, place: BatchLocation) -> bytes:
+def describe(batch: Batch, site: str, location: BatchLocation) -> bytes:
     """Return what anybody may know of a batch, JSON: what it is, whose it is, and nothing about single devices."""
     content = {
         "format": DESCRIPTION_FORMAT,
         "site": site,
         "batch": batch.name,
-        "gateway": place.gateway,
+        "gateway": location.gateway,
         "chip": batch.chip,
         "layout": batch.layout,
         "product": batch.product,
@@ -238,21 +240,21 @@ def _open_or_make(directory: Path, hierarchy: Hierarchy) -> Store:
     return Store(directory, sealed.make_key(directory, hierarchy.site, hierarchy.source))
 
 
-def _find(batch: Batch, store: Store, place: BatchLocation) -> _Found:
+def _find(batch: Batch, store: Store, location: BatchLocation) -> _Found:
     file = store.secrets()
     origins = {device: DEVICE_KEY if secret.token else FACTORY_KEY for device, secret in file.read()}
-    return _Found(store.settings(), origins, _entered(batch, place), file.whole)
+    return _Found(store.settings(), origins, _entered(batch, location), file.whole)
 
 
-def _check(batch: Batch, found: _Found, place: BatchLocation) -> None:
+def _check(batch: Batch, found: _Found, location: BatchLocation) -> None:
     """Raise StateError when what was made is not what the batch file describes, or not there any more."""
     if lost := next((device for device in found.entered if device not in found.origins), None):
         raise StateError(
-            f"the ledger knows {lost} of the batch {batch.name}, but {place.directory / secrets.SECRETS_FILE} does not:"
-            " it is damaged or an older copy; restore it, with the other files beside it, from the latest backup"
+            f"the ledger knows {lost} of the batch {batch.name}, but {location.directory / secrets.SECRETS_FILE} does"
+            " not: it is damaged or an older copy; restore it, with the other files beside it, from the latest backup"
         )
     unknown = found.origins.keys() - found.entered.keys()
-    if unknown and (forgotten := unknown & _registered(place)):
+    if unknown and (forgotten := unknown & _registered(location)):
         raise StateError(
             f"the ledger does not know {min(forgotten)} of the batch {batch.name}, which was entered before: it is lost"
             " or an older copy, and would give identities out twice. Restore the latest backup, or follow"
@@ -273,10 +275,10 @@ def _check(batch: Batch, found: _Found, place: BatchLocation) -> None:
         )
 
 
-def _registered(place: BatchLocation) -> set[str]:
+def _registered(location: BatchLocation) -> set[str]:
     """Return the devices of the registration, which is written when all of them are in the ledger."""
     try:
-        document = json.loads((place.directory / REGISTRATION).read_bytes())
+        document = json.loads((location.directory / REGISTRATION).read_bytes())
         return {entry["device"] for entry in document["devices"]}
     except (OSError, ValueError, KeyError, TypeError):
         return set()  # missing or damaged: it is written anew
@@ -302,11 +304,11 @@ def _secret(unit: Unit, factory: Authority | None, expires: str, now: datetime, 
     return Secret(key=keys.device_der(key), certificate=der, nvs_key=nvs_key)
 
 
-def _entered(batch: Batch, place: BatchLocation) -> Mapping[str, str]:
+def _entered(batch: Batch, location: BatchLocation) -> Mapping[str, str]:
     """Return device → key origin of what the ledger knows of the batch; StateError when an id is another batch's."""
-    if place.ledger.startswith("sqlite:///") and not Path(place.ledger.removeprefix("sqlite:///")).exists():
+    if location.ledger.startswith("sqlite:///") and not Path(location.ledger.removeprefix("sqlite:///")).exists():
         return {}
-    engine = open_ledger(place.ledger)
+    engine = open_ledger(location.ledger)
     try:
         if not has_schema(engine):
             return {}
@@ -319,17 +321,17 @@ def _entered(batch: Batch, place: BatchLocation) -> Mapping[str, str]:
 
 
 @contextmanager
-def _ledger(place: BatchLocation, site: str) -> Iterator[Engine]:
-    engine = open_ledger(place.ledger, create=True)
+def _ledger(location: BatchLocation, site: str) -> Iterator[Engine]:
+    engine = open_ledger(location.ledger, create=True)
     with ExitStack() as stack:
         stack.callback(engine.dispose)
         create_schema(engine, site=site, owner="factory")
         yield engine
 
 
-def _registration(batch: Batch, store: Store, place: BatchLocation) -> Iterator[bytes]:
+def _registration(batch: Batch, store: Store, location: BatchLocation) -> Iterator[bytes]:
     """Yield the document that tells the gateway about the devices, a device at a time: it can be a large one."""
-    head = {"format": FORMAT, "site": store.key.site, "gateway": place.gateway, "batch": batch.name}
+    head = {"format": FORMAT, "site": store.key.site, "gateway": location.gateway, "batch": batch.name}
     yield json.dumps(head, indent=1).removesuffix("\n}").encode() + b',\n "devices": ['
     separator = b"\n"
     for device, secret in store.secrets().read():
@@ -353,12 +355,12 @@ def _is(path: Path, content: Iterator[bytes]) -> bool:
         return all(file.read(len(part)) == part for part in content) and not file.read(1)
 
 
-def _refuse_shredded(batch: Batch, place: BatchLocation) -> None:
-    path = place.directory / DESCRIPTION
-    if path.exists() and not (place.directory / sealed.KEY_FILE).exists():
+def _refuse_shredded(batch: Batch, location: BatchLocation) -> None:
+    path = location.directory / DESCRIPTION
+    if path.exists() and not (location.directory / sealed.KEY_FILE).exists():
         raise StateError(
-            f"the batch {batch.name} was shredded, or the key in {place.directory} is lost: its boards that are burnt"
-            " work on, the others cannot be burnt any more; give what you make now another name and other ids, or"
+            f"the batch {batch.name} was shredded, or the key in {location.directory} is lost: its boards that are"
+            " burnt work on, the others cannot be burnt any more; give what you make now another name and other ids, or"
             " restore the key from a backup"
         )
 

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fleetmint.burn_codes import BurnCode
-from fleetmint.errors import BurnError
 from fleetmint.batch import secrets
 from fleetmint.bench.outcome import BURNED, FAILED, Outcome, Watch, ignore
 from fleetmint.bench.records import count_left
 from fleetmint.bench.regions import make_regions
 from fleetmint.bench.station import Retire, Station, Test
+from fleetmint.burn_codes import BurnCode
+from fleetmint.errors import BurnError
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.job import DEFAULT_BAUD
 from fleetmint.ledger import open_ledger

@@ -5,12 +5,12 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetmint import files
-from fleetmint.burn_codes import BurnCode
-from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.batch.encryption import NONE, encryption, new_key
 from fleetmint.batch.file_system import device_files
 from fleetmint.batch.image import nvs_entries
 from fleetmint.batch.secrets import BatchSecrets
+from fleetmint.burn_codes import BurnCode
+from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.flash import esp8266
 from fleetmint.flash.app import BLOCK_SIZE, build_app_image, program_files
 from fleetmint.flash.firmware import Firmware, read_firmware

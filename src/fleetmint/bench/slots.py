@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fleetmint.burn_codes import BurnCode
-from fleetmint.errors import BurnError, FleetmintError, LedgerError
 from fleetmint.bench.outcome import FAILED, IDENTIFY, WAITING, Outcome
 from fleetmint.bench.records import count_left
 from fleetmint.bench.station import Station
+from fleetmint.burn_codes import BurnCode
+from fleetmint.errors import BurnError, FleetmintError, LedgerError
 from fleetmint.flash.burn import Worker
 
 LOOK_SECONDS = 0.2

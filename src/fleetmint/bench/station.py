@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from sqlalchemy.engine import Engine
 
 from fleetmint import commands
-from fleetmint.burn_codes import BurnCode
-from fleetmint.errors import BurnError, FleetmintError, ImageError, LedgerError
-from fleetmint.bench.efuse import device_of, has_key
 from fleetmint.batch.encryption import HMAC, NONE
+from fleetmint.bench.efuse import device_of, has_key
 from fleetmint.bench.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
 from fleetmint.bench.records import Claim, Records
 from fleetmint.bench.regions import FileRegions, Regions
 from fleetmint.bench.update import Update, differences, hint
+from fleetmint.burn_codes import BurnCode
+from fleetmint.errors import BurnError, FleetmintError, ImageError, LedgerError
 from fleetmint.flash.burn import Progress, Worker
 from fleetmint.flash.console import Eavesdropper
 from fleetmint.flash.job import ESP8266, Board, Job, Result

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from fleetmint import commands, files
+from fleetmint.batch.create import TOKEN_BYTES
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError, StateError
-from fleetmint.batch.create import TOKEN_BYTES
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.identity import identity_of
 from fleetmint.flash.job import Board, Job, Region

@@ -9,18 +9,27 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import commands, files, staging
-from fleetmint.errors import StateError
-from fleetmint.trust import bundle, release_key
-from fleetmint.x509 import chain, compat, names, revocation
+from fleetmint import commands, files, passphrases, staging
 from fleetmint.ca import damage, generations
-from fleetmint import passphrases
-from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
 from fleetmint.ca.crls import WITH_CRL, crl_lifetime, plan_authority_crl, plan_copy
 from fleetmint.ca.generations import OUTGOING, RETIRED
-from fleetmint.ca.hierarchy import ROOT, Hierarchy, check_clock, issuing, new_common_name, of_site, sealed_key, secret_of, title
-from fleetmint.x509.profiles import PROFILES
+from fleetmint.ca.hierarchy import (
+    ROOT,
+    Hierarchy,
+    check_clock,
+    issuing,
+    new_common_name,
+    of_site,
+    sealed_key,
+    secret_of,
+    title,
+)
+from fleetmint.errors import StateError
 from fleetmint.plan import Plan, Warned
+from fleetmint.trust import bundle, release_key
+from fleetmint.x509 import chain, compat, names, revocation
+from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
+from fleetmint.x509.profiles import PROFILES
 
 
 def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime) -> Plan[Warned]:

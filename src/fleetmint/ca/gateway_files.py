@@ -52,7 +52,7 @@ def shipped(directory: Path, gateway: str, file: str) -> bytes:
         certificates = generations.trusted(directory, path)
         if not certificates:
             raise NotMadeError(f"there is no {directory / path / CERTIFICATE}: run {commands.playbook('ca.yml')}")
-        if file == _ROOTS:  # the CRL of a root that leaves is shipped until no listener trusts it, and has to be checked
+        if file == _ROOTS:  # a leaving root's CRL is shipped until no listener trusts it, and has to be checked
             leaving = generations.generations(directory, ROOT, [LEAVING])
             certificates += [load_certificate(directory / each / CERTIFICATE) for each in leaving]
         found += certificates

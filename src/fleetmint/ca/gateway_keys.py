@@ -8,11 +8,11 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint import commands
-from fleetmint.errors import StateError
 from fleetmint.ca import generations
+from fleetmint.ca.hierarchy import Hierarchy, device_ca
+from fleetmint.errors import StateError
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
-from fleetmint.ca.hierarchy import Hierarchy, device_ca
 
 # What a gateway says that was never set up.
 NOTHING_HELD: Mapping[str, Any] = {"installed": False, "beside": []}

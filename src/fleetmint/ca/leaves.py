@@ -7,15 +7,15 @@ from pathlib import Path
 from cryptography import x509
 
 from fleetmint import choices, commands, files
-from fleetmint.errors import StateError
-from fleetmint.x509 import compat, keys, revocation
-from fleetmint.x509.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.ca.crls import WITH_CRL
 from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.errors import StateError
+from fleetmint.plan import Plan, Warned
+from fleetmint.x509 import compat, keys, revocation
+from fleetmint.x509.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.x509.hosts import host
 from fleetmint.x509.profiles import SKEW, profile
 from fleetmint.x509.request import read_host_request
-from fleetmint.plan import Plan, Warned
 
 OPERATOR = "operator"
 # Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.

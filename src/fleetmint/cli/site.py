@@ -2,9 +2,10 @@
 
 site        the O of every certificate
 station     name of the bench's certificate
-ca          directory: of the CAs; passphrases: the source of their passphrases (passphrases.py), never one;
+ca          directory: of the CAs; passphrases: the source of their passphrases (fleetmint.passphrases), never one;
             root_directory: of the root's key, where that is on a medium of its own
-gateways    by name: host, https_port and mqtt_port of its operators' listeners, devices_https_port and devices_mqtt_port;
+gateways    by name: host, https_port and mqtt_port of its operators' listeners, devices_https_port and
+            devices_mqtt_port;
             the one of batches that name none first
 wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
 """
@@ -41,6 +42,8 @@ with for_work():
 
 
 SECONDS = 15
+# The program of the devices, in the checkout of which this package is a part.
+DEVICE_PROGRAM = Path(__file__).resolve().parents[3] / "firmware"
 
 passphrases_option = click.option(
     "--passphrases",

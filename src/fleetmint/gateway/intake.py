@@ -1,4 +1,4 @@
-"""Taking what the factory tells: a registration or a handover, over SSH, from a station at the listener, or as a file."""
+"""Taking what the factory tells: a registration or a handover, over SSH, from a station over HTTPS, or as a file."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,8 @@
 """Putting the CRLs in front of nginx and Mosquitto: check, rename, reload what changed, end revoked sessions.
 
 Whatever interrupts it, the next run finishes: a reload is written down as owed before the file changes, and a session
-as ended after it was. The listeners are independent: a list that is no good keeps its own listener as it was, and is reported.
+as ended after it was. The listeners are independent: a list that is no good keeps its own listener as it was, and is
+reported.
 
 A device has one session, which is taken over and dropped alone. Operators choose their client ids and have several,
 and no Mosquitto 2.0 tells whose is whose or ends what its CRL now refuses: a revoked operator costs a restart of the

@@ -1,7 +1,7 @@
-"""Who is at the listener: taken from what nginx always sets, and checked again.
+"""Who is at a listener: taken from what nginx always sets, and checked again.
 
 nginx has verified the chain, the dates and the CRLs. Here it is checked that the certificate comes from a CA of this
-very listener and, for a device, that the ledger knows this certificate, bit for bit, as active. HTTP headers say nothing.
+very listener and, for a device, that the ledger knows it, bit for bit, as active. HTTP headers say nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,8 @@ class Peer:
 
 def listener(environ: Mapping[str, object]) -> str | None:
     """Return the listener through which a request came, None when nginx did not say a known one."""
-    found = str(environ.get(LISTENER, ""))
+    # nginx of the version before says it by another name, until the play that brought this one reloads it
+    found = str(environ.get(LISTENER) or environ.get("FLEETMINT_LISTENER", ""))
     return found if found in (DEVICES, OPERATORS) else None
 
 

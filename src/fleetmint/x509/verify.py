@@ -1,6 +1,6 @@
-"""Whether a listener would let a certificate in: the decision of nginx, Mosquitto and devices, with the reason in words.
+"""Whether a listener would take a certificate: the decision of nginx, Mosquitto and devices, with the reason in words.
 
-At the listeners OpenSSL decides (RFC 5280, section 6, and "CRL check all"); on a device mbedTLS does. Here the same rules
+At listeners OpenSSL decides (RFC 5280, section 6, and "CRL check all"); on a device mbedTLS does. Here the same rules
 are written out, because neither says in words what it found. The tests hold this against `openssl verify`, from which
 it differs once: a leaf that calls itself a CA, which OpenSSL takes, is refused here as the signing service refuses it.
 """
@@ -74,7 +74,9 @@ def verify(
     """
     chain = _chain(leaf, [*listener.issuing, *sent], listener.anchors)
     titles = tuple(title(certificate) for certificate in chain)
-    weak = [reason for certificate in chain if certificate not in listener.anchors for reason in _weak_hash(certificate)]
+    weak = [
+        reason for certificate in chain if certificate not in listener.anchors for reason in _weak_hash(certificate)
+    ]
     if chain[-1] not in listener.anchors:
         last = chain[-1]
         issuer = names.common_name(last.issuer) or last.issuer.rfc4514_string()
@@ -214,7 +216,9 @@ def _revocation(chain: Sequence[x509.Certificate], listener: Listener, now: date
         issuer = chain[min(position + 1, len(chain) - 1)]
         lists = [crl for crl in listener.crls or () if revocation.signed_by(crl, issuer)]
         if not lists:
-            reasons.append(f"{listener.title} have no CRL of {title(issuer)}, and without one its certificates are refused")
+            reasons.append(
+                f"{listener.title} have no CRL of {title(issuer)}, and without one its certificates are refused"
+            )
             continue
         newest = max(lists, key=compat.last_update)
         if compat.next_update(newest) < now:

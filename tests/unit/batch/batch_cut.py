@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from fleetmint.batch.create import Created, BatchLocation, plan_batch
 from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.create import BatchLocation, Created, plan_batch
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.sealed import BatchKey
 from fleetmint.batch.spec import read_batch

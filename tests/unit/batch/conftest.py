@@ -1,3 +1,3 @@
-from batch_fixtures import batch, bench, common, place, short_esptool
+from batch_fixtures import batch, bench, common, location, short_esptool
 
-__all__ = ["batch", "bench", "common", "place", "short_esptool"]
+__all__ = ["batch", "bench", "common", "location", "short_esptool"]

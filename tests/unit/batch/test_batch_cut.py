@@ -13,7 +13,7 @@ from fleetmint.errors import StateError
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.factory import list_units
 from fleetmint.passphrases import open_source
-from tests.unit.factory import batch_cut
+from tests.unit.batch import batch_cut
 
 # Several frames of secrets, most of them of tokens, which cost nothing.
 BATCH = "batch: first\nprefix: lamp\ndevices:\n  - {count: 3, key_origin: factory}\n  - count: %d\n"

@@ -40,11 +40,11 @@ def test_a_batch_file_says_the_scheme_and_is_refused_with_its_name(tmp_path):
 
 
 @pytest.mark.parametrize(("scheme", "chip"), [("hmac", "esp32s3"), ("flash", "esp32")])
-def test_each_device_has_random_keys_that_open_its_nvs(batch, common, place, hierarchy, now, scheme, chip):
+def test_each_device_has_random_keys_that_open_its_nvs(batch, common, location, hierarchy, now, scheme, chip):
     sealed = replace(batch, chip=chip, nvs_encryption=scheme)
-    plan_batch(sealed, common, place, hierarchy, now).apply()
-    assert not plan_batch(sealed, common, place, hierarchy, now).changed
-    known = secrets.load(place.directory, hierarchy.source)
+    plan_batch(sealed, common, location, hierarchy, now).apply()
+    assert not plan_batch(sealed, common, location, hierarchy, now).changed
+    known = secrets.load(location.directory, hierarchy.source)
     assert known.nvs_encryption == scheme
     found = [known.of(unit.device).nvs_key for unit in sealed.units]
     assert len(set(found)) == len(found) == 3
@@ -60,10 +60,10 @@ def test_each_device_has_random_keys_that_open_its_nvs(batch, common, place, hie
         assert decode(image, keys=keys) == entries
 
 
-def test_a_batch_does_not_change_its_encryption(batch, common, place, hierarchy, now):
-    plan_batch(batch, common, place, hierarchy, now).apply()
+def test_a_batch_does_not_change_its_encryption(batch, common, location, hierarchy, now):
+    plan_batch(batch, common, location, hierarchy, now).apply()
     with pytest.raises(FleetmintError, match="another chip or NVS encryption"):
-        plan_batch(replace(batch, nvs_encryption="flash"), common, place, hierarchy, now)
+        plan_batch(replace(batch, nvs_encryption="flash"), common, location, hierarchy, now)
 
 
 def test_the_keys_partition_is_filled_where_the_table_puts_it():

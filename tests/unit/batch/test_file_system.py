@@ -12,9 +12,11 @@ from fleetmint.nvs.values import Value, parse
 from fleetmint.trust import bundle
 
 
-def test_a_device_without_nvs_gets_the_same_content_as_files(batch, common, place, hierarchy, now, openssl, tmp_path):
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    known = secrets.load(place.directory, hierarchy.source)
+def test_a_device_without_nvs_gets_the_same_content_as_files(
+    batch, common, location, hierarchy, now, openssl, tmp_path
+):
+    plan_batch(batch, common, location, hierarchy, now).apply()
+    known = secrets.load(location.directory, hierarchy.source)
     entries = nvs_entries("lamp-000003", known, now)
     files = device_files(entries)
     for key, value in entries["fleetmint"].items():
@@ -57,12 +59,12 @@ def test_a_batch_for_the_chip_without_nvs_has_the_layouts_of_that_chip(tmp_path)
     ("key", "size", "message"), [("a/b", 1, "app:a/b cannot be a file"), ("big", 70_000, "do not fit into 0x10000")]
 )
 def test_values_that_make_no_file_are_refused_before_anything_is_made(
-    batch, common, place, hierarchy, now, key, size, message
+    batch, common, location, hierarchy, now, key, size, message
 ):
     values = (Extra("app", key, Value("blob", bytes(size))),)
     with pytest.raises(FleetmintError, match=message):
-        plan_batch(replace(batch, chip="esp8266", layout="1M64", values=values), common, place, hierarchy, now)
-    assert not place.directory.exists()
+        plan_batch(replace(batch, chip="esp8266", layout="1M64", values=values), common, location, hierarchy, now)
+    assert not location.directory.exists()
 
 
 @pytest.mark.parametrize(("namespace", "key"), [("a/b", "k"), ("n", "a/b"), ("..", "k"), ("n", ".")])

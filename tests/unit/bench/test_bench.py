@@ -23,10 +23,10 @@ SLEEP = ["--boot", "sleep", "60"]
 
 
 @pytest.fixture
-def bench(batch, common, place, hierarchy, now):
-    plan_batch(batch, common, place, hierarchy, now).apply()
-    plan_registered(place.directory, place.ledger, kept=(), actor="test", now=now).apply()
-    return Bench(place.directory, place.ledger, APP, hierarchy.source)
+def bench(batch, common, location, hierarchy, now):
+    plan_batch(batch, common, location, hierarchy, now).apply()
+    plan_registered(location.directory, location.ledger, kept=(), actor="test", now=now).apply()
+    return Bench(location.directory, location.ledger, APP, hierarchy.source)
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def units(bench):
 
 
 def nvs_of(tmp_path, number):
-    place = stock("4MiB").find("nvs")
+    location = stock("4MiB").find("nvs")
     flash = (tmp_path / f"boards/{number}/flash.bin").read_bytes()
-    return decode(flash[place.offset : place.offset + place.size])["fleetmint"]
+    return decode(flash[location.offset : location.offset + location.size])["fleetmint"]
 
 
 def test_each_board_gets_an_identity_of_its_own_and_a_second_run_touches_none(bench, boards, tmp_path):

@@ -25,13 +25,13 @@ NVS = Partition("nvs", 1, 2, 0x9000, 0x5000)
 
 
 @pytest.fixture
-def make(batch, common, place, hierarchy, now):
+def make(batch, common, location, hierarchy, now):
     """Make the batch with these changes, register it, and return its bench."""
 
     def run(**changes):
-        plan_batch(replace(batch, **changes), common, place, hierarchy, now).apply()
-        plan_registered(place.directory, place.ledger, kept=(), actor="test", now=now).apply()
-        return Bench(place.directory, place.ledger, APP, hierarchy.source)
+        plan_batch(replace(batch, **changes), common, location, hierarchy, now).apply()
+        plan_registered(location.directory, location.ledger, kept=(), actor="test", now=now).apply()
+        return Bench(location.directory, location.ledger, APP, hierarchy.source)
 
     return run
 
@@ -153,9 +153,9 @@ def test_an_esp8266_gets_its_files_and_keeps_them(make, board):
     port, flash = board("--chip", "esp8266")
     outcome = burn(bench, port)
     assert outcome.state == "burned", outcome.reason
-    place = file_system("4M2M")
-    fs = LittleFS(block_size=place.block_size, block_count=place.size // place.block_size, mount=False)
-    fs.context.buffer = bytearray(flash.read_bytes()[place.offset : place.offset + place.size])
+    location = file_system("4M2M")
+    fs = LittleFS(block_size=location.block_size, block_count=location.size // location.block_size, mount=False)
+    fs.context.buffer = bytearray(flash.read_bytes()[location.offset : location.offset + location.size])
     fs.mount()
     with fs.open("fleetmint/device_id", "rb") as file:
         assert file.read() == b"lamp-000001"

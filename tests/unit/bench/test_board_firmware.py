@@ -28,8 +28,8 @@ def put(tmp_path):
 def with_parts(**parts):
     flash = bytearray(delivered("esp32", SIZE))
     for name, content in parts.items():
-        place = int(name.removeprefix("at_"), 16)
-        flash[place : place + len(content)] = content
+        location = int(name.removeprefix("at_"), 16)
+        flash[location : location + len(content)] = content
     return bytes(flash)
 
 

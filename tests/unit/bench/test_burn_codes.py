@@ -2,9 +2,9 @@
 
 import pytest
 
+from fleetmint.bench.records import Records
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
-from fleetmint.bench.records import Records
 from fleetmint.flash.job import Board
 from fleetmint.ledger import open_ledger, reading, writing
 from fleetmint.ledger.attempts import list_refused

@@ -41,13 +41,13 @@ def put(tmp_path):
 
     def make(slot, number, **more):
         board = Blank(f"24:0a:c4:00:00:{number:02x}", tmp_path / f"flash-{slot}-{number}", **more)
-        place = slots.setdefault(slot, Slot(tmp_path / f"port-{slot}"))
-        place.put(board)
-        return board, str(place.port)
+        location = slots.setdefault(slot, Slot(tmp_path / f"port-{slot}"))
+        location.put(board)
+        return board, str(location.port)
 
     yield make
-    for place in slots.values():
-        place.take()
+    for location in slots.values():
+        location.take()
 
 
 def state(bench):

@@ -3,9 +3,19 @@ import json
 import pytest
 from sqlalchemy import select
 
+from fleetmint.bench.efuse import (
+    DONE,
+    FAILED,
+    INTENDED,
+    Target,
+    bound_device,
+    device_of,
+    fingerprint,
+    has_key,
+    plan_hmac_key,
+)
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
-from fleetmint.bench.efuse import DONE, FAILED, INTENDED, Target, bound_device, device_of, fingerprint, has_key, plan_hmac_key
 from fleetmint.flash import efuse as flash
 from fleetmint.flash.efuse import Efuses, KeyBlock, read_efuses
 from fleetmint.ledger import events, factory, open_ledger, reading, schema, writing

@@ -149,8 +149,8 @@ def test_a_whole_flash_shows_table_nvs_and_program(nvs, now):
     table = stock("4MiB")
     flash = bytearray(b"\xff" * 0x400000)
     flash[TABLE_OFFSET : TABLE_OFFSET + 0xC00] = table.to_bytes()
-    place = table.find("nvs")
-    flash[place.offset : place.end] = nvs[0]
+    location = table.find("nvs")
+    flash[location.offset : location.end] = nvs[0]
     vfs = table.find("vfs")
     program = make_image({"main.py": b"print(1)\n", "agent/x.py": b"y"}, vfs.size)
     flash[vfs.offset : vfs.offset + len(program)] = program

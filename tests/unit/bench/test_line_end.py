@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fleetmint.bench.bench import burn_ports, left
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
-from fleetmint.bench.bench import burn_ports, left
 from fleetmint.flash.table import stock
 from fleetmint.ledger import open_ledger, reading, writing
 from fleetmint.ledger.factory import list_units, release, take_back

@@ -34,7 +34,7 @@ class Line:
         self._news = threading.Condition()
         self.places = places
         self._manager = open_station(bench, self._watch)
-        self.slots = Slots(self._manager.__enter__(), lambda: [str(place.port) for place in places], **options)
+        self.slots = Slots(self._manager.__enter__(), lambda: [str(location.port) for location in places], **options)
         self.error = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -66,8 +66,8 @@ class Line:
     def close(self):
         self.slots.abandon()
         self.thread.join(60)
-        for place in self.places:
-            place.take()
+        for location in self.places:
+            location.take()
         self._manager.__exit__(None, None, None)
 
 
@@ -93,8 +93,8 @@ def units(bench):
 
 
 def identity(blank):
-    place = stock("4MiB").find("nvs")
-    return decode(blank.flash.read_bytes()[place.offset : place.end])["fleetmint"]["device_id"].decode()
+    location = stock("4MiB").find("nvs")
+    return decode(blank.flash.read_bytes()[location.offset : location.end])["fleetmint"]["device_id"].decode()
 
 
 def test_a_slot_takes_board_after_board_until_the_batch_is_done(bench, line, blank):

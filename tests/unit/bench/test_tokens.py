@@ -38,8 +38,8 @@ def test_every_other_entry_stays_with_its_type():
     before = encode(ENTRIES, NVS.size)
     after = tokens.with_token(before, TOKEN)
     assert len(after) == NVS.size
-    place = (keys.NAMESPACE, keys.TOKEN)
-    assert typed(after) == typed(before) | {place: ("blob", TOKEN.token.encode())}
+    location = (keys.NAMESPACE, keys.TOKEN)
+    assert typed(after) == typed(before) | {location: ("blob", TOKEN.token.encode())}
     assert b"an older one" not in after
 
 

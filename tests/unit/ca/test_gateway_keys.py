@@ -6,12 +6,12 @@ import pytest
 from click.testing import CliRunner
 from gateway_site import make_gateway_site
 
-from fleetmint.cli import root
-from fleetmint.errors import StateError
 from fleetmint.ca import gateway_keys
 from fleetmint.ca.gateway_keys import NOTHING_HELD, plan_steps
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
+from fleetmint.cli import root
+from fleetmint.errors import StateError
 from fleetmint.gateway.clock import utc_now
 
 

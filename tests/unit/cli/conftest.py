@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fleetmint.cli import root
-from fleetmint.batch.create import BatchLocation, plan_batch
 from fleetmint.batch.common import Gateway, site_common
+from fleetmint.batch.create import BatchLocation, plan_batch
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.spec import read_batch
-from fleetmint.x509 import keys
-from fleetmint.x509.authority import pem
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ca.leaves import plan_client
+from fleetmint.cli import root
 from fleetmint.passphrases import Stored
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
 
 BATCH = "batch: first\nprefix: lamp\ndevices:\n  - count: 1\n  - count: 1\n    key_origin: factory\n"
 

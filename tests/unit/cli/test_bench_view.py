@@ -5,9 +5,9 @@ import re
 import pytest
 from rich.console import Console
 
+from fleetmint.bench.outcome import Outcome
 from fleetmint.burn_codes import BurnCode
 from fleetmint.cli.bench.burn_view import Events, Lines, LiveTable, Tally, Watcher
-from fleetmint.bench.outcome import Outcome
 
 PORT, MAC = "/dev/ttyUSB0", "24:0a:c4:00:00:01"
 STEPS = [

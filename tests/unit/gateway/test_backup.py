@@ -14,18 +14,18 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
 
+from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.errors import ClockError, LedgerError, StateError
+from fleetmint.gateway.backup import Restored, make_backup, plan_restore
+from fleetmint.gateway.config import load_config
+from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
-from fleetmint.x509 import keys, revocation
-from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.gateway.backup import Restored, make_backup, plan_restore
 from fleetmint.service.body import Enrolment
-from fleetmint.gateway.config import load_config
-from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.service.enrolment import enrol
+from fleetmint.x509 import keys, revocation
 
 HOUR = timedelta(hours=1)
 

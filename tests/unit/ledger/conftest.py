@@ -2,15 +2,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_site import GatewaySite, make_gateway_site
+from gateway_site import site
 from sqlalchemy.engine import Engine
 
 from fleetmint.ledger import create_schema, open_ledger
 
-
-@pytest.fixture
-def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
-    return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")
+__all__ = ["site"]
 
 
 @pytest.fixture

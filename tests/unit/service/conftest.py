@@ -1,17 +1,13 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway_site import GatewaySite, make_gateway_site
+from gateway_site import GatewaySite, site
 
 from fleetmint.service.app import create_app
 
-
-@pytest.fixture
-def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
-    return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")
+__all__ = ["site"]
 
 
 @pytest.fixture

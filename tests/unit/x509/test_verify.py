@@ -94,7 +94,7 @@ def test_the_chain_is_told_from_leaf_to_root(hierarchy, judged, now):
 
 @pytest.mark.parametrize("unit", ["devices", "operators"])
 @pytest.mark.parametrize("ca", ["factory", "device-gateway"])
-def test_a_device_cas_leaf_named_like_an_operator_is_refused_at_the_operators_listener(hierarchy, judged, now, ca, unit):
+def test_a_device_cas_leaf_named_like_an_operator_is_refused_at_the_operators_port(hierarchy, judged, now, ca, unit):
     authority = hierarchy.authority(ca)
     leaf = mint(authority, unit, "alice@test", now)
     assert "under a CA" in judged(leaf, "operator").reasons[0]

@@ -1,6 +1,6 @@
 """A new device CA, server CA or root in the place of the one in use, while both are trusted: each move, and when.
 
-    device   introduce: a new CA for each gateway, trusted at its listeners    switch: it issues    retire: the old one ends
+    device   introduce: a new CA for each gateway, trusted at its ports    switch: it issues    retire: the old one ends
     server   switch: the sealed next CA is in use, and a new one is sealed                      retire: the old one ends
     root     introduce: a new root, trusted, and each CA certified by it   switch: it is shown  leave, retire: the same
 

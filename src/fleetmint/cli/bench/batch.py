@@ -54,7 +54,7 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _ELSEWHERE:
-            found: click.Command = getattr(import_module(f"fleetmint.cli.{_ELSEWHERE[cmd_name]}"), cmd_name)
+            found: click.Command = getattr(import_module(f"fleetmint.cli.bench.{_ELSEWHERE[cmd_name]}"), cmd_name)
             return found
         return super().get_command(ctx, cmd_name)
 

@@ -22,6 +22,7 @@ from fleetmint.cli.enrolment_check import EnrolmentCheck
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 from fleetmint.cli.site import (
+    DEVICE_PROGRAM,
     as_option,
     bench_source,
     gateway_option,
@@ -45,8 +46,6 @@ with for_work():
     from fleetmint.ledger.factory import take_back
 
 
-# The program of the devices, beside this package in a checkout.
-APP = Path(__file__).resolve().parents[3] / "firmware"
 AUTO = "auto"
 
 
@@ -77,7 +76,11 @@ AUTO = "auto"
 @click.option("--other-firmware", is_flag=True, help="Burn boards whose firmware is not MicroPython, too.")
 @click.option("--sha256", help="SHA-256 that the firmware has to have.")
 @click.option(
-    "--app-dir", "app", type=click.Path(file_okay=False, path_type=Path), default=APP, help="The devices' program."
+    "--app-dir",
+    "app",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEVICE_PROGRAM,
+    help="The devices' program.",
 )
 @ledger_option
 @passphrases_option

@@ -18,6 +18,7 @@ from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
 from fleetmint.cli.signals import undisturbed
 from fleetmint.cli.site import (
+    DEVICE_PROGRAM,
     as_option,
     bench_source,
     gateway_option,
@@ -39,9 +40,6 @@ with for_work():
     from fleetmint.ledger.factory import release as release_unit
     from fleetmint.ledger.schema import BURNED
     from fleetmint.x509 import names
-
-# The program of the devices, beside this package in a checkout.
-APP = Path(__file__).resolve().parents[3] / "firmware"
 
 
 @click.group(
@@ -141,9 +139,9 @@ def transfer(
     The owner before could have copied the key, since the flash is readable. So the device is locked out from now on,
     until the token is in it: at once with --port, later with --to and `fleetmint token write`.
     """
-    listener = open_gateway(state, name, gateway)
-    made = give(listener, device_id, days, file, port, owner)
-    old = in_force.end(state, name, listener.name, [device_id])
+    reached = open_gateway(state, name, gateway)
+    made = give(reached, device_id, days, file, port, owner)
+    old = in_force.end(state, name, reached.name, [device_id])
     text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\nOf its old certificate: "
     text += in_force.in_words(old, commands.to_gateways())
     values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
@@ -168,7 +166,10 @@ def transfer(
 @click.option("--app", is_flag=True, help="Give it the program in firmware/ as it is now.")
 @click.option("--wifi", is_flag=True, help="Give it the Wi-Fi that its batch has now.")
 @click.option(
-    "--app-dir", type=click.Path(exists=True, file_okay=False, path_type=Path), default=APP, help="Another program."
+    "--app-dir",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEVICE_PROGRAM,
+    help="Another program.",
 )
 @state_option
 @ledger_option

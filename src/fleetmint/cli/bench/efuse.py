@@ -21,9 +21,9 @@ with for_work():
     from sqlalchemy.engine import Engine
 
     from fleetmint.batch import secrets
-    from fleetmint.bench.efuse import SealedKey, Target, bound_device, device_of, plan_hmac_key
     from fleetmint.batch.encryption import HMAC
     from fleetmint.batch.secrets import BatchSecrets
+    from fleetmint.bench.efuse import SealedKey, Target, bound_device, device_of, plan_hmac_key
     from fleetmint.ledger import open_ledger
 
 

@@ -1,4 +1,4 @@
-"""`fleetmint batch register` and `fleetmint batch handover`: telling the gateway, at its listener or with a signed file."""
+"""`fleetmint batch register` and `fleetmint batch handover`: telling the gateway, over HTTPS or with a signed file."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ def devices(state: Path, name: str | None, gateway: str | None, seconds: float, 
 
     A reading that the broker kept is marked, since nobody knows how old it is.
     """
-    listener = open_gateway(state, name, gateway)
-    rows = listener.get("/v1/devices")["devices"]
+    reached = open_gateway(state, name, gateway)
+    rows = reached.get("/v1/devices")["devices"]
     boards = _boards(state)
-    latest = _latest(listener, {row["device"] for row in rows if row["status"] == "active"}, seconds)
+    latest = _latest(reached, {row["device"] for row in rows if row["status"] == "active"}, seconds)
     fleet = [_described(row, boards.get(row["device"]), latest.get(row["device"])) for row in rows]
     if as_json:
         click.echo(json_line({"devices": fleet}))
@@ -77,11 +77,11 @@ def _boards(state: Path) -> dict[str, str]:
         return list_boards(connection)
 
 
-def _latest(listener: Gateway, wanted: set[str], seconds: float) -> dict[str, Reading]:
+def _latest(reached: Gateway, wanted: set[str], seconds: float) -> dict[str, Reading]:
     found: dict[str, Reading] = {}
     live: set[str] = set()
     if seconds and wanted:
-        for message in readings(listener, seconds):
+        for message in readings(reached, seconds):
             if message.retained and message.device in live:
                 continue  # said again after a reconnect
             found[message.device] = message

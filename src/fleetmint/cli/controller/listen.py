@@ -40,8 +40,8 @@ def listen(
     within --seconds.
     """
     seen = 0
-    listener = open_gateway(state, name, gateway)
-    for reading in of_the_fleet(readings(listener, seconds), listener):
+    reached = open_gateway(state, name, gateway)
+    for reading in of_the_fleet(readings(reached, seconds), reached):
         click.echo(json_line(_object(reading)) if as_json else _line(reading))
         seen += not reading.retained
         if count is not None and seen >= count:

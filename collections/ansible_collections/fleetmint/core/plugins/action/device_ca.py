@@ -31,10 +31,9 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         params = self.validate_argument_spec(OPTIONS)[1]
 
-        from fleetmint import commands
-        from fleetmint.errors import FleetmintError
+        from fleetmint import commands, passphrases
         from fleetmint.ca import gateway_keys, hierarchy
-        from fleetmint import passphrases
+        from fleetmint.errors import FleetmintError
         from fleetmint.text import is_text
 
         root = Path(params["root_directory"]) if params["root_directory"] else None

@@ -16,11 +16,11 @@ import pytest
 from gateway_site import GatewaySite, make_gateway_site
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ledger import factory, open_ledger, writing
+from fleetmint.service.app import create_app
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
-from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.service.app import create_app
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
