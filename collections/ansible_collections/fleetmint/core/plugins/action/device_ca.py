@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
@@ -26,7 +28,7 @@ class ActionModule(ActionBase):
     _requires_connection = True
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Bring the gateway's device CAs to what the controller has."""
         super().run(tmp, task_vars)
         params = self.validate_argument_spec(OPTIONS)[1]
@@ -45,7 +47,7 @@ class ActionModule(ActionBase):
             )
             cas = hierarchy.Hierarchy(Path(params["directory"]), site, source, root)
             held = self._held(params["program"], gateway_keys.NOTHING_HELD)
-            pretended = foreseen.cas(task_vars)
+            pretended = foreseen.cas(task_vars or {})
             steps = gateway_keys.plan_steps(cas, params["gateway"], held, force=params["force"], foreseen=pretended)
             for step in () if self._task.check_mode else steps:
                 data = gateway_keys.handed_over(cas, step.authority) if step.authority else b""
@@ -55,7 +57,7 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": f"{error}\n"}
         return {"changed": bool(steps), "reasons": [step.reason for step in steps]}
 
-    def _held(self, program, nothing):
+    def _held(self, program: str, nothing: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
             return gateway_command.answer(self._on_gateway(program, ["ca-status"]))
         except (AnsibleActionFail, ValueError):
@@ -63,10 +65,10 @@ class ActionModule(ActionBase):
                 return nothing
             raise
 
-    def _on_gateway(self, program, command, data=b""):
+    def _on_gateway(self, program: str, command: list[str], data: bytes = b"") -> str:
         # in_data goes into the pipe of the SSH client; unlike an argument it is in no process list and no log.
         line = shlex.join(gateway_command.argv(command, program=program))
         done = self._low_level_execute_command(line, in_data=data or None, executable="/bin/sh")
         if done["rc"] != 0:
             raise AnsibleActionFail(gateway_command.sentence(done["stderr"], done["stdout"]))
-        return done["stdout"]
+        return str(done["stdout"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.fleetmint.core.plugins.plugin_utils import written
@@ -14,28 +17,30 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Read the variable as it is written, not as templating would hand it over."""
         super().run(tmp, task_vars)
+        variables = task_vars or {}
         params = self.validate_argument_spec(OPTIONS)[1]
 
         from fleetmint.batch.networks import read_networks
         from fleetmint.errors import FleetmintError
 
-        name, problems = params["variable"], []
-        rows = self._written(name, task_vars.get(name), task_vars, problems)
-        rows = [self._written(name, row, task_vars, problems) for row in rows] if isinstance(rows, list) else rows
-        texts = [self._texts(row, task_vars, problems) for row in rows] if isinstance(rows, list) else rows
+        name: str = params["variable"]
+        problems: list[str] = []
+        rows = self._written(name, variables.get(name), variables, problems)
+        rows = [self._written(name, row, variables, problems) for row in rows] if isinstance(rows, list) else rows
+        texts = [self._texts(row, variables, problems) for row in rows] if isinstance(rows, list) else rows
         if problems:
             raise AnsibleActionFail("\n".join(problems))
         try:
             networks = read_networks(texts, lambda number, key: _place(rows[number - 1], key))
         except FleetmintError as error:
-            where = "" if isinstance(rows, list) else written.place(task_vars.get(name))
+            where = "" if isinstance(rows, list) else written.place(variables.get(name))
             raise AnsibleActionFail(f"{where}{error}") from error
         return {"changed": False, "networks": list(networks)}
 
-    def _written(self, name, value, variables, problems):
+    def _written(self, name: str, value: object, variables: written.Variables, problems: list[str]) -> Any:
         """Return a list or mapping as it is written; one that an expression makes of others, as it makes it."""
         value = written.followed(value, variables)
         if not isinstance(value, str):
@@ -48,7 +53,7 @@ class ActionModule(ActionBase):
             problems.append(f"{written.place(value)}{name} {error}")
             return None
 
-    def _texts(self, row, variables, problems):
+    def _texts(self, row: object, variables: written.Variables, problems: list[str]) -> object:
         """Return a network with what is written in its fields; add to `problems` what would be changed."""
         if not isinstance(row, dict):
             return row
@@ -62,6 +67,6 @@ class ActionModule(ActionBase):
         return found
 
 
-def _place(row, key):
+def _place(row: Mapping[str, object], key: str) -> str:
     """Return where a field is written: a value that is no text may carry no mark, but then its name does."""
     return written.place(*(each for each in row if each == key), row.get(key), row)

@@ -6,9 +6,11 @@ import json
 import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
+from ansible.plugins.connection import ConnectionBase
 
 OPTIONS = {
     "addresses": {"type": "list", "elements": "str", "required": True},
@@ -22,12 +24,12 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp=None, task_vars=None):
+    def run(self, tmp: object = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Ask the Pi about itself in one round trip, and fail with everything that is wrong with it."""
         super().run(tmp, task_vars)
         params = self.validate_argument_spec(OPTIONS)[1]
 
-        from fleetmint.preflight import gateway, look
+        from fleetmint.preflight import gateway, look, variables
         from fleetmint.preflight.problem import report
 
         command = shlex.join(["/usr/bin/python3", "-", *params["addresses"]])
@@ -38,7 +40,7 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             where = (("host", "remote_addr"), ("remote_user",))
             host, user = (_value(self._connection, *names) for names in where)
-            port = int(_value(self._connection, "port") or gateway.SSH_PORT)
+            port = int(_value(self._connection, "port") or variables.SSH_PORT)
             # failed and not "unreachable", behind which Ansible goes on with plays for other hosts
             return {"failed": True, "msg": report([gateway.unreachable(str(error.message), host, user, port)])}
         except AnsibleError as error:
@@ -57,7 +59,7 @@ class ActionModule(ActionBase):
         return {"changed": False, "ansible_facts": {"fleetmint_preflight_gateway": True}}
 
 
-def _value(connection, *names):
+def _value(connection: ConnectionBase, *names: str) -> Any:
     """Return an option of a connection, which each kind names as it likes."""
     for name in names:
         if connection.has_option(name) and connection.get_option(name):

@@ -18,12 +18,16 @@ author: The Fleetmint authors (!UNKNOWN)
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleError
+from ansible.playbook.play import Play
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
+from ansible.vars.manager import VariableManager
 
 SOURCE = "fleet_ca_passphrases"
 # In this order: the ones behind may be made of the first.
@@ -38,12 +42,12 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "fleetmint.core.site"
     CALLBACK_NEEDS_ENABLED = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self._play = None
-        self._sources = []
+        self._play: Play | None = None
+        self._sources: list[str] = []
 
-    def v2_playbook_on_play_start(self, play):
+    def v2_playbook_on_play_start(self, play: Play) -> None:
         """Settle and say with the first play where the site is, for all that the plays start."""
         first, self._play = self._play is None, play
         if not first:
@@ -62,11 +66,14 @@ class CallbackModule(CallbackBase):
         if directory is not None:
             self._display.banner(f"SITE [{name or 'without a name'}, {directory}]")
 
-    def v2_playbook_on_no_hosts_matched(self):
+    def v2_playbook_on_no_hosts_matched(self) -> None:
         """Refuse: a play that was asked for has done nothing."""
+        play = self._play
+        if play is None:
+            return
         limit = context.CLIARGS.get("subset")
         self._display.error(
-            f"Nothing was done by the play {self._play.get_name()!r}: it is for {','.join(self._play.hosts)}, and "
+            f"Nothing was done by the play {play.get_name()!r}: it is for {','.join(play.hosts)}, and "
             + (
                 f"--limit {limit} leaves none of them: name them in it, too"
                 if limit
@@ -77,13 +84,13 @@ class CallbackModule(CallbackBase):
         raise SystemExit(1)
 
 
-def _directory(sources):
+def _directory(sources: Iterable[str]) -> Path | None:
     """Return the directory of the site's inventory, None when it is no file."""
     found = (Path(source) for source in sources if "," not in source)
     return next((path if path.is_dir() else path.parent for path in found if path.exists()), None)
 
 
-def _settle(play, manager, directory):
+def _settle(play: Play, manager: VariableManager, directory: Path) -> None:
     """Make the site's paths absolute: modules, lookups and templates would each mean a relative one otherwise."""
     for name in PATHS:
         (value,) = _values(play, manager, name)
@@ -95,7 +102,7 @@ def _settle(play, manager, directory):
                     manager.extra_vars[name] = settled
 
 
-def _values(play, manager, *names):
+def _values(play: Play, manager: VariableManager, *names: str) -> list[Any]:
     """Return what the inventory says of the controller; None for what it does not say."""
     variables = manager.get_vars(play=play, host=manager._inventory.get_host("localhost"))
     templar = Templar(loader=play.get_loader(), variables=variables)

@@ -37,11 +37,11 @@ class InventoryModule(BaseInventoryPlugin):
 
     NAME = "fleetmint.core.named"
 
-    def verify_file(self, path):
+    def verify_file(self, path: str) -> bool:
         """Take what no other plugin can read: a path with nothing there."""
         return "," not in path and not os.path.lexists(path)
 
-    def parse(self, inventory, loader, path, cache=True):
+    def parse(self, inventory: object, loader: object, path: str, cache: bool = True) -> None:
         """End the command, unless all it does is to look at the playbook."""
         super().parse(inventory, loader, path, cache)
         if context.CLIARGS.get("syntax"):

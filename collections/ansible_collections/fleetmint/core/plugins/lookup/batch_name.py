@@ -29,7 +29,9 @@ _raw:
   elements: str
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
@@ -38,7 +40,7 @@ from ansible.plugins.lookup import LookupBase
 class LookupModule(LookupBase):
     """The lookup fleetmint.core.batch_name."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Return the name of each batch."""
         self.set_options(var_options=variables, direct=kwargs)
 

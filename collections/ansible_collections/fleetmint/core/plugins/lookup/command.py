@@ -37,6 +37,9 @@ _raw:
   elements: str
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
@@ -44,13 +47,17 @@ from ansible.plugins.lookup import LookupBase
 class LookupModule(LookupBase):
     """The lookup fleetmint.core.command."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Return the command."""
         self.set_options(var_options=None, direct=kwargs)
 
         from fleetmint import commands
 
-        makers = {"playbook": commands.playbook, "fleetmint": commands.fleetmint, "gateway": commands.gateway}
+        makers: dict[str, Callable[..., commands.Command]] = {
+            "playbook": commands.playbook,
+            "fleetmint": commands.fleetmint,
+            "gateway": commands.gateway,
+        }
         kind, *words = map(str, terms)
         if kind not in makers:
             raise AnsibleError(f"there is no program {kind}: choose {', '.join(makers)}")

@@ -40,7 +40,9 @@ _raw:
   elements: str
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
@@ -50,7 +52,7 @@ from ansible_collections.fleetmint.core.plugins.plugin_utils import foreseen
 class LookupModule(LookupBase):
     """The lookup fleetmint.core.shipped."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Return the content of each file that is asked for."""
         self.set_options(var_options=variables, direct=kwargs)
 
@@ -61,7 +63,7 @@ class LookupModule(LookupBase):
         try:
             return [shipped(directory, self.get_option("gateway"), term).decode() for term in terms]
         except NotMadeError as error:
-            if foreseen.cas(variables):
+            if foreseen.cas(variables or {}):
                 return ["what this run would make\n"] * len(terms)
             raise AnsibleError(str(error)) from error
         except FleetmintError as error:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 PROGRAM = "/opt/fleetmint/bin/fleetmint"
 ACCOUNT = "fleetmint"
@@ -27,7 +28,7 @@ def argv(command: list[str], *, check: bool = False, program: str = PROGRAM) -> 
     return [program, "gateway", name, *options, *rest]
 
 
-def answer(stdout: str) -> dict:
+def answer(stdout: str) -> dict[str, Any]:
     """Return the object that a command has printed; raise ValueError when it is none."""
     found = json.loads(stdout.splitlines()[-1] if stdout.strip() else "")
     if not isinstance(found, dict):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.basic import AnsibleModule
 
+    from fleetmint.ca.hierarchy import Hierarchy
     from fleetmint.plan import Plan
 
 # Every module that works with the CAs says in the same way which ones.
@@ -35,7 +36,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def hierarchy(module: AnsibleModule):
+def hierarchy(module: AnsibleModule) -> Hierarchy:
     """Return the CAs that CA_OPTIONS describe."""
     from pathlib import Path
 
@@ -56,7 +57,7 @@ def hierarchy(module: AnsibleModule):
 def carry_out(
     module: AnsibleModule,
     make_plan: Callable[[], Plan[object]],
-    facts: Callable[[Plan[object]], dict] = lambda _plan: {},
+    facts: Callable[[Plan[object]], dict[str, object]] = lambda _plan: {},
 ) -> None:
     """Make the plan, apply it unless in check mode, and report it and its result; `facts` has more to report of it."""
     try:

@@ -10,9 +10,10 @@ import pwd
 import re
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 FILE_MODE = "0644"
 DIRECTORY_MODE = "0755"
@@ -86,7 +87,7 @@ class Entry:
             return None
 
 
-def entry(given: dict[str, str | None]) -> Entry:
+def entry(given: Mapping[str, Any]) -> Entry:
     """Return what one item of the module's option describes."""
     content = given["content"]
     mode = given["mode"] or (DIRECTORY_MODE if content is None else FILE_MODE)

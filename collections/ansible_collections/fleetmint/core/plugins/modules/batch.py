@@ -122,6 +122,8 @@ devices:
   returned: success
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     CA_OPTIONS,
@@ -143,6 +145,9 @@ WIFI = {
     "psk": {"type": "raw", "required": True, "no_log": True},
 }
 
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
+
 
 def main() -> None:
     """Run the module."""
@@ -157,7 +162,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.batch.common import Gateway, SiteValues

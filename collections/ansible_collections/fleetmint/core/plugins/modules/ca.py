@@ -67,6 +67,8 @@ waiting:
   returned: when O(root=ceremony)
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     CA_OPTIONS,
@@ -74,6 +76,9 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     hierarchy,
     utc_now,
 )
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
@@ -92,7 +97,7 @@ def main() -> None:
         supports_check_mode=True,
     )
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.ca.create import plan_hierarchy
@@ -104,7 +109,7 @@ def main() -> None:
         post = Exchange(Path(params["requests"]), Path(params["answers"]), params["root_fingerprint"])
         return plan_offline_hierarchy(hierarchy(module), params["gateways"], post, utc_now())
 
-    def foreseen(plan):
+    def foreseen(plan: Plan[object]) -> dict[str, object]:
         # in check mode the plays that follow find no CAs, and have to know that they would
         look_ahead = module.check_mode and module.params["root"] == "controller"
         return {"ansible_facts": {"fleetmint_foreseen_cas": plan.changed}} if look_ahead else {}

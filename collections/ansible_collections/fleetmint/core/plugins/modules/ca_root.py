@@ -71,8 +71,13 @@ shares:
   returned: when the root is made
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import carry_out, utc_now
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
@@ -87,7 +92,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.ca.ceremony.root import Custody, plan_root

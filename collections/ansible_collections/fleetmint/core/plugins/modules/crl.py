@@ -50,6 +50,8 @@ reasons:
   returned: success
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     CA_OPTIONS,
@@ -57,6 +59,9 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     hierarchy,
     utc_now,
 )
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
@@ -68,7 +73,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from fleetmint.ca.crls import plan_authority_crl
         from fleetmint.x509.revocation import serial_number
 

@@ -123,7 +123,8 @@ def run(module: AnsibleModule) -> tuple[int, str, str]:
         if os.geteuid():
             return 126, "", f"only root can act as {params['user']} here: the task needs `become: true`"
         argv = ["/usr/sbin/runuser", f"--user={params['user']}", "--", *argv]
-    return module.run_command(argv, data=params["stdin"], binary_data=True)
+    code, out, err = module.run_command(argv, data=params["stdin"], binary_data=True)
+    return code, out, err
 
 
 if __name__ == "__main__":

@@ -36,15 +36,20 @@ document:
   returned: success
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import BATCH_OPTIONS, carry_out
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=BATCH_OPTIONS, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.batch.handover import encode, handover_document

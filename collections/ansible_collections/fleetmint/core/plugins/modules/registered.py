@@ -49,8 +49,13 @@ batch:
   returned: success
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import BATCH_OPTIONS, carry_out, utc_now
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
@@ -62,7 +67,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.batch.handover import plan_registered

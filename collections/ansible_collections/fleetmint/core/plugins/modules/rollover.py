@@ -74,6 +74,8 @@ left:
   returned: success
 """
 
+from typing import TYPE_CHECKING
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     CA_OPTIONS,
@@ -81,6 +83,9 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
     hierarchy,
     utc_now,
 )
+
+if TYPE_CHECKING:
+    from fleetmint.plan import Plan
 
 
 def main() -> None:
@@ -96,7 +101,7 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
-    def make_plan():
+    def make_plan() -> Plan[object]:
         from pathlib import Path
 
         from fleetmint.ca.rollover import plan_move

@@ -85,10 +85,11 @@ changed_paths:
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleetmint.core.plugins.module_utils.tree import entry, staged
+from ansible_collections.fleetmint.core.plugins.module_utils.tree import Entry, entry, staged
 
 FILE = {
     "path": {"type": "path", "required": True},
@@ -139,7 +140,7 @@ def main() -> None:
     module.exit_json(changed=bool(sentences), reasons=sentences, changed_paths=paths, diff=diff)
 
 
-def prove(module: AnsibleModule, entries) -> None:
+def prove(module: AnsibleModule, entries: Sequence[Entry]) -> None:
     """Fail the module, before anything is changed, when the candidate does not work."""
     if not module.params["validate"]:
         return

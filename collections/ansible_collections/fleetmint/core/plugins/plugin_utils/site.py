@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -13,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import is_trusted_as_template
 from ansible.utils.vars import load_extra_vars
+from ansible.vars.hostvars import HostVars
 
 try:  # where a value stands; ansible-core keeps it for its own messages, and has no public name for it
     from ansible._internal._datatag._tags import Origin
@@ -23,21 +25,26 @@ if TYPE_CHECKING:  # else where it is used, since whoever runs Ansible may not h
     from fleetmint.preflight.problem import Problem
     from fleetmint.preflight.variables import Inventory
 
+# Each variable of the roles with what its spec says about it.
+Options = dict[str, dict[str, Any]]
+
 SPECS = "meta/argument_specs.yml"
 # A message of Ansible would repeat a part of it.
 _SECRET = frozenset({"fleet_wifi"})
 
 
-def read_options(roles: Path, loader: DataLoader) -> dict[str, dict]:
+def read_options(roles: Path, loader: DataLoader) -> Options:
     """Return the variables of all roles below `roles` with what their specs say about them."""
-    found: dict[str, dict] = {}
+    found: Options = {}
     for path in sorted(roles.glob(f"*/{SPECS}")):
         for entry in loader.load_from_file(str(path))["argument_specs"].values():
             found |= entry["options"]
     return found
 
 
-def read_inventory(hostvars, groups, options: dict[str, dict], roles: Path, loader: DataLoader) -> Inventory:
+def read_inventory(
+    hostvars: HostVars, groups: Mapping[str, Sequence[str]], options: Options, roles: Path, loader: DataLoader
+) -> Inventory:
     """Return the variables that the inventory and the command line set; those that a role reads with their values."""
     from fleetmint.preflight.variables import CONTROLLER, OTHERS, Inventory
 
@@ -53,7 +60,7 @@ def read_inventory(hostvars, groups, options: dict[str, dict], roles: Path, load
     )
 
 
-def of_another_type(inventory: Inventory, options: dict[str, dict]) -> list[Problem]:
+def of_another_type(inventory: Inventory, options: Options) -> list[Problem]:
     """Return what Ansible would refuse when the role comes that reads it, if the library does not read it itself."""
     from fleetmint.preflight.problem import Problem, merged
     from fleetmint.preflight.variables import CHECKED, CONTROLLER, Unreadable
@@ -73,7 +80,7 @@ def of_another_type(inventory: Inventory, options: dict[str, dict]) -> list[Prob
     return merged(found)
 
 
-def placed(problem: Problem, hostvars) -> Problem:
+def placed(problem: Problem, hostvars: HostVars) -> Problem:
     """Return the problem with file and line of the value, where Ansible can tell them."""
     if not problem.hosts or Origin is None:
         return problem
@@ -108,7 +115,7 @@ def vault_problems(source: object, loader: DataLoader) -> list[Problem]:
     return vault.problems(source, told, opens)
 
 
-def _variables(hostvars, host: str, known) -> dict[str, object]:
+def _variables(hostvars: HostVars, host: str, known: Collection[str]) -> dict[str, object]:
     from fleetmint.preflight.variables import REACHED
 
     templated, written = hostvars[host], hostvars.raw_get(host)
@@ -118,7 +125,7 @@ def _variables(hostvars, host: str, known) -> dict[str, object]:
     }
 
 
-def _value(templated, name: str, written: object) -> object:
+def _value(templated: Mapping[str, Any], name: str, written: object) -> object:
     from fleetmint.preflight.variables import Unreadable
 
     # fleet_wifi has a reader of its own
@@ -145,8 +152,10 @@ def _holds_comment(written: object) -> bool:
 
 def _another_number(value: object) -> str:
     """Return what YAML has made of a number that a person would read otherwise; empty where it has not."""
-    origin = Origin.get_tag(value) if Origin is not None and isinstance(value, int) else None
-    if origin is None or isinstance(value, bool) or not (origin.path and origin.line_num and origin.col_num):
+    if Origin is None or not isinstance(value, int) or isinstance(value, bool):
+        return ""
+    origin = Origin.get_tag(value)
+    if origin is None or not (origin.path and origin.line_num and origin.col_num):
         return ""
     from fleetmint.preflight.spelling import another_number
 

@@ -7,12 +7,13 @@ By the time a module sees a passphrase, `{#…#}` has been cut out of it in sile
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from typing import Any, TypeGuard
 
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import EncryptedString
-from ansible.template import is_trusted_as_template, trust_as_template
+from ansible.template import Templar, is_trusted_as_template, trust_as_template
 
 try:
     from ansible._internal._datatag._tags import Origin
@@ -24,6 +25,7 @@ _MARKS = ("{{", "{%", "{#")
 _EXPRESSION = re.compile(r"\s*\{\{((?:(?!\{\{|\}\}|\{%|\{#).)*)\}\}\s*", re.DOTALL)
 _NAME = re.compile(r"-?\s*([A-Za-z_]\w*)\s*-?")
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
+Variables = Mapping[str, Any]
 # So many variables may lead to each other.
 _DEPTH = 10
 
@@ -41,12 +43,12 @@ def place(*values: object) -> str:
     return ""
 
 
-def followed(value: object, variables: dict) -> object:
+def followed(value: object, variables: Variables) -> object:
     """Return a value as it is written; where it only names another variable, that one's."""
     return _followed(value, variables, _DEPTH)
 
 
-def _followed(value: object, variables: dict, steps: int) -> object:
+def _followed(value: object, variables: Variables, steps: int) -> object:
     expression = _EXPRESSION.fullmatch(value) if steps and _is_template(value) else None
     name = _NAME.fullmatch(expression[1]) if expression else None
     if name is None or name[1] not in variables:
@@ -54,8 +56,9 @@ def _followed(value: object, variables: dict, steps: int) -> object:
     return _followed(variables[name[1]], variables, steps - 1)
 
 
-def mappings_in(value: object, key: str, variables: dict, depth: int = _DEPTH) -> Iterator[dict]:
+def mappings_in(value: object, key: str, variables: Variables, depth: int = _DEPTH) -> Iterator[dict[str, Any]]:
     """Yield the mappings with this key that are written in a value, or in the variables that it works with."""
+    found: Iterable[object]
     if _is_template(value):
         found = [variables[name] for name in _WORD.findall(value) if name in variables]
     else:
@@ -66,7 +69,7 @@ def mappings_in(value: object, key: str, variables: dict, depth: int = _DEPTH) -
         yield from mappings_in(each, key, variables, depth - 1)
 
 
-def text(value: object, variables: dict, templar) -> object:
+def text(value: object, variables: Variables, templar: Templar) -> object:
     """Return a single value as a module would get it; raise WrittenError for a template that was hardly meant.
 
     None stands for an expression that comes to nothing, such as a variable of the environment that is not set.
@@ -88,7 +91,7 @@ def text(value: object, variables: dict, templar) -> object:
     return None if found == "" else found if number is None else number
 
 
-def worked_out(value: object, templar) -> object:
+def worked_out(value: object, templar: Templar) -> object:
     """Return what Ansible makes of an expression or an encrypted value; raise WrittenError when it cannot."""
     if not _is_template(value) and not isinstance(value, EncryptedString):
         return value
@@ -108,9 +111,10 @@ def _plain(value: object) -> str:
     return value if _is_template(value) else ""
 
 
-def _number_of(value: str, templar) -> int | float | date | None:
+def _number_of(value: str, templar: Templar) -> int | float | date | None:
     """Return the number or date that an expression turns into text by a filter: not the digits somebody wrote."""
-    value_of, *filters = _EXPRESSION.fullmatch(value)[1].split("|", 1)
+    expression = _EXPRESSION.fullmatch(value)
+    value_of, *filters = expression[1].split("|", 1) if expression else [""]
     if not filters:
         return None
     try:
@@ -120,5 +124,5 @@ def _number_of(value: str, templar) -> int | float | date | None:
     return found if isinstance(found, (int, float, date)) and not isinstance(found, bool) else None
 
 
-def _is_template(value: object) -> bool:
+def _is_template(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and is_trusted_as_template(value) and any(mark in value for mark in _MARKS)
