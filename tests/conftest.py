@@ -8,7 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from fleetmint import commands, notices
+from tests.support import scratch
 from virtual.esp32.micropython import find
+
+
+def pytest_configure() -> None:
+    scratch.prefer_memory()
 
 
 @pytest.fixture(autouse=True)

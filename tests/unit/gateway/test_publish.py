@@ -3,10 +3,8 @@
 import contextlib
 import os
 import socket
-import tempfile
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import handmade
 import pytest
@@ -23,6 +21,7 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.x509 import names
 from fleetmint.x509.authority import Authority, load_certificate, pem
 from fleetmint.x509.revocation import Revoked, build_crl, crl_pem
+from tests.support import scratch
 
 RECORDING = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}
@@ -558,7 +557,7 @@ def of_the_service(site, tmp_path):
     os.chown(site.root, ACCOUNT, -1)
     for parent in (tmp_path, *tmp_path.parents):
         # whatever the directory of the run is called, and nothing outside of it
-        if parent.stat().st_uid == os.geteuid() and Path(tempfile.gettempdir()) in parent.parents:
+        if parent.stat().st_uid == os.geteuid() and scratch.root() in parent.parents:
             parent.chmod(parent.stat().st_mode | 0o011)
     tmp_path.chmod(0o711)
     return site.root

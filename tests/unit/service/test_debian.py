@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import scratch
+
 # What apt brings, as far as it is on PyPI.
 VERSIONS = {
     "bookworm": ["cryptography==38.0.4", "flask==2.2.2", "werkzeug==2.2.2", "sqlalchemy==1.4.46", "click==8.1.3"],
@@ -54,7 +56,7 @@ def test_foreign_bytes_are_taken_and_refused_alike_with_the_libraries_of(release
     command = [interpreter(release), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
     path = [str(UNIT.parents[1] / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     # a place of its own with a short name: the broker's double listens on a socket below it
-    with tempfile.TemporaryDirectory(prefix="debian-") as place:
+    with tempfile.TemporaryDirectory(prefix="debian-", dir=scratch.root()) as place:
         done = subprocess.run(
             [*command, f"--basetemp={place}/t", *(UNIT / file for file in FILES)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTEST_ADDOPTS": ""},
