@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign docs lock clean
+.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign docs lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ docs: ## write docs/cli.md and docs/variables.md from the commands and the roles
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --all-extras --no-emit-package fleetmint pyproject.toml -o requirements.lock
+
+dist: ## a release of what is committed, in dist/: wheel, source, collection, firmware, SHA256SUMS
+	@scripts/setup site
+	@python scripts/dist.py
 
 clean: demo-down ## remove the virtual environment; states of sites stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

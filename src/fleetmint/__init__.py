@@ -1,1 +1,3 @@
 """Fleetmint: an identity for every device of a small fleet."""
+
+__version__ = "0.1.0"

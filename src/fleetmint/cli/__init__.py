@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fleetmint import notices, trouble
+from fleetmint import __version__, notices, trouble
 from fleetmint.cli import lazily, terminal
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable_lines
@@ -88,7 +88,7 @@ class _Lazy(click.Group):
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="fleetmint")
+@click.version_option(__version__)
 def root() -> None:
     """Give every ESP32 of a small fleet an identity of its own."""
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleetmint import __version__
 from fleetmint.ca.hierarchy import fingerprint, title
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import organization
@@ -75,7 +76,7 @@ def _page(heading: str, body: Sequence[str], people: Sequence[str], now: datetim
         "",
         f"when        {_time(now)} by this machine's clock",
         f"machine     {socket.gethostname()}, {platform.system()} {platform.release()} {platform.machine()}",
-        f"programs    Fleetmint {metadata.version('fleetmint')}, Python {sys.version.split()[0]},"
+        f"programs    Fleetmint {__version__}, Python {sys.version.split()[0]},"
         f" cryptography {cryptography.__version__}, pycryptodome {metadata.version('pycryptodome')},"
         f" {backend.openssl_version_text()}",
         f"present     {', '.join(people)}",
