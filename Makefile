@@ -34,7 +34,7 @@ lint: ## ruff, mypy, layers, yamllint, ansible-lint, ansible-test sanity, ansibl
 WORKERS = $$(($$(nproc) + 1))
 
 unit: ## everything that needs no container; its files are in memory where a tmpfs has room for them
-	python -m pytest tests -m "not podman" --numprocesses $(WORKERS) --dist loadfile
+	python -m pytest tests -m "not podman" --numprocesses $(WORKERS) --dist worksteal
 
 # A certificate that ended, a year that has a day more: whatever mixes a fixed time with the clock fails here.
 # In a directory of their own: 400 days from now pytest would tidy away the files of all runs that go on today.
@@ -44,7 +44,7 @@ dates: ## the unit tests 400 days from now, and on a 29 February
 	export FAKETIME_DONT_FAKE_MONOTONIC=1 PYTHONPATH="$(CURDIR)/tests/dates"; \
 	for when in '+400d' '@2028-02-29 11:59:00'; do \
 	    echo "the unit tests at $$when:"; \
-	    faketime -f "$$when" python -m pytest tests -m "not podman" --numprocesses $(WORKERS) --dist loadfile \
+	    faketime -f "$$when" python -m pytest tests -m "not podman" --numprocesses $(WORKERS) --dist worksteal \
 	        --basetemp "$$base/t"; \
 	done
 
