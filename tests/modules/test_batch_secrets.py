@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -15,40 +14,17 @@ from fleetmint import passphrases
 from fleetmint.batch import secrets
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
+from tests.support import ansible_site
+from tests.support.ansible_site import ROOT, VARIABLES, write_site
 
-ROOT = Path(__file__).parents[2]
 PSK, SHORT, VALUE = "canary-of-the-network", "canary!", "canary-of-the-maker"
-HOSTS = """
-all:
-  hosts:
-    localhost:
-      ansible_connection: local
-      ansible_python_interpreter: "{{ ansible_playbook_python }}"
-  children:
-    gateways:
-      hosts:
-        gateway:
-  vars:
-    fleet_site: test
-    fleet_gateway_names: [gateway.example]
-    fleet_https_port: 443
-    fleet_mqtt_port: 8883
-    fleet_operators_https_port: 8443
-    fleet_operators_mqtt_port: 8884
-    operators_station: bench@test
-    fleet_state_dir: "{{ inventory_dir }}/state"
-    fleet_ca_dir: "{{ fleet_state_dir }}/ca"
-    fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
-"""
 SPRING = "serial,prefix,key_origin,value:app:apikey:string\n1,lamp,device,%s\n2,lamp,factory,\n"
 
 
 @pytest.fixture
 def site(tmp_path):
     """A site with its CAs, a network and a batch file, without a gateway that answers."""
-    root = tmp_path / "site"
-    (root / "group_vars/all").mkdir(parents=True)
-    (root / "hosts.yml").write_text(HOSTS)
+    root = write_site(tmp_path / "site", VARIABLES, name="all/fleet.yml")
     set_network(root, PSK)
     (root / "spring.csv").write_text(SPRING % VALUE)
     source = passphrases.open_source(f"file:{root / 'state/passphrases'}")
@@ -69,14 +45,8 @@ def watched(tmp_path):
         place.mkdir()
 
     def run(*command, code=0):
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_HOME": str(places[0]),
-            "ANSIBLE_REMOTE_TEMP": str(places[0] / "remote"),
-            "TMPDIR": str(places[1]),
-            "ANSIBLE_NOCOLOR": "1",
-        }
+        temporary = {"ANSIBLE_REMOTE_TEMP": str(places[0] / "remote"), "TMPDIR": str(places[1])}
+        environment = ansible_site.environment(places[0], **temporary)
         with canaries.watched(places, [text.encode() for text in (PSK, SHORT, VALUE)]) as seen:
             done = subprocess.run(
                 [*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False

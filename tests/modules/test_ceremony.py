@@ -1,7 +1,6 @@
 """The two playbooks of a site whose root is on a machine of its own, with files carried between them."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -10,42 +9,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-HOSTS = """
-all:
-  hosts:
-    localhost:
-      ansible_connection: local
-      ansible_python_interpreter: "{{ ansible_playbook_python }}"
-  children:
-    gateways:
-      hosts:
-        gateway:
-      vars: # nobody answers there
-        ansible_host: 127.0.0.1
-        ansible_port: 1
-  vars:
-    fleet_site: test
-    fleet_gateway_names: [gateway.example]
-    fleet_https_port: 443
-    fleet_mqtt_port: 8883
-    fleet_operators_https_port: 8443
-    fleet_operators_mqtt_port: 8884
-    fleet_state_dir: "{{ inventory_dir }}/state"
-    fleet_ca_dir: "{{ fleet_state_dir }}/ca"
-    fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
-    fleet_wifi:
-      - {name: default, ssid: test, psk: long-enough}
-    operators_station: bench@test
-    ca_root: ceremony
-"""
+from tests.support import ansible_site
+from tests.support.ansible_site import NETWORK, ROOT, VARIABLES, write_site
 
 
 @pytest.fixture
 def play(tmp_path):
     """Run a playbook on a site of its own; return its statistics and what it printed."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site/hosts.yml").write_text(HOSTS)
+    write_site(tmp_path / "site", f"{VARIABLES}{NETWORK}ca_root: ceremony\n")
 
     def run(playbook: str, *flags: str, code: int = 0, inventory: str = "", **variables):
         command = [
@@ -55,12 +26,7 @@ def play(tmp_path):
             *flags,
             ROOT / "playbooks" / playbook,
         ]
-        environment = {
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_HOME": str(tmp_path / "ansible"),
-            "ANSIBLE_NOCOLOR": "1",
-        }
+        environment = ansible_site.environment(tmp_path / "ansible")
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         printed = done.stdout + done.stderr
         assert done.returncode == code, printed

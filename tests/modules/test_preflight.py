@@ -1,7 +1,6 @@
 """Playbooks that begin with a look at the inventory: what is wrong is said with its line, and nothing is made."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,58 +13,19 @@ from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.passphrases import open_source
 from fleetmint.preflight.variables import OTHERS
-
-ROOT = Path(__file__).parents[2]
-HOSTS = """
-all:
-  hosts:
-    localhost:
-      ansible_connection: local
-      ansible_python_interpreter: "{{ ansible_playbook_python }}"
-  children:
-    gateways:
-      hosts:
-        gateway:
-      vars: # nobody answers there
-        ansible_host: 127.0.0.1
-        ansible_port: 1
-"""
-SITE = """\
-fleet_site: test
-fleet_gateway_names:
-  - pi.example
-  - 192.0.2.7
-fleet_https_port: 443
-fleet_operators_https_port: 8443
-fleet_mqtt_port: 8883
-fleet_operators_mqtt_port: 8884
-fleet_state_dir: "{{ inventory_dir }}/state"
-fleet_ca_dir: "{{ fleet_state_dir }}/ca"
-fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
-operators_station: bench@test
-fleet_wifi:
-  - {name: default, ssid: test, psk: canary-long-enough}
-"""
+from tests.support import ansible_site
+from tests.support.ansible_site import HOSTS, NETWORK, ROOT, VARIABLES, write_site
 
 
 @pytest.fixture
 def site(tmp_path):
-    (tmp_path / "group_vars").mkdir()
-    (tmp_path / "hosts.yml").write_text(HOSTS)
-    (tmp_path / "group_vars/all.yml").write_text(SITE)
-    return tmp_path
+    return write_site(tmp_path)
 
 
 def play(site, playbook, *flags, inventory=None, **variables):
     """Run a playbook; return its exit code and what it printed."""
     program = Path(sys.executable).with_name("ansible-playbook")
-    environment = {
-        **os.environ,
-        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-        "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_HOME": str(site / "ansible"),
-        **variables,
-    }
+    environment = ansible_site.environment(site / "ansible", **variables)
     if not variables:
         environment.pop("ANSIBLE_VAULT_PASSWORD_FILE", None)
     command = [program, f"--inventory={inventory or site / 'hosts.yml'}", *flags, ROOT / "playbooks" / playbook]
@@ -209,7 +169,7 @@ def test_a_template_that_fails_is_named_by_its_variable(site):
     ["fleet_site: te{#x#}st", 'operators_names: ["al{#x#}ice@test"]', 'fleet_gateway_names: ["pi{#x#}.example"]'],
 )
 def test_what_a_template_would_cut_out_is_refused_with_its_line(site, given):
-    (site / "group_vars/all.yml").write_text(SITE + "operators_names: []\n")
+    (site / "group_vars/all.yml").write_text(f"{VARIABLES}{NETWORK}operators_names: []\n")
     (site / "host_vars").mkdir()
     for host in ("localhost", "gateway"):
         (site / f"host_vars/{host}.yml").write_text(f"---\n{given}\n")
