@@ -1,5 +1,6 @@
 """The site under test, with the tools of a user and of an attacker."""
 
+import base64
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint.batch import secrets
@@ -135,6 +136,14 @@ class Site:
         )  # fmt: skip
         lines = [line.partition(" ") for line in heard.stdout.splitlines()]
         return [{"device": topic.split("/")[1], "topic": topic, **json.loads(text)} for topic, _, text in lines]
+
+    def enrol(self, device: str, token: str, key: keys.PrivateKey) -> tuple[int, str]:
+        """Ask for a certificate as a device does; return status and answer."""
+        request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+        csr = base64.b64encode(request.public_bytes(serialization.Encoding.DER)).decode()
+        body = json.dumps({"device": device, "token": token, "csr": csr})
+        arguments = ("--header", "Content-Type: application/json", "--data-binary", body)
+        return self.curl("https", "/v1/enrol", None, *arguments)
 
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}", *arguments]

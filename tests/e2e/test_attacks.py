@@ -18,8 +18,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from firmware_boards import Board
-from gateway_double import http, reply, server_context, serving
 
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.nvs import keys as nvs_keys
@@ -28,7 +26,8 @@ from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import Authority
 from fleetmint.x509.profiles import PROFILES
 from tests.e2e.site import Client, wait_for
-from tests.e2e.test_refusals import enrol
+from tests.support.firmware_boards import Board
+from tests.support.gateway_double import http, reply, server_context, serving
 from virtual import demo
 from virtual.esp32 import fleet
 from virtual.esp32.micropython import find
@@ -431,6 +430,6 @@ def test_a_neighbours_wrong_tokens_do_not_keep_a_right_one_out(site):
     values = site.nvs(site.board_of("lamp-000001"))
     key = serialization.load_der_private_key(values[f"key{values['slot']}"], None)
     for device in ("lamp-000001", "lamp-009999"):
-        answers = [enrol(site, device, f"{number:032x}", keys.new_key())[0] for number in range(24)]
+        answers = [site.enrol(device, f"{number:032x}", keys.new_key())[0] for number in range(24)]
         assert set(answers) == {403, 429}
-        assert enrol(site, "lamp-000001", site.batch_secrets()["lamp-000001"].token, key)[0] == 200
+        assert site.enrol("lamp-000001", site.batch_secrets()["lamp-000001"].token, key)[0] == 200

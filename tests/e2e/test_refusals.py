@@ -182,14 +182,6 @@ def test_a_device_cannot_read_the_topics_of_another_one(site):
     assert "order-for-lamp-000001" in heard
 
 
-def enrol(site, device: str, token: str, key):
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
-    body = {"device": device, "token": token}
-    body["csr"] = base64.b64encode(request.public_bytes(serialization.Encoding.DER)).decode()
-    arguments = ["--header", "Content-Type: application/json", "--data-binary", json.dumps(body)]
-    return site.curl("https", "/v1/enrol", None, *arguments)
-
-
 @pytest.fixture
 def used(site):
     """The token of a device that has enrolled, and the key it enrolled with."""
@@ -199,28 +191,28 @@ def used(site):
 
 
 def test_a_used_token_with_another_key_is_refused(site, used):
-    status, body = enrol(site, "lamp-000001", used[0], keys.new_key())
+    status, body = site.enrol("lamp-000001", used[0], keys.new_key())
     assert status == 403
     assert json.loads(body)["error"] == "refused"
     # and the answer does not tell it from a token that never was
-    assert enrol(site, "lamp-000001", "0" * 32, keys.new_key()) == (status, body)
+    assert site.enrol("lamp-000001", "0" * 32, keys.new_key()) == (status, body)
 
 
 def test_a_used_token_with_the_same_key_gets_the_same_certificate_again(site, used):
-    status, body = enrol(site, "lamp-000001", used[0], used[1])
+    status, body = site.enrol("lamp-000001", used[0], used[1])
     assert status == 200
     assert base64.b64decode(json.loads(body)["certificate"]) == used[2]
     assert int(site.devices()["lamp-000001"]["serial"], 16) == int(json.loads(body)["serial"], 16)
 
 
 def test_a_token_of_another_device_is_refused(site, used):
-    assert enrol(site, "lamp-000002", used[0], used[1])[0] == 403
+    assert site.enrol("lamp-000002", used[0], used[1])[0] == 403
 
 
 def test_the_import_does_not_revive_a_used_token(site, used):
     done = site.playbook("factory.yml")
     assert done.returncode == 0
-    assert enrol(site, "lamp-000001", used[0], keys.new_key())[0] == 403
+    assert site.enrol("lamp-000001", used[0], keys.new_key())[0] == 403
 
 
 LONG = "a" * 7000

@@ -9,17 +9,17 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from firmware_boards import BOOT, ROOT, Board, Booted
-from firmware_gateway import Gateway
-from firmware_site import Site, make_site
-from gateway_double import http, server_context, serving
-from mqtt_broker import Broker
 
 from fleetmint.flash.app import build_app_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.encode import encode
 from fleetmint.x509.authority import pem
+from tests.support.firmware_boards import BOOT, ROOT, Board, Booted
+from tests.support.firmware_gateway import Gateway
+from tests.support.firmware_site import Site, make_site
+from tests.support.gateway_double import http, server_context, serving
+from tests.support.mqtt_broker import Broker
 
 
 @pytest.fixture(scope="session")

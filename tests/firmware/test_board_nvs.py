@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import pytest
-from firmware_boards import BOOT, Board
 
 from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
+from tests.support.firmware_boards import BOOT, Board
 
 pytestmark = pytest.mark.micropython
 

@@ -4,65 +4,13 @@ import json
 from datetime import timedelta
 
 import pytest
-from firmware_site import DEVICE
-from gateway_double import reply
 
 from fleetmint.nvs import keys
+from tests.support.firmware_agent import run, said
+from tests.support.firmware_site import DEVICE
+from tests.support.gateway_double import reply
 
 pytestmark = pytest.mark.micropython
-
-# The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
-AGENT = """
-import binascii, json, time
-import agent.errors
-from agent.agent import Agent
-from fake_nvs import NVS
-
-class End(BaseException): pass
-class Wlan:
-    def __init__(self): self.joined = False
-    def active(self, value=None): return True
-    def config(self, **values): pass
-    def connect(self, ssid, key): self.joined = True
-    def isconnected(self): return self.joined
-    def status(self): return 1010
-class Rtc:
-    def datetime(self, value): pass
-
-said, waits = [], []
-def sleep(seconds):
-    waits.append(seconds)
-    if len(waits) >= failures: raise End
-readings = [0]
-def read():
-    readings[0] += 1
-    if readings[0] > enough: raise End
-    return {"temperature": 21}
-def on_message(topic, payload):
-    said.append("message " + topic + " " + payload.decode())
-asked = []
-def ask(host): asked.append(host)
-wlan = Wlan()
-nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()})
-device = Agent(nvs, wlan, Rtc(), read, on_message, every, ntp, ask=ask, say=said.append, sleep=sleep)
-SETUP
-try:
-    device.run()
-except End:
-    pass
-stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
-result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked})
-"""
-
-
-def run(board, gateway, *, setup="", failures=1, enough=1, every=0.05, ntp=None, **changes):
-    values = {k: v if isinstance(v, int) else v.hex() for k, v in gateway.nvs(**changes).items()}
-    script = AGENT.replace("SETUP", setup)
-    return board.run(script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="160K")
-
-
-def said(outcome, text):
-    return [line for line in outcome["said"] if text in line]
 
 
 def test_the_key_is_stored_before_it_is_used_and_the_slot_switched_last(board, gateway):
@@ -275,7 +223,7 @@ def test_an_unexpected_error_is_survived_and_tells_no_content(board, gateway):
 
 
 def test_a_gateway_of_the_future_makes_the_device_doubt_its_clock(board, gateway, site, tmp_path):
-    from gateway_double import http, server_context, serving
+    from tests.support.gateway_double import http, server_context, serving
 
     later = site.server("localhost", now=site.made + timedelta(days=3)).files(tmp_path / "later")
     setup = (

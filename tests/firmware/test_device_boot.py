@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from firmware_gateway import TOKEN
-from firmware_site import DEVICE
 
 from fleetmint.nvs import keys
+from tests.support.firmware_gateway import TOKEN
+from tests.support.firmware_site import DEVICE
 
 pytestmark = pytest.mark.micropython
 

@@ -2,12 +2,12 @@
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from firmware_site import Identity, issuing
-from gateway_double import http, reply, server_context, serving
 
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
 from fleetmint.x509.profiles import PROFILES
+from tests.support.firmware_site import Identity, issuing
+from tests.support.gateway_double import http, reply, server_context, serving
 
 pytestmark = pytest.mark.micropython
 

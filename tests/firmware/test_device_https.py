@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from firmware_site import issuing
-from gateway_double import http, reply, server_context, serving
 
 from fleetmint.x509.authority import Authority, pem
+from tests.support.firmware_site import issuing
+from tests.support.gateway_double import http, reply, server_context, serving
 
 pytestmark = pytest.mark.micropython
 

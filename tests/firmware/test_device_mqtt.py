@@ -1,10 +1,10 @@
 """The MQTT client against a broker behind mutual TLS."""
 
 import pytest
-from gateway_double import server_context, serving
-from mqtt_broker import Broker
 
 from fleetmint.x509.authority import pem
+from tests.support.gateway_double import server_context, serving
+from tests.support.mqtt_broker import Broker
 
 pytestmark = pytest.mark.micropython
 

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from firmware_site import Site, issuing
-from test_device_agent import run, said
 
 from fleetmint.trust import bundle as bundles
 from fleetmint.trust import release_key
 from fleetmint.trust.release_key import ReleaseKeys
 from fleetmint.x509.keys import new_key
+from tests.support.firmware_agent import run, said
+from tests.support.firmware_site import Site, issuing
 
 pytestmark = pytest.mark.micropython
 

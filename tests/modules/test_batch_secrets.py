@@ -7,14 +7,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import canaries
 import pytest
 
 from fleetmint import passphrases
 from fleetmint.batch import secrets
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
-from tests.support import ansible_site
+from tests.support import ansible_site, canaries
 from tests.support.ansible_site import ROOT, VARIABLES, write_site
 
 PSK, SHORT, VALUE = "canary-of-the-network", "canary!", "canary-of-the-maker"

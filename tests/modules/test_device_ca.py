@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from gateway_site import make_gateway_site
+
+from tests.support.gateway_site import make_gateway_site
 
 PROGRAM = str(Path(sys.executable).with_name("fleetmint"))
 

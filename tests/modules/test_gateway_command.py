@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from gateway_site import make_gateway_site, registration, token_entry
 
 from fleetmint.cli.gateway.group import gateway as group
 from tests.modules.conftest import plugin
+from tests.support.gateway_site import make_gateway_site, registration, token_entry
 
 gateway_command = plugin("module_utils/gateway_command.py")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import printed
+from tests.support import printed
 from virtual import demo
 from virtual.purpose import INVENTORY, Purpose
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import printed
+from tests.support import printed
 
 ROOT = Path(__file__).parents[2]
 HOSTS = """\

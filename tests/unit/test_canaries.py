@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 
-import canaries
+from tests.support import canaries
 
 PROCESS, FILE = "canary-in-a-process", "canary-in-a-file"
 

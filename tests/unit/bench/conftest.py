@@ -1,3 +1,3 @@
-from batch_fixtures import batch, bench, common, location, short_esptool
+from tests.support.batch_fixtures import batch, bench, common, location, short_esptool
 
 __all__ = ["batch", "bench", "common", "location", "short_esptool"]

@@ -7,11 +7,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from canaries import watched
-
 from fleetmint.batch import secrets
 from fleetmint.batch.create import plan_batch
 from fleetmint.batch.networks import Wifi
+from tests.support.canaries import watched
 from virtual.esp32.faults import Faults
 from virtual.esp32.rack import Blank, Slot
 

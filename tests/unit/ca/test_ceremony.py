@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ceremony_site import PEOPLE, CeremonySite
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
@@ -18,6 +17,7 @@ from fleetmint.errors import ClockError, NameRefusedError, SecretError, StateErr
 from fleetmint.passphrases import shares
 from fleetmint.x509 import compat, keys, names, revocation
 from fleetmint.x509.authority import load_certificate
+from tests.support.ceremony_site import PEOPLE, CeremonySite
 
 
 @pytest.fixture

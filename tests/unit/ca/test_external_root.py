@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from ceremony_site import CeremonySite
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -14,6 +13,7 @@ from fleetmint.ca.external_root import plan_offline_hierarchy
 from fleetmint.errors import ClockError, FleetmintError, StateError
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import Authority, load_certificate, pem, self_signed
+from tests.support.ceremony_site import CeremonySite
 
 ISSUING = ["server", "server-next", "operator", "factory", "device-gateway"]
 

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from gateway_site import make_gateway_site
 
 from fleetmint.ca import gateway_keys
 from fleetmint.ca.gateway_keys import NOTHING_HELD, plan_steps
@@ -13,6 +12,7 @@ from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
 from fleetmint.errors import StateError
 from fleetmint.gateway.clock import utc_now
+from tests.support.gateway_site import make_gateway_site
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from ceremony_site import CeremonySite
 from cryptography.hazmat.primitives import serialization
 
 from fleetmint.ca.create import plan_hierarchy
@@ -19,6 +18,7 @@ from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.errors import ClockError, StateError
 from fleetmint.passphrases import open_source
 from fleetmint.x509 import revocation
+from tests.support.ceremony_site import CeremonySite
 
 LISTS = ("root", "operator", "factory")
 

@@ -1,11 +1,11 @@
 """`fleetmint ceremony`, as people use it on a machine without a network."""
 
 import pytest
-from ceremony_site import CeremonySite
 from click.testing import CliRunner
 
 from fleetmint.cli import root as fleetmint
 from fleetmint.passphrases import shares
+from tests.support.ceremony_site import CeremonySite
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
 
 from fleetmint.cli import root
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority, pem, public_key_bytes, self_signed
+from tests.support.gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
 
 
 @pytest.fixture

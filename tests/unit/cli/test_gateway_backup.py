@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
-from gateway_site import make_gateway_site
 
 from fleetmint.cli import root
+from tests.support.gateway_site import make_gateway_site
 
 
 @pytest.fixture

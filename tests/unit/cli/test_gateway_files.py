@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
 
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.gateway_files import shipped
@@ -23,6 +22,7 @@ from fleetmint.ledger.devices import list_devices
 from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import load_certificate, load_certificates, new_serial, self_signed
 from fleetmint.x509.chain import issued_by
+from tests.support.gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
 
 MAC = "24:0a:c4:00:00:01"
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from fleetmint import commands
 from fleetmint.cli import root
-from tests import printed
+from tests.support import printed
 
 HOSTS = """\
 controller:

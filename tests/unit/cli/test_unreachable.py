@@ -6,7 +6,6 @@ import ssl
 from datetime import timedelta
 
 import pytest
-from gateway_double import http, reply, server_context, serving
 
 from fleetmint.ca.leaves import plan_client
 from fleetmint.cli.readings import readings
@@ -15,6 +14,7 @@ from fleetmint.cli.unreachable import why
 from fleetmint.errors import FleetmintError
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem, self_signed
+from tests.support.gateway_double import http, reply, server_context, serving
 
 # paho leaves its socket to the garbage when a handshake fails
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

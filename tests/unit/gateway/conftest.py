@@ -1,3 +1,3 @@
-from gateway_site import site
+from tests.support.gateway_site import site
 
 __all__ = ["site"]

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
 
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.errors import ClockError, LedgerError, StateError
@@ -26,6 +25,7 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys, revocation
+from tests.support.gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
 
 HOUR = timedelta(hours=1)
 

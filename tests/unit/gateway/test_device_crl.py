@@ -3,10 +3,8 @@
 import hashlib
 from datetime import timedelta
 
-import handmade
 import pytest
 from cryptography import x509
-from gateway_site import make_csr, new_key
 from pkilint.bin import lint_crl
 
 from fleetmint import files
@@ -17,6 +15,8 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
+from tests.support import handmade
+from tests.support.gateway_site import make_csr, new_key
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
-from gateway_site import certificate_entry, make_csr, new_key, registration
 
 from fleetmint import timekeeping
 from fleetmint.cli import root
@@ -20,6 +19,7 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
+from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration
 
 AHEAD = timedelta(days=90)
 

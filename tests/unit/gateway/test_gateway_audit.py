@@ -3,9 +3,7 @@
 import hashlib
 from datetime import timedelta
 
-import handmade
 import pytest
-from gateway_site import certificate_entry, make_csr, new_key, registration
 
 from fleetmint.gateway.audit import findings
 from fleetmint.gateway.device_crl import plan_device_crl
@@ -15,6 +13,8 @@ from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
+from tests.support import handmade
+from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import socket
 import threading
 from datetime import timedelta
 
-import handmade
 import pytest
 from cryptography import x509
-from gateway_site import certificate_entry, new_key, registration
 
 from fleetmint import timekeeping
 from fleetmint.errors import PublishError
@@ -21,7 +19,8 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.x509 import names
 from fleetmint.x509.authority import Authority, load_certificate, pem
 from fleetmint.x509.revocation import Revoked, build_crl, crl_pem
-from tests.support import scratch
+from tests.support import handmade, scratch
+from tests.support.gateway_site import certificate_entry, new_key, registration
 
 RECORDING = """#!/bin/sh
 echo "$(basename "$0") $*" >> {calls}

@@ -2,10 +2,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gateway_site import site
 from sqlalchemy.engine import Engine
 
 from fleetmint.ledger import create_schema, open_ledger
+from tests.support.gateway_site import site
 
 __all__ = ["site"]
 

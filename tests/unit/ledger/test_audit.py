@@ -3,11 +3,11 @@
 import hashlib
 
 import pytest
-from gateway_site import make_csr, new_key
 
 from fleetmint.ledger import open_ledger
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
+from tests.support.gateway_site import make_csr, new_key
 
 
 @pytest.fixture

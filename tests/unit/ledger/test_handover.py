@@ -4,11 +4,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from gateway_site import board, certificate_entry, handover, new_key, registration, token_entry
 
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger import handover as module
 from fleetmint.ledger.devices import list_devices
+from tests.support.gateway_site import board, certificate_entry, handover, new_key, registration, token_entry
 
 MAC, OTHER = "24:0a:c4:00:00:01", "24:0a:c4:00:00:02"
 

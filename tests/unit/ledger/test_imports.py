@@ -4,7 +4,6 @@ import json
 from datetime import timedelta
 
 import pytest
-from gateway_site import certificate_entry, new_key, registration, token_entry
 
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger.devices import list_devices
@@ -12,6 +11,7 @@ from fleetmint.ledger.imports import Skipped
 from fleetmint.ledger.issuance import TokenRefusedError, find_token, reserve
 from fleetmint.ledger.revocation import revoke
 from fleetmint.x509.authority import new_serial, self_signed
+from tests.support.gateway_site import certificate_entry, new_key, registration, token_entry
 
 
 @pytest.fixture

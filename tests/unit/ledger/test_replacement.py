@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from gateway_site import certificate_entry, make_csr, new_key, registration, token_entry
 
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import open_ledger
@@ -15,6 +14,7 @@ from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke, revoked_certificates
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
+from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration, token_entry
 
 
 def digest(token: str) -> str:

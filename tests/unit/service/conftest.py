@@ -3,9 +3,9 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from gateway_site import GatewaySite, site
 
 from fleetmint.service.app import create_app
+from tests.support.gateway_site import GatewaySite, site
 
 __all__ = ["site"]
 

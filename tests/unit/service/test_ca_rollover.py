@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from click.testing import CliRunner
 from cryptography import x509
-from gateway_site import environ, make_csr, new_key
 from sqlalchemy import update
 
 from fleetmint.ca import generations
@@ -24,6 +23,7 @@ from fleetmint.ledger.schema import certificates
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import Authority, pem
 from fleetmint.x509.chain import issued_by
+from tests.support.gateway_site import environ, make_csr, new_key
 
 DEVICES = "devices"
 

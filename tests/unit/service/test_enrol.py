@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from gateway_site import environ, make_csr, new_key
 
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.app import create_app
 from fleetmint.service.limiter import PER_DEVICE, PER_SOURCE
 from fleetmint.x509 import compat, keys
+from tests.support.gateway_site import environ, make_csr, new_key
 
 
 def post(client, device, token, csr: bytes | str, **overrides):

@@ -7,10 +7,8 @@ import base64
 import contextlib
 import json
 
-import handmade
 import pytest
 from cryptography.hazmat.primitives import serialization
-from gateway_site import environ, new_key, registration
 
 from fleetmint.documents import signature
 from fleetmint.documents.registration import read_registration
@@ -19,6 +17,8 @@ from fleetmint.service import identity
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.x509 import revocation
 from fleetmint.x509.parsing import UnreadableError, parsing
+from tests.support import handmade
+from tests.support.gateway_site import environ, new_key, registration
 
 LAMP = b"lamp-000001"
 UTF8 = handmade.name(12, LAMP)

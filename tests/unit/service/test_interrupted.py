@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from gateway_site import environ, make_csr, new_key
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from fleetmint.ledger import issuance
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.app import create_app
 from fleetmint.x509.authority import Authority
+from tests.support.gateway_site import environ, make_csr, new_key
 
 
 class KilledError(BaseException):

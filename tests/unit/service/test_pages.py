@@ -3,11 +3,11 @@
 import pytest
 from cryptography import x509
 from flask import render_template
-from gateway_site import certificate_entry, environ, new_key, registration
 
 from fleetmint.ledger.revocation import revoke
 from fleetmint.x509 import compat, names
 from fleetmint.x509.authority import Authority, self_signed
+from tests.support.gateway_site import certificate_entry, environ, new_key, registration
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import json
 from datetime import timedelta
 
 import pytest
-from gateway_site import board, environ, handover, make_csr, new_key, registration, token_entry
 
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.schema import events
 from fleetmint.x509.authority import self_signed
+from tests.support.gateway_site import board, environ, handover, make_csr, new_key, registration, token_entry
 
 MAC = "24:0a:c4:00:00:01"
 

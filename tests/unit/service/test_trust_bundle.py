@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from gateway_site import certificate_entry, environ, new_key, registration
+
+from tests.support.gateway_site import certificate_entry, environ, new_key, registration
 
 PATH = "/v1/trust-bundle"
 

@@ -2,11 +2,11 @@
 
 import contextlib
 
-import handmade
 import pytest
 
 from fleetmint.x509 import der, keys, pem
 from fleetmint.x509.parsing import UnreadableError
+from tests.support import handmade
 
 KEY = keys.new_key()
 EC = {"prime256v1": "EC P-256", "secp384r1": "EC P-384", "secp256k1": "EC secp256k1", "SM2": "SM2",

@@ -6,11 +6,11 @@ import contextlib
 import json
 import time
 
-import handmade
 import pytest
 
 from fleetmint.errors import StateError
 from fleetmint.x509 import keys, pem
+from tests.support import handmade
 
 DER = handmade.certificate(keys.new_key(), handmade.name(12, b"lamp"))
 # slash, plus and equals sign are what escapes and quotes could take for something of theirs

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import handmade
 import pytest
 from cryptography import x509
 
@@ -10,6 +9,7 @@ from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.x509 import compat, revocation
 from fleetmint.x509.profiles import BACKDATE
+from tests.support import handmade
 
 YEAR = timedelta(days=365)
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from rollover_world import Openssl, World
 
 from fleetmint.ca.leaves import plan_client
 from fleetmint.x509.authority import load_certificate
+from tests.support.rollover_world import Openssl, World
 
 
 @pytest.fixture

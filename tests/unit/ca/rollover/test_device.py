@@ -1,7 +1,6 @@
-from rollover_world import MOVES, common_names
-
 from fleetmint.x509 import names
 from fleetmint.x509.authority import load_certificate
+from tests.support.rollover_world import MOVES, common_names
 
 
 def test_a_name_that_a_retired_ca_had_does_not_come_again(world):

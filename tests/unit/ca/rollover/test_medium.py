@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rollover_world import MOVES, copy, cut_at
 
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.errors import StateError
 from fleetmint.x509.authority import load_certificate
+from tests.support.rollover_world import MOVES, copy, cut_at
 
 
 @pytest.fixture

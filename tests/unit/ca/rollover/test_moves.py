@@ -1,13 +1,13 @@
 """What holds for the moves of every kind of rollover."""
 
 import pytest
-from rollover_world import EVERYTHING, GATEWAY, MOVES, copy, cut_at
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.rollover import left_to_do, plan_move
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.x509 import names
 from fleetmint.x509.authority import load_certificate
+from tests.support.rollover_world import EVERYTHING, GATEWAY, MOVES, copy, cut_at
 
 
 def test_no_listener_refuses_a_valid_certificate_in_any_phase_of_all_three_rollovers(world, operator):

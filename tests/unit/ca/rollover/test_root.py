@@ -1,7 +1,6 @@
 import shutil
 
 import pytest
-from rollover_world import GATEWAY, MOVES, write_request
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.crls import plan_authority_crl
@@ -11,6 +10,7 @@ from fleetmint.errors import StateError
 from fleetmint.x509 import names
 from fleetmint.x509.authority import load_certificate, public_key_bytes
 from fleetmint.x509.chain import issued_by
+from tests.support.rollover_world import GATEWAY, MOVES, write_request
 
 
 def test_a_new_root_certifies_the_same_keys_under_the_same_names(world):

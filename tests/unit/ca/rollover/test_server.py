@@ -1,7 +1,6 @@
 from datetime import timedelta
 
 import pytest
-from rollover_world import GATEWAY, MOVES, write_request
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
@@ -12,6 +11,7 @@ from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.errors import StateError
 from fleetmint.passphrases import open_source
 from fleetmint.trust import bundle
+from tests.support.rollover_world import GATEWAY, MOVES, write_request
 
 
 def test_devices_trust_three_server_cas_during_the_overlap_and_the_bundle_rises(world):

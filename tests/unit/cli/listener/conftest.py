@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import pytest
-from gateway_site import GatewaySite, make_gateway_site
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from fleetmint.ca.hierarchy import Hierarchy
@@ -21,6 +20,7 @@ from fleetmint.ledger import factory, open_ledger, writing
 from fleetmint.service.app import create_app
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
+from tests.support.gateway_site import GatewaySite, make_gateway_site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

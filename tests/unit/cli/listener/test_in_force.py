@@ -6,7 +6,6 @@ import socket
 from datetime import timedelta
 
 import pytest
-from gateway_site import new_key
 
 from fleetmint.cli.client import post
 from fleetmint.cli.site import open_gateway
@@ -16,6 +15,7 @@ from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.ledger.schema import certificates
 from fleetmint.x509.authority import load_certificate, pem
+from tests.support.gateway_site import new_key
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from gateway_double import server_context, serving
-from gateway_site import certificate_entry, new_key, registration
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_broker import Broker
 
 from fleetmint.cli.controller import listen
 from fleetmint.cli.readings import Reading, text_of, values_of
@@ -21,6 +18,9 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.printable import json_line
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
+from tests.support.gateway_double import server_context, serving
+from tests.support.gateway_site import certificate_entry, new_key, registration
+from tests.support.mqtt_broker import Broker
 
 SURROGATE = rb'{"a":"\ud83d"}'
 FORGED = rb'{"a":"1\n02:33:50  lamp-000001  temperature 99  uptime 5"}'

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from firmware_site import DEVICE, Site
-from gateway_double import Request, reply
-from mqtt_broker import Broker
 
 from fleetmint.nvs import keys
 from fleetmint.trust.bundle import Bundle
 from fleetmint.x509.request import read_request
+from tests.support.firmware_site import DEVICE, Site
+from tests.support.gateway_double import Request, reply
+from tests.support.mqtt_broker import Broker
 
 # Made up, and known to this gateway only.
 TOKEN = "00112233445566778899aabbccddeeff"  # noqa: S105

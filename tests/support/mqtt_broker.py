@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gateway_double import common_name
+from tests.support.gateway_double import common_name
 
 
 @dataclass

@@ -1,0 +1,74 @@
+"""The loop of the device, with hardware of the test's."""
+
+from typing import Any
+
+from tests.support.firmware_boards import Board
+from tests.support.firmware_gateway import Gateway
+
+# The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
+AGENT = """
+import binascii, json, time
+import agent.errors
+from agent.agent import Agent
+from fake_nvs import NVS
+
+class End(BaseException): pass
+class Wlan:
+    def __init__(self): self.joined = False
+    def active(self, value=None): return True
+    def config(self, **values): pass
+    def connect(self, ssid, key): self.joined = True
+    def isconnected(self): return self.joined
+    def status(self): return 1010
+class Rtc:
+    def datetime(self, value): pass
+
+said, waits = [], []
+def sleep(seconds):
+    waits.append(seconds)
+    if len(waits) >= failures: raise End
+readings = [0]
+def read():
+    readings[0] += 1
+    if readings[0] > enough: raise End
+    return {"temperature": 21}
+def on_message(topic, payload):
+    said.append("message " + topic + " " + payload.decode())
+asked = []
+def ask(host): asked.append(host)
+wlan = Wlan()
+nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()})
+device = Agent(nvs, wlan, Rtc(), read, on_message, every, ntp, ask=ask, say=said.append, sleep=sleep)
+SETUP
+try:
+    device.run()
+except End:
+    pass
+stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
+result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked})
+"""
+
+
+def run(
+    board: Board,
+    gateway: Gateway,
+    *,
+    setup: str = "",
+    failures: int = 1,
+    enough: int = 1,
+    every: float = 0.05,
+    ntp: str | None = None,
+    **changes: Any,
+) -> dict[str, Any]:
+    """Run the agent on a board until it has failed so often or the test has had enough; return what came of it."""
+    values = {k: v if isinstance(v, int) else v.hex() for k, v in gateway.nvs(**changes).items()}
+    script = AGENT.replace("SETUP", setup)
+    outcome: dict[str, Any] = board.run(
+        script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="160K"
+    )
+    return outcome
+
+
+def said(outcome: dict[str, Any], text: str) -> list[str]:
+    """Return the lines on the console with this in them."""
+    return [line for line in outcome["said"] if text in line]
