@@ -21,46 +21,24 @@ from fleetmint.flash.table import stock
 from fleetmint.nvs.decode import decode
 from fleetmint.passphrases import open_source
 from fleetmint.x509 import keys
-from fleetmint.x509.authority import pem
+from tests.support.clients import Client, Gateway, save
 from virtual import demo
 from virtual.purpose import ROOT, VARIABLE, Purpose
 
 PURPOSE = Purpose("e2e", ROOT / "inventory/virtual/state/e2e")
 
-# What mosquitto_sub exits with after the time of -W.
-TIMED_OUT = 27
-
 Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Client:
-    """Key and certificate files of somebody who knocks at a listener."""
-
-    key: Path
-    certificate: Path
-
-
-@dataclass(frozen=True)
-class Site:
+class Site(Gateway):
     """What there is of the site, and what one can do to it."""
 
-    state: Path
-    ports: dict[str, int]
     scratch: Path
 
     @property
     def hierarchy(self) -> Hierarchy:
         return Hierarchy(self.state / "ca", "demo", open_source(f"file:{self.state / 'passphrases'}"))
-
-    @property
-    def server_ca(self) -> Path:
-        return self.state / "ca/server/ca.crt"
-
-    @property
-    def root(self) -> Path:
-        """What mosquitto's clients need: their OpenSSL takes no intermediate for an anchor."""
-        return self.state / "ca/root/ca.crt"
 
     def operator(self, name: str = "alice@demo") -> Client:
         issued = self.state / "issued/operators"
@@ -88,45 +66,10 @@ class Site:
         return self.client(device, key, x509.load_der_x509_certificate(values[f"cert{slot}"]))
 
     def client(self, name: str, key: keys.PrivateKey, *chain: x509.Certificate) -> Client:
-        made = Client(self.scratch / f"{name}.key", self.scratch / f"{name}.crt")
-        made.key.write_bytes(keys.plain_pem(key))
-        made.certificate.write_bytes(pem(*chain))
-        return made
+        return save(self.scratch, name, key, *chain)
 
     def console(self, device: str) -> str:
         return (self.state / f"boards/{self.board_of(device)}/console.log").read_text(errors="replace")
-
-    # --- the judges: curl and mosquitto's own clients ---
-
-    def curl(self, listener: str, path: str, client: Client | None = None, *arguments: str) -> tuple[int, str]:
-        """Return status and body; status 0 when the connection failed."""
-        command = ["curl", "--silent", "--show-error", "--max-time", "10", "--cacert", str(self.server_ca)]
-        if client is not None:
-            command += ["--cert", str(client.certificate), "--key", str(client.key)]
-        command += ["--write-out", "\n%{http_code}", *arguments, f"https://localhost:{self.ports[listener]}{path}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        body, _, status = done.stdout.rpartition("\n")
-        return int(status), body or done.stderr
-
-    def mosquitto(
-        self, program: str, listener: str, client: Client | None, *arguments: str, seconds: float = 6
-    ) -> subprocess.CompletedProcess[str]:
-        """Run mosquitto_pub or mosquitto_sub with MQTT 5, which tells reasons."""
-        command = [program, "-V", "5", "-h", "localhost", "-p", str(self.ports[listener]), "--cafile", str(self.root)]
-        if client is not None:
-            command += ["--cert", str(client.certificate), "--key", str(client.key)]
-        if program == "mosquitto_sub":
-            command += ["-W", str(int(seconds))]
-        command += arguments
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 18)
-        except subprocess.TimeoutExpired as late:
-            # mosquitto_sub ends itself in the handler of a signal, which can wait for a lock that its own loop holds
-            heard = [(output or b"").decode() for output in (late.stdout, late.stderr)]
-            done = subprocess.CompletedProcess(command, TIMED_OUT, *heard)
-        # a refusal by the client itself would say nothing about the broker
-        assert "certificate verify failed" not in done.stderr
-        return done
 
     def readings(self, count: int, seconds: float) -> list[dict[str, Any]]:
         """Return what an operator hears: topic and payload of each message."""

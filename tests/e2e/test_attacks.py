@@ -331,11 +331,7 @@ class Device:
     """A device that says whatever somebody with its key can make it say: MQTT 3.1.1, section 2 and 3."""
 
     def __init__(self, site, name: str, *, clean: bool = True) -> None:
-        stolen = site.stolen(name)
-        context = ssl.create_default_context(cafile=site.root)
-        context.load_cert_chain(stolen.certificate, stolen.key)
-        plain = socket.create_connection(("localhost", site.ports["mqtt"]), timeout=20)
-        self.socket = context.wrap_socket(plain, server_hostname="localhost")
+        self.socket = site.connect("mqtt", site.stolen(name))
         self.say(0x10, b"\0\4MQTT\4" + bytes([0x02 if clean else 0]) + b"\0\x3c" + self.text(name))
         assert self.socket.recv(4)[3] == 0
 

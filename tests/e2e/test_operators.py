@@ -19,9 +19,7 @@ def fleetmint(site, *arguments):
 @pytest.fixture
 def sessions(site, carol):
     """Two sessions of one operator, under client ids of their own."""
-    client, command = carol, ["mosquitto_sub", "-V", "5", "-h", "localhost", "-t", "devices/#", "-d"]
-    command += ["-p", str(site.ports["mqtt_operators"]), "--cafile", str(site.root), "-k", "5"]
-    command += ["--cert", str(client.certificate), "--key", str(client.key)]
+    command = site.mosquitto_command("mosquitto_sub", "mqtt_operators", carol, "-t", "devices/#", "-d", "-k", "5")
     logs = [site.scratch / f"own-{number}.log" for number in (1, 2)]
     running = []
     for log in logs:
@@ -54,7 +52,7 @@ def test_a_revoked_operator_is_out_of_every_session_and_listener_and_the_others_
     sizes = [log.read_text().count("received PUBLISH") for log in sessions]
     assert {reading["device"] for reading in site.readings(6, 60)}  # the devices are back, and alice hears them
     assert [log.read_text().count("received PUBLISH") for log in sessions] == sizes
-    assert site.mosquitto("mosquitto_pub", "mqtt_operators", carol, "-t", "x", "-m", "x", "-q", "1").returncode != 0
+    assert site.publish("mqtt_operators", carol, "x", "x").returncode != 0
     assert site.curl("operators", "/", carol)[0] in (400, 401)
     assert site.curl("operators", "/", site.operator())[0] == 200
 

@@ -3,9 +3,6 @@
 import base64
 import contextlib
 import json
-import socket
-import ssl
-import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -112,38 +109,15 @@ def test_identity_headers_of_a_client_are_ignored(site):
 
 def listen_while(site, topic: str, client, listener: str, action):
     """Return what a subscriber of `topic` hears while `action` runs."""
-    arguments = ["-t", topic, "-q", "1", "-F", "%t %p"]
-    # without stdbuf the line that says it has subscribed stays in a buffer until the end
-    command = [
-        "stdbuf",
-        "-oL",
-        "mosquitto_sub",
-        "-V",
-        "5",
-        "-h",
-        "localhost",
-        "-p",
-        str(site.ports[listener]),
-        "-W",
-        "5",
-        "-d",
-    ]
-    command += ["--cafile", str(site.root), "--cert", str(client.certificate), "--key", str(client.key)]
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as heard:
-        lines = []
-        for line in heard.stdout:
-            lines.append(line)
-            if line.startswith("Subscribed"):
-                action()
-                lines.append("the action has ended\n")
-        text = "".join(lines)
+    with site.listening(listener, client, "-W", "5", "-t", topic, "-q", "1", "-F", "%t %p") as heard:
+        action()
         # an action that ran after the listener had gone would show nothing
-        assert text.index("Subscribed") < text.index("the action has ended") < text.rindex("sending DISCONNECT")
-        return text
+        assert heard.poll() is None
+        return "".join(heard.stdout)
 
 
 def publish(site, client, topic: str, text: str, listener: str = "mqtt"):
-    site.mosquitto("mosquitto_pub", listener, client, "-t", topic, "-m", text, "-q", "1")
+    site.publish(listener, client, topic, text)
 
 
 @pytest.fixture
@@ -253,12 +227,10 @@ def test_options_are_refused(site, listener, path):
 
 
 def test_a_body_that_pauses_is_told_so_and_keeps_nobody_waiting(site):
-    context = ssl.create_default_context(cafile=site.root)
     with contextlib.ExitStack() as held:
         slow = []
         for _ in range(20):  # many times what answers requests
-            plain = held.enter_context(socket.create_connection(("localhost", site.ports["https"]), timeout=20))
-            slow.append(held.enter_context(context.wrap_socket(plain, server_hostname="localhost")))
+            slow.append(held.enter_context(site.connect("https")))
             slow[-1].sendall(b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n{")
         status, body = site.curl("https", "/v1/enrol", None, "--data-binary", "{}", "--max-time", "3")
         assert (status, json.loads(body)["error"]) == (400, "bad_request")

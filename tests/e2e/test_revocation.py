@@ -35,8 +35,7 @@ def test_a_revoked_device_is_off_on_all_paths_within_seconds_and_the_others_go_o
     heard = site.readings(100, 12)
     assert device not in {reading["device"] for reading in heard}
     assert "lamp-000001" in {reading["device"] for reading in heard}
-    refused = site.mosquitto("mosquitto_pub", "mqtt", thief, "-t", f"devices/{device}/out/x", "-m", "x", "-q", "1")
-    assert refused.returncode != 0
+    assert site.publish("mqtt", thief, f"devices/{device}/out/x", "x").returncode != 0
     assert site.curl("https", "/", thief)[0] in (400, 401, 403)
     assert site.curl("https", "/", site.stolen("lamp-000001"))[0] == 200
     assert site.devices()[device]["status"] == "revoked"
@@ -75,8 +74,7 @@ STATE = "$(systemctl show -P ActiveState fleetmint-publish)"
 
 
 def gets_in(site, thief):
-    topic = ("-t", f"devices/{thief.key.stem}/out/x", "-m", "x", "-q", "1")
-    return site.mosquitto("mosquitto_pub", "mqtt", thief, *topic).returncode == 0
+    return site.publish("mqtt", thief, f"devices/{thief.key.stem}/out/x", "x").returncode == 0
 
 
 def test_a_damaged_list_opens_the_broker_to_the_revoked_until_the_gateway_starts(site):

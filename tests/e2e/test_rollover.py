@@ -12,7 +12,6 @@ import json
 import re
 import secrets
 import shutil
-import socket
 import ssl
 import subprocess
 import threading
@@ -80,12 +79,7 @@ class Visitor:
         self._site, self._trust, self._client = site, trust, client
 
     def connect(self, port) -> ssl.SSLSocket:
-        context = ssl.create_default_context(cafile=self._trust)
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        if self._client is not None:
-            context.load_cert_chain(self._client.certificate, self._client.key)
-        plain = socket.create_connection(("localhost", self._site.ports[port]), timeout=PATIENCE)
-        return context.wrap_socket(plain, server_hostname="localhost")
+        return self._site.connect(port, self._client, trust=self._trust, seconds=PATIENCE)
 
     def ask(self, port, method="GET", path="/", body=None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("localhost")
@@ -243,8 +237,8 @@ def start_again(site):
 def served(site, root) -> set[str]:
     """At which listeners the usual programs, which take a root only, are served with this one as all of their trust."""
     client = site.operator()
-    command = ["mosquitto_pub", "-h", "localhost", "-p", str(site.ports["mqtt_operators"]), "--cafile", str(root)]
-    command += ["--cert", str(client.certificate), "--key", str(client.key), "-t", "x", "-m", "x", "-q", "1"]
+    message = ("-t", "x", "-m", "x", "-q", "1")
+    command = site.mosquitto_command("mosquitto_pub", "mqtt_operators", client, *message, trust=root)
     sent = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     status, _ = site.curl("operators", "/", client, "--cacert", str(root))
     return {listener for listener, good in {"MQTT": sent.returncode == 0, "HTTPS": status == 200}.items() if good}
@@ -291,10 +285,7 @@ def test_a_new_root_is_trusted_beside_the_old_one_and_nobody_notices(site, given
     (given / "new-root.pem").write_bytes(new)
     assert served(site, given / "old-root.pem") == EVERY_LISTENER
     assert served(site, given / "new-root.pem") == set()
-    fetched = subprocess.run(
-        ["curl", "--silent", f"http://localhost:{site.ports['http']}/root-ca.crt"], capture_output=True, check=True
-    )
-    assert fetched.stdout.count(b"BEGIN") == 2
+    assert site.plain("/root-ca.crt")[1].count("BEGIN") == 2
     # Now people are given the new one beside the old one.
     both = given / "both.pem"
     both.write_bytes((given / "old-root.pem").read_bytes() + new)
