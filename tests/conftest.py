@@ -1,5 +1,6 @@
 """What all tests share: the time, MicroPython, and no test that is skipped unseen."""
 
+import hashlib
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -12,8 +13,24 @@ from tests.support import scratch
 from virtual.esp32.micropython import find
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--order", metavar="SEED", help="run the files in another order, the same for the same seed")
+
+
 def pytest_configure() -> None:
     scratch.prefer_memory()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.getoption("order")
+    return f"files in an order of their own, again with: --order {seed}" if seed else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """No file knows what another one did: with a seed they run in any order, each by itself in its own."""
+    seed = config.getoption("order")
+    if seed:
+        items.sort(key=lambda item: hashlib.sha256(f"{seed} {item.nodeid.partition('::')[0]}".encode()).digest())
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Whom devices trust, changed under their feet: by the release key, and by a thief who has the whole gateway."""
 
 import base64
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -142,7 +143,7 @@ def test_devices_refuse_a_bundle_that_names_another_release_key(site, thief, sec
 def test_the_spare_replaces_a_release_key_that_was_stolen(site, path, thief, second, devices, tmp_path):
     """Recovery, as docs/trust-bundle.md has it; the spare comes from another place."""
     stolen = release_key.signing_key(site.hierarchy.directory, site.hierarchy.source)
-    spare = (site.state / "ca/release/spare.key").rename(tmp_path / "spare.key")
+    spare = shutil.move(site.state / "ca/release/spare.key", tmp_path / "spare.key")
     deliver(site, devices, "replace-release-key", "--spare", str(spare))
     third = path.read_bytes()
     assert bundles.decode(third, "new").keys.generation == 1
