@@ -21,7 +21,10 @@ import yaml
 from fleetmint.cli import root
 
 ROOT = Path(__file__).parents[2]
-MARKDOWN = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKDOWN = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 PROGRAMS = ("fleetmint", "ansible-playbook", "make")
 VALUE = "VALUE"
 _MAKERS = {"fleetmint": "fleetmint", "gateway": "fleetmint gateway", "playbook": "ansible-playbook"}
