@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
@@ -27,6 +27,7 @@ from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading
 from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.handover import FORMAT as HANDOVER
 from fleetmint.passphrases import open_source
+from fleetmint.service.body import Enrolment
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 
@@ -135,6 +136,11 @@ def _make_template(root: Path) -> None:
     engine.dispose()
 
 
+def enrolment(device: str, token: str, key: keys.PrivateKey) -> Enrolment:
+    """Return what the service makes of a device's request."""
+    return Enrolment(device, hashlib.sha256(token.encode()).hexdigest(), make_csr(key))
+
+
 def token_entry(device: str, token: str, expires: datetime) -> dict[str, str]:
     return {
         "device": device,
@@ -204,3 +210,11 @@ def environ(listener: str, certificate: x509.Certificate | None = None, address:
 def site(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> GatewaySite:
     """A gateway of its own for a test."""
     return make_gateway_site(tmp_path / "gateway", tmp_path_factory.getbasetemp() / "gateway-template")
+
+
+@pytest.fixture
+def engine(site: GatewaySite) -> Iterator[Engine]:
+    """Its ledger, as the service has it open."""
+    engine = open_ledger(site.config.ledger)
+    yield engine
+    engine.dispose()

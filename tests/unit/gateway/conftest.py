@@ -1,3 +1,3 @@
-from tests.support.gateway_site import site
+from tests.support.gateway_site import engine, site
 
-__all__ = ["site"]
+__all__ = ["engine", "site"]

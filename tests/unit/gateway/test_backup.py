@@ -1,6 +1,5 @@
 """A gateway's backup, and an older ledger that a gateway goes on with."""
 
-import hashlib
 import json
 import shutil
 import sqlite3
@@ -22,19 +21,11 @@ from fleetmint.ledger import open_ledger
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
-from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys, revocation
-from tests.support.gateway_site import certificate_entry, make_csr, make_gateway_site, new_key, registration
+from tests.support.gateway_site import certificate_entry, enrolment, make_gateway_site, new_key, registration
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def engine(site):
-    engine = open_ledger(site.config.ledger)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def new_pi(tmp_path, site):
 
 
 def enrolled(engine, site, device, token, key, now):
-    request = Enrolment(device, hashlib.sha256(token.encode()).hexdigest(), make_csr(key))
+    request = enrolment(device, token, key)
     return enrol(engine, site.device_ca, request, clock=lambda: now)
 
 

@@ -1,6 +1,5 @@
 """The CRL of the device CA."""
 
-import hashlib
 from datetime import timedelta
 
 import pytest
@@ -10,20 +9,11 @@ from pkilint.bin import lint_crl
 from fleetmint import files
 from fleetmint.errors import ClockError, StateError
 from fleetmint.gateway.device_crl import plan_device_crl
-from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
-from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
 from tests.support import handmade
-from tests.support.gateway_site import make_csr, new_key
-
-
-@pytest.fixture
-def engine(site):
-    engine = open_ledger(site.config.ledger)
-    yield engine
-    engine.dispose()
+from tests.support.gateway_site import enrolment, new_key
 
 
 def sign(site, engine, now, **options):
@@ -42,8 +32,8 @@ def serials(crl) -> set[int]:
 
 def revoked_device(site, engine, now, device) -> int:
     token = site.register(now, device)[device]
-    enrolment = Enrolment(device, hashlib.sha256(token.encode()).hexdigest(), make_csr(new_key()))
-    issued = enrol(engine, site.device_ca, enrolment, clock=lambda: now)
+    wanted = enrolment(device, token, new_key())
+    issued = enrol(engine, site.device_ca, wanted, clock=lambda: now)
     with site.writing() as connection:
         revoke(connection, device, reason="key_compromise", actor="test", now=now)
     return issued.serial

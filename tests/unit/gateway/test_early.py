@@ -13,31 +13,20 @@ from fleetmint.cli import root
 from fleetmint.errors import ClockError
 from fleetmint.gateway.audit import findings
 from fleetmint.gateway.device_crl import plan_device_crl
-from fleetmint.ledger import early, events, open_ledger
+from fleetmint.ledger import early, events
 from fleetmint.ledger.issuance import reserve
 from fleetmint.ledger.revocation import revoke
-from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
-from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration
+from tests.support.gateway_site import certificate_entry, enrolment, new_key, registration
 
 AHEAD = timedelta(days=90)
 
 
 @pytest.fixture
-def engine(site):
-    engine = open_ledger(site.config.ledger)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def requests(site, now):
     tokens = site.register(now, "lamp-000001", "lamp-000002", "lamp-000003")
-    return {
-        name: Enrolment(name, hashlib.sha256(token.encode()).hexdigest(), make_csr(new_key()))
-        for name, token in tokens.items()
-    }
+    return {name: enrolment(name, token, new_key()) for name, token in tokens.items()}
 
 
 @pytest.fixture
