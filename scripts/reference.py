@@ -19,7 +19,7 @@ MADE = "<!-- Made by `make docs` from {}. Change those, not this page. -->\n"
 
 # In the order in which a site needs them.
 ROLES = (
-    "preflight", "ca", "operators", "gateway_base", "gateway_firewall", "gateway_time", "signing_service",
+    "preflight", "ca", "operators", "controller", "gateway_base", "gateway_firewall", "gateway_time", "signing_service",
     "gateway_certificates", "nginx", "mosquitto", "factory", "revocation", "ca_rollover", "ca_ceremony",
 )  # fmt: skip
 

@@ -356,7 +356,7 @@ def test_a_device_ca_that_is_retired_by_force_takes_its_devices_and_their_sessio
 
 
 def test_when_all_is_over_nothing_is_left_of_the_old_ones_and_the_playbooks_change_nothing(site):
-    done = site.playbook("follow.yml", *PLAYS)
+    done = site.playbook("deploy.yml", *PLAYS)
     assert done.returncode == 0, done.stdout[-3000:]
     assert set(re.findall(r"changed=(\d+)", done.stdout)) == {"0"}, done.stdout
     counts = {"devices": (3, 3), "operators": (2, 2)}

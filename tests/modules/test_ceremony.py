@@ -16,7 +16,7 @@ from tests.support.ansible_site import NETWORK, ROOT, VARIABLES, write_site
 @pytest.fixture
 def play(tmp_path):
     """Run a playbook on a site of its own; return its statistics and what it printed."""
-    write_site(tmp_path / "site", f"{VARIABLES}{NETWORK}ca_root: ceremony\n")
+    write_site(tmp_path / "site", f"{VARIABLES}{NETWORK}fleet_ca_root: ceremony\n")
 
     def run(playbook: str, *flags: str, code: int = 0, inventory: str = "", **variables):
         command = [
@@ -120,7 +120,7 @@ def test_a_site_is_made_with_a_root_that_its_controller_never_sees(play, ceremon
 
 
 def test_a_root_on_a_medium_is_away_on_ordinary_days(play, tmp_path):
-    medium = {"ca_root": "controller", "fleet_ca_root_dir": str(tmp_path / "medium")}
+    medium = {"fleet_ca_root": "controller", "fleet_ca_root_dir": str(tmp_path / "medium")}
     _, printed = play("ca.yml", code=2, **medium)
     assert "plug in the medium that is to hold the root of test" in " ".join(printed.split())
     (tmp_path / "medium").mkdir()

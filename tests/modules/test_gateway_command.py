@@ -93,7 +93,7 @@ def test_a_failure_is_foreseen_only_in_check_mode_and_only_where_the_task_says_s
     assert module("gateway_command", "--check", **missing, foreseen=True)[0]["changed"]
     for flags, foreseen in (((), True), (("--check",), False)):
         failed, _ = module("gateway_command", *flags, **missing, foreseen=foreseen)
-        assert failed["msg"] == f"there is no {tmp_path}/none here: playbooks/gateway.yml installs it"
+        assert failed["msg"] == f"there is no {tmp_path}/none here: set the gateway up first"
 
 
 def test_what_a_command_reads_is_shown_nowhere(module, site, document):

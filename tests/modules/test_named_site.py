@@ -28,7 +28,7 @@ REST = """\
 fleet_ca_dir: "{{ fleet_state_dir }}/ca"
 fleet_ca_passphrases: "file:passphrases"
 fleet_wifi: []
-operators_station: bench@test
+fleet_station: bench@test
 fleet_gateway_names: [pi.example]
 fleet_https_port: 443
 fleet_operators_https_port: 8443

@@ -38,7 +38,9 @@ END = """\
   gather_facts: false
   tasks:
     - name: Say what comes next
-      ansible.builtin.import_role: {name: factory, tasks_from: next}
+      ansible.builtin.import_role: {name: factory, tasks_from: next, rolespec_validate: false}
+    - name: Say how people come to it
+      ansible.builtin.import_role: {name: operators, tasks_from: next, rolespec_validate: false}
 """
 
 

@@ -30,7 +30,7 @@ fleet_operators_mqtt_port: 8884
 fleet_state_dir: "{{ inventory_dir }}/state"
 fleet_ca_dir: "{{ fleet_state_dir }}/ca"
 fleet_ca_passphrases: "file:{{ fleet_state_dir }}/passphrases"
-operators_station: bench@test
+fleet_station: bench@test
 """
 NETWORK = """\
 fleet_wifi:

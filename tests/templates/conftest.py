@@ -102,5 +102,5 @@ def signing_service() -> Role:
 
 
 @pytest.fixture
-def operators() -> Role:
-    return Role("operators")
+def controller() -> Role:
+    return Role("controller")

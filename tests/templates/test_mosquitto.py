@@ -27,10 +27,10 @@ def found(mosquitto):
 
 
 def test_each_listener_has_rules_of_its_own(found):
-    assert list(found) == ["", "8883", "8884", "0 /run/mosquitto/kick.sock", "0 /run/mosquitto/watch.sock"]
+    assert list(found) == ["", "8883", "8884", "0 /run/mosquitto/disconnect.sock", "0 /run/mosquitto/watch.sock"]
     assert found[""]["per_listener_settings"] == "true"
     rules = {name: settings["acl_file"].rpartition("/")[2] for name, settings in found.items() if name}
-    assert list(rules.values()) == ["devices.acl", "operators.acl", "kick.acl", "watch.acl"]
+    assert list(rules.values()) == ["devices.acl", "operators.acl", "disconnect.acl", "watch.acl"]
 
 
 @pytest.mark.parametrize(("port", "listener"), [("8883", "devices"), ("8884", "operators")])

@@ -59,7 +59,7 @@ def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: 
     if hierarchy.key_path(ROOT).exists():
         raise StateError(
             f"{hierarchy.key_path(ROOT)} is the key of a root, which a controller beside a ceremony must not hold:"
-            " leave ca_root at `controller`, or carry that key to the machine of the root"
+            " leave fleet_ca_root at `controller`, or carry that key to the machine of the root"
         )
     root = _take_over_root(hierarchy, post, now)
     missing = [name for name in wanted if not _complete(hierarchy, name, root.certificate)]

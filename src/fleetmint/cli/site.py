@@ -1,4 +1,4 @@
-"""What the commands know of a site, from the file that the role `operators` writes to its state directory.
+"""What the commands know of a site, from the file that the role `controller` writes to its state directory.
 
 site        the O of every certificate
 station     name of the bench's certificate

@@ -39,7 +39,7 @@ class Config:
     device_crl: Path = Path("/var/lib/fleetmint/crl/device.pem")
     nginx: Path = Path("/etc/nginx/fleetmint")
     mosquitto: Path = Path("/etc/mosquitto/fleetmint")
-    kick_socket: Path = Path("/run/mosquitto/kick.sock")
+    kick_socket: Path = Path("/run/mosquitto/disconnect.sock")
     publish_socket: Path = Path("/run/fleetmint-publish.sock")
     watch_socket: Path = Path("/run/mosquitto/watch.sock")
     broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")

@@ -6,9 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fleetmint.preflight.problem import Problem
-from fleetmint.preflight.variables import SSH_PORT
+from fleetmint.preflight.variables import ADDRESSES, SSH_PORT
 
-ADDRESSES = "nginx_addresses"
 NO_FAMILY = "EAFNOSUPPORT"
 OLDEST = 12
 _LISTENER = re.compile(r'^\S+ +\S+ +\S+ +\S+:(\d+) .*users:\(\("([^"]+)"', re.MULTILINE)

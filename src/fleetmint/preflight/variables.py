@@ -9,6 +9,7 @@ from fleetmint.errors import FleetmintError
 from fleetmint.preflight import reading
 from fleetmint.preflight.problem import Problem, merged
 from fleetmint.preflight.reading import Reader, ValueRefusedError
+from fleetmint.preflight.renamed import RENAMED
 from fleetmint.preflight.spelling import unread
 from fleetmint.x509 import names
 
@@ -19,12 +20,13 @@ GATEWAY_NAMES = "fleet_gateway_names"
 CERTIFIED = "gateway_certificates_names"
 # The ports that servers listen on, and the variable each follows while it is not set itself.
 LISTENING = {
-    "nginx_devices_port": HTTPS,
-    "nginx_operators_port": OPERATORS_HTTPS,
-    "mosquitto_devices_port": MQTT,
-    "mosquitto_operators_port": OPERATORS_MQTT,
+    "fleet_listen_https_port": HTTPS,
+    "fleet_listen_operators_https_port": OPERATORS_HTTPS,
+    "fleet_listen_mqtt_port": MQTT,
+    "fleet_listen_operators_mqtt_port": OPERATORS_MQTT,
 }
-PLAIN, PLAIN_PORT = "nginx_plain_port", 80
+PLAIN, PLAIN_PORT = "fleet_listen_http_port", 80
+ADDRESSES, STATION = "fleet_listen_addresses", "fleet_station"
 FIREWALL = tuple(
     f"gateway_firewall_{each}_port" for each in ("http", "https", "operators_https", "mqtt", "operators_mqtt")
 )
@@ -37,7 +39,7 @@ _OF_THE_SITE: Mapping[str, Reader] = {
     "fleet_state_dir": reading.directory,
     "fleet_ca_dir": reading.directory,
     "fleet_ca_passphrases": reading.passphrases,
-    "operators_station": reading.operator,
+    STATION: reading.operator,
 }
 _OF_A_GATEWAY: Mapping[str, Reader] = {
     GATEWAY_NAMES: reading.some(reading.gateway_host),
@@ -52,7 +54,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     "operators_rsa_names": reading.several(reading.operator),
     "signing_service_stations": reading.several(reading.operator),
     **dict.fromkeys((*LISTENING, PLAIN, *FIREWALL), reading.port),
-    "nginx_addresses": reading.some(reading.listen_address),
+    ADDRESSES: reading.some(reading.listen_address),
     "nginx_max_body": reading.like("[1-9][0-9]*[kKmM]?", "write a size such as 64k"),
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
     "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
@@ -68,7 +70,12 @@ REACHED = (CONNECTION, ADDRESS, SSH_PORT_OF)
 _LOCAL = ("local", "ansible.builtin.local")
 # What plays take from the command line, and roles from the site without a line of its own in their specs.
 OTHERS = frozenset(
-    {"batch", "device", "ca_rollover", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"}
+    {
+        *RENAMED,
+        *("batch", "device", "ca_rollover"),
+        *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"),
+        *(ADDRESSES, PLAIN, *LISTENING),
+    }
 )
 
 
@@ -157,7 +164,7 @@ def _refused(name: str, read: Reader, value: object, host: str) -> Iterator[Prob
 def _operators(variables: Mapping[str, object]) -> Iterator[Problem]:
     """Whoever is named twice would be given two certificates for one file."""
     taken: dict[Any, str] = {}
-    for name in ("operators_station", "operators_names", "operators_rsa_names"):
+    for name in (STATION, "operators_names", "operators_rsa_names"):
         value = variables.get(name)
         for each in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(each, str) and taken.setdefault(each, name) != name:

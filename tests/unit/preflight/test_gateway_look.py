@@ -48,7 +48,7 @@ def test_a_clock_that_differs_is_told_with_both_times(now):
 def test_a_machine_without_ipv6_is_told_what_to_set(now):
     (text,) = found(now, refused={"[::]": "EAFNOSUPPORT"})
     assert "has no IPv6" in text
-    assert text.endswith("set nginx_addresses: [0.0.0.0]")
+    assert text.endswith("set fleet_listen_addresses: [0.0.0.0]")
     (text,) = found(now, refused={"192.0.2.7": "EADDRNOTAVAIL"})
     assert "cannot listen on 192.0.2.7" in text
 

@@ -9,7 +9,7 @@ SITE = {
     "fleet_state_dir": "/home/me/state",
     "fleet_ca_dir": "/home/me/state/ca",
     "fleet_ca_passphrases": "vault:/home/me/passphrases",
-    "operators_station": "bench@workshop",
+    "fleet_station": "bench@workshop",
 }
 GATEWAY = {
     "fleet_gateway_names": ["pi.example", "192.0.2.7"],
@@ -38,7 +38,9 @@ def test_a_site_that_is_in_order_has_no_problems():
     assert problems() == []
     # text is what the command line gives
     assert problems(gateway_certificates_names=["more.example", "pi.example", "192.0.2.7"]) == []
-    assert problems(fleet_https_port="10443", nginx_addresses=["192.0.2.7", "[::]"], operators_names=["a@b"]) == []
+    assert (
+        problems(fleet_https_port="10443", fleet_listen_addresses=["192.0.2.7", "[::]"], operators_names=["a@b"]) == []
+    )
 
 
 def test_everything_is_named_at_once_with_variable_item_and_host():
@@ -75,10 +77,10 @@ def test_what_has_to_be_said_is_missed(name):
     ({"fleet_https_port": 65536}, "no port 65536"),
     ({"fleet_https_port": 8443}, "port 8443 is that of fleet_"),
     ({"fleet_mqtt_port": 443}, "port 443 is that of fleet_"),
-    ({"fleet_operators_https_port": 80}, "port 80 is that of nginx_plain_port"),
+    ({"fleet_operators_https_port": 80}, "port 80 is that of fleet_listen_http_port"),
     ({"fleet_operators_https_port": 22}, "port 22 is that of ssh"),
-    ({"nginx_devices_port": 8443}, "port 8443 is that of"),
-    ({"nginx_plain_port": 8883}, "port 8883 is that of nginx_plain_port"),
+    ({"fleet_listen_https_port": 8443}, "port 8443 is that of"),
+    ({"fleet_listen_http_port": 8883}, "port 8883 is that of fleet_listen_http_port"),
     ({"gateway_certificates_names": ["PI.example"]}, "'192.0.2.7' of fleet_gateway_names is not in it"),
     ({"gateway_firewall_mqtt_port": 0}, "no port 0"),
     ({"ansible_port": 8883}, "port 8883 is that of ssh"),
@@ -89,16 +91,16 @@ def test_what_has_to_be_said_is_missed(name):
     ({"fleet_site": "Workshop"}, "no site name"),
     ({"fleet_ca_passphrases": "/home/me/passphrases"}, "no source"),
     ({"fleet_ca_passphrases": "prompt:"}, "nothing to read prompt: from"),
-    ({"operators_station": "bench"}, "no operator name"),
+    ({"fleet_station": "bench"}, "no operator name"),
     ({"operators_names": "alice@workshop"}, "no list"),
     ({"operators_names": ["alice@workshop", "bob"]}, "no operator name"),
-    ({"operators_names": ["bench@workshop"]}, "is in operators_station too"),
+    ({"operators_names": ["bench@workshop"]}, "is in fleet_station too"),
     ({"operators_names": ["a@b"], "operators_rsa_names": ["a@b"]}, "is in operators_names too"),
     ({"fleet_tls_profile": "modrn"}, "no choice"),
     ({"fleet_server_profiles": {"nginx": "rsa"}}, "no choice"),
     ({"fleet_server_profiles": {"apache": "server"}}, "no server"),
-    ({"nginx_addresses": ["::"]}, "not how nginx has it"),
-    ({"nginx_addresses": ["eth0"]}, "no address"),
+    ({"fleet_listen_addresses": ["::"]}, "not how nginx has it"),
+    ({"fleet_listen_addresses": ["eth0"]}, "no address"),
     ({"nginx_hsts": "yes"}, "not understood"),
     ({"gateway_time_networks": ["192.168.0.0/33"]}, "no network"),
     ({"mosquitto_session_expiry": "14 days"}, "not understood"),
@@ -108,8 +110,8 @@ def test_a_value_that_cannot_be_meant_is_one_problem(changed, what):
 
 
 def test_a_gateway_behind_a_router_may_listen_elsewhere_than_it_is_reached():
-    assert problems(fleet_https_port=8080, nginx_devices_port=443, fleet_operators_https_port=80) != []
-    assert problems(fleet_operators_https_port=80, nginx_operators_port=8443) == []
+    assert problems(fleet_https_port=8080, fleet_listen_https_port=443, fleet_operators_https_port=80) != []
+    assert problems(fleet_operators_https_port=80, fleet_listen_operators_https_port=8443) == []
 
 
 TWO = ["two.example", "192.0.2.8"]
@@ -157,7 +159,7 @@ def test_without_a_gateway_there_is_no_site():
     ("fleet_gatway_names", "fleet_gateway_names"),
     ("fleet_operator_https_port", "fleet_operators_https_port"),
     ("Fleet_site", "fleet_site"),
-    ("nginx_operator_port", "nginx_operators_port"),
+    ("fleet_listen_operator_https_port", "fleet_listen_operators_https_port"),
     # the prefix itself: a letter missing, too many, another, two that changed places
     ("operator_names", "operators_names"),
     ("flleet_site", "fleet_site"),

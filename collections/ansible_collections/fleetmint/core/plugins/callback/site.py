@@ -13,12 +13,13 @@ description:
     exit code 1. Ansible itself would skip it and report success.
   - A relative C(fleet_state_dir), C(fleet_ca_dir) or C(fleet_ca_root_dir), and one in C(fleet_ca_passphrases), is meant
     from the inventory directory, for every host and from whatever directory the play was started.
+  - Gives variables that are set under the name they had in the version before their new name, and says so.
   - Tells the modules and lookups of the collection where the site is, so that the commands in their messages name it.
 author: The Fleetmint authors (!UNKNOWN)
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from ansible.template import Templar
 from ansible.vars.manager import VariableManager
 
 SOURCE = "fleet_ca_passphrases"
+# In which a variable's old name works no more.
+NEXT = "0.3.0"
 # In this order: the ones behind may be made of the first.
 PATHS = ("fleet_state_dir", "fleet_ca_dir", "fleet_ca_root_dir", SOURCE)
 
@@ -56,8 +59,10 @@ class CallbackModule(CallbackBase):
         self._sources = manager._inventory._sources
         try:
             from fleetmint import commands
+            from fleetmint.preflight import renamed
         except ImportError:
             return  # the modules say how to install it
+        old = _rename(manager, renamed.used)
         directory = _directory(self._sources)
         if directory is not None:
             _settle(play, manager, directory)
@@ -65,6 +70,8 @@ class CallbackModule(CallbackBase):
         os.environ[commands.PLAY_VARIABLE] = commands.told_by_play(inventory=directory, state=state)
         if directory is not None:
             self._display.banner(f"SITE [{name or 'without a name'}, {directory}]")
+        for each in sorted(old.items()):
+            self._display.deprecated(renamed.sentence(*each), version=NEXT, collection_name="fleetmint.core")
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         """Refuse: a play that was asked for has done nothing."""
@@ -88,6 +95,19 @@ def _directory(sources: Iterable[str]) -> Path | None:
     """Return the directory of the site's inventory, None when it is no file."""
     found = (Path(source) for source in sources if "," not in source)
     return next((path if path.is_dir() else path.parent for path in found if path.exists()), None)
+
+
+def _rename(manager: VariableManager, used: Callable[[Collection[str]], dict[str, str]]) -> dict[str, str]:
+    """Give what is set under the name of an earlier version its new name, too; return the old names with the new."""
+    told = used(manager.extra_vars)
+    for old, new in told.items():
+        manager.extra_vars[new] = manager.extra_vars[old]
+    for host in {manager._inventory.get_host("localhost"), *manager._inventory.hosts.values()}:
+        variables = manager.get_vars(host=host)
+        for old, new in used(variables).items():
+            manager.set_nonpersistent_facts(host.name, {new: variables[old]})
+            told[old] = new
+    return told
 
 
 def _settle(play: Play, manager: VariableManager, directory: Path) -> None:

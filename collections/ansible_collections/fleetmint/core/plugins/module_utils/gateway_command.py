@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How `fleetmint gateway` is called on a gateway, and what its answers mean. It needs nothing but Python."""
+"""How the program on a gateway is called, and what its answers mean. It needs nothing but Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WARNS = f"{_SAYS}warning: "
 
 
 def argv(command: list[str], *, check: bool = False, program: str = PROGRAM) -> list[str]:
-    """Return the command line for the words behind `fleetmint gateway`."""
+    """Return the command line for a command of the group `gateway` and its arguments."""
     name, *rest = command
     # before what may follow a `--`
     options = ["--json", "--check"] if check and name in CHECKING else ["--json"]

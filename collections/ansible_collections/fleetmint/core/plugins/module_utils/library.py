@@ -1,4 +1,4 @@
-"""The one listener from modules to the library: carry out a plan, the Ansible way."""
+"""The one way from modules into the library: carry out a plan, the Ansible way."""
 
 from __future__ import annotations
 

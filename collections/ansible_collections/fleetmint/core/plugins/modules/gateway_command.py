@@ -109,7 +109,7 @@ def main() -> None:
     try:
         answer = gateway_command.answer(out)
     except ValueError:
-        module.fail_json(msg=f"the answer of `fleetmint gateway {name}` is no JSON")
+        module.fail_json(msg=f"the answer of the command {name} is no JSON")
     module.exit_json(changed=bool(answer.get("changed")), answer=answer)
 
 
@@ -118,7 +118,7 @@ def run(module: AnsibleModule) -> tuple[int, str, str]:
     params = module.params
     argv = gateway_command.argv(params["command"], check=module.check_mode, program=params["program"])
     if not os.access(params["program"], os.X_OK):
-        return 127, "", f"there is no {params['program']} here: playbooks/gateway.yml installs it"
+        return 127, "", f"there is no {params['program']} here: set the gateway up first"
     if pwd.getpwuid(os.geteuid()).pw_name != params["user"]:
         if os.geteuid():
             return 126, "", f"only root can act as {params['user']} here: the task needs `become: true`"

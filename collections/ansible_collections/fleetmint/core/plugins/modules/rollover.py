@@ -35,6 +35,11 @@ options:
     description: Do not wait until devices could have heard of the server CA that comes into service.
     type: bool
     default: false
+  number:
+    description: Which move of the run this is, the first or the second.
+    type: int
+    choices: [1, 2]
+    default: 1
   ceremony:
     description: Whether the root was made in a ceremony, so that its key never comes here.
     type: bool
@@ -97,6 +102,7 @@ def main() -> None:
         "gateways": {"type": "list", "elements": "str", "required": True},
         "issued": {"type": "path", "required": True},
         "force": {"type": "bool", "default": False},
+        "number": {"type": "int", "choices": [1, 2], "default": 1},
         "ceremony": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
@@ -118,7 +124,12 @@ def main() -> None:
         )
         return plan_move(rollover, params["move"], utc_now())
 
-    carry_out(module, make_plan)
+    def told(plan: Plan[object]) -> dict[str, object]:
+        # the plays that bring it to the gateways have to know
+        moved = {"fleetmint_rollover_moved": module.params["number"]} if plan.changed else {}
+        return {"ansible_facts": {"fleetmint_rollover_force": module.params["force"], **moved}}
+
+    carry_out(module, make_plan, told)
 
 
 if __name__ == "__main__":

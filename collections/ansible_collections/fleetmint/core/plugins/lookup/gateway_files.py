@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-name: shipped
+name: gateway_files
 short_description: Certificates and CRLs that a gateway is given of the site's CAs
 description:
   - Returns text that follows from the directory of the CAs, PEM with one exception. While one CA takes the place of
@@ -30,7 +30,7 @@ author: The Fleetmint authors (!UNKNOWN)
 EXAMPLES = r"""
 - name: Show whom the devices' listener trusts
   ansible.builtin.debug:
-    msg: "{{ lookup('fleetmint.core.shipped', 'devices.ca', directory=fleet_ca_dir, gateway=inventory_hostname) }}"
+    msg: "{{ lookup('fleetmint.core.gateway_files', 'devices.ca', directory=fleet_ca_dir, gateway='gateway') }}"
 """
 
 RETURN = r"""
@@ -50,7 +50,7 @@ from ansible_collections.fleetmint.core.plugins.plugin_utils import foreseen
 
 
 class LookupModule(LookupBase):
-    """The lookup fleetmint.core.shipped."""
+    """The lookup fleetmint.core.gateway_files."""
 
     def run(self, terms: Sequence[str], variables: Mapping[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Return the content of each file that is asked for."""

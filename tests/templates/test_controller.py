@@ -1,4 +1,4 @@
-"""What the role `operators` tells the commands, read by the code that reads it."""
+"""What the role `controller` tells the commands, read by the code that reads it."""
 
 import json
 
@@ -11,8 +11,8 @@ from fleetmint.cli.site import open_gateway, open_hierarchy, read_values
 VALUES = {
     "fleet_site": "workshop",
     "inventory_dir": "/site",
-    "operators_station": "bench@workshop",
-    "operators_root_dir": "",
+    "fleet_station": "bench@workshop",
+    "controller_root_dir": "",
     "fleet_ca_passphrases": "vault:/site/passphrases",
     "groups": {"gateways": ["gateway", "second"]},
     "hostvars": {
@@ -33,10 +33,10 @@ VALUES = {
 
 
 @pytest.fixture
-def write(tmp_path, operators):
+def write(tmp_path, controller):
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined, autoescape=False)  # noqa: S701
     environment.filters["to_json"] = json.dumps
-    template = environment.from_string((operators.templates / "state/site.json.j2").read_text())
+    template = environment.from_string((controller.templates / "state/site.json.j2").read_text())
     (tmp_path / "ca").mkdir()
 
     def write(**values):
@@ -65,7 +65,7 @@ def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
 
 
 def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
-    hierarchy = open_hierarchy(write(operators_root_dir="/media/me/root"))
+    hierarchy = open_hierarchy(write(controller_root_dir="/media/me/root"))
     assert str(hierarchy.key_path("root")) == "/media/me/root/ca.key"
     assert open_hierarchy(write()).key_path("root") == tmp_path / "ca/root/ca.key"
 

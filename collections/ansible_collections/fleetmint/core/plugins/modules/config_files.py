@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: tree
+module: config_files
 short_description: Write the files of a service at once
 description:
   - Compares files and directories with what is wanted, proves the whole candidate, and renames it into place.
@@ -41,6 +41,11 @@ options:
     type: list
     elements: str
     default: []
+  remove:
+    description: Files that an earlier version has written, to remove behind all the rest.
+    type: list
+    elements: path
+    default: []
   hints:
     description: What to do about a failure of O(validate), by what its message then holds.
     type: dict
@@ -62,7 +67,7 @@ author: The Fleetmint authors (!UNKNOWN)
 
 EXAMPLES = r"""
 - name: Configure nginx
-  fleetmint.core.tree:
+  fleetmint.core.config_files:
     files:
       - path: /etc/nginx/nginx.conf
         content: "{{ lookup('ansible.builtin.template', 'etc/nginx/nginx.conf.j2') }}"
@@ -78,18 +83,19 @@ reasons:
   elements: str
   returned: success
 changed_paths:
-  description: What was written; all files when an interrupted run may have left them without effect.
+  description: What was written or removed; all files when an interrupted run may have left them without effect.
   type: list
   elements: str
   returned: success
 """
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.fleetmint.core.plugins.module_utils.tree import Entry, entry, staged
+from ansible_collections.fleetmint.core.plugins.module_utils.config_files import Entry, entry, staged
 
 FILE = {
     "path": {"type": "path", "required": True},
@@ -101,6 +107,7 @@ FILE = {
 OPTIONS = {
     "files": {"type": "list", "elements": "dict", "required": True, "options": FILE},
     "validate": {"type": "list", "elements": "str", "default": []},
+    "remove": {"type": "list", "elements": "path", "default": []},
     "hints": {"type": "dict", "default": {}},
     "pending": {"type": "path"},
 }
@@ -112,7 +119,9 @@ def main() -> None:
     entries = [entry(given) for given in module.params["files"]]
     reasons = {item: found for item in entries if (found := item.reasons())}
     pending = Path(module.params["pending"]) if module.params["pending"] else None
+    old = [Path(path) for path in module.params["remove"] if os.path.lexists(path)]
     sentences = [sentence for found in reasons.values() for sentence in found]
+    sentences += [f"{path} is no longer needed" for path in old]
     interrupted = pending is not None and pending.exists()
     if interrupted:
         sentences.append(f"changes have not taken effect yet: {pending} says so")
@@ -126,7 +135,7 @@ def main() -> None:
         for item in reasons
         if item.content is not None
     ]
-    if reasons and not module.check_mode:
+    if (reasons or old) and not module.check_mode:
         try:
             prove(module, entries)
             if pending:
@@ -134,9 +143,11 @@ def main() -> None:
                 pending.touch()
             for item in reasons:
                 item.write()
+            for path in old:
+                path.unlink()
         except OSError as error:
             module.fail_json(msg=f"cannot write {error.filename}: {error.strerror}")
-    paths = [str(item.path) for item in (entries if interrupted else reasons)]
+    paths = [str(item.path) for item in (entries if interrupted else reasons)] + [str(path) for path in old]
     module.exit_json(changed=bool(sentences), reasons=sentences, changed_paths=paths, diff=diff)
 
 
