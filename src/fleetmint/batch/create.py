@@ -32,9 +32,10 @@ from fleetmint.errors import ImageError, NvsError, StateError
 from fleetmint.flash.esp8266 import DEFAULT_LAYOUT, file_system_image
 from fleetmint.flash.job import ESP8266
 from fleetmint.flash.table import STOCK_LAYOUTS, stock
-from fleetmint.ledger import create_schema, has_schema, open_ledger, reading, writing
+from fleetmint.ledger import create_schema, looking, open_ledger, writing
 from fleetmint.ledger.factory import create_batch, key_origins, refuse_taken
 from fleetmint.ledger.schema import DEVICE_KEY, FACTORY_KEY
+from fleetmint.ledger.version import version_of
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.values import Entries
 from fleetmint.plan import Plan
@@ -308,21 +309,17 @@ def _entered(batch: Batch, location: BatchLocation) -> Mapping[str, str]:
     """Return device → key origin of what the ledger knows of the batch; StateError when an id is another batch's."""
     if location.ledger.startswith("sqlite:///") and not Path(location.ledger.removeprefix("sqlite:///")).exists():
         return {}
-    engine = open_ledger(location.ledger)
-    try:
-        if not has_schema(engine):
+    with looking(location.ledger) as connection:
+        if not version_of(connection):
             return {}
-        with reading(engine) as connection:
-            found = key_origins(connection, batch.name)
-            refuse_taken(connection, [unit.device for unit in batch.units if unit.device not in found])
-            return found
-    finally:
-        engine.dispose()
+        found = key_origins(connection, batch.name)
+        refuse_taken(connection, [unit.device for unit in batch.units if unit.device not in found])
+        return found
 
 
 @contextmanager
 def _ledger(location: BatchLocation, site: str) -> Iterator[Engine]:
-    engine = open_ledger(location.ledger, create=True)
+    engine = open_ledger(location.ledger, create=True, bench=True)
     with ExitStack() as stack:
         stack.callback(engine.dispose)
         create_schema(engine, site=site, owner="factory")

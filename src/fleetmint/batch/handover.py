@@ -13,7 +13,7 @@ from typing import Any
 from fleetmint import commands, files
 from fleetmint.batch.create import REGISTRATION
 from fleetmint.errors import StateError
-from fleetmint.ledger import open_ledger, reading, writing
+from fleetmint.ledger import looking, open_factory_ledger, writing
 from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.factory import Unit, list_units, mark_registered
 from fleetmint.ledger.handover import FORMAT, RESULTS
@@ -82,7 +82,7 @@ def plan_registered(
     registered = Registered(batch)
 
     def record() -> Registered:
-        engine = open_ledger(ledger)
+        engine = open_factory_ledger(ledger)
         try:
             with writing(engine) as connection:
                 mark_registered(connection, batch, wanted, actor=actor, now=now)
@@ -97,12 +97,8 @@ def plan_registered(
 
 
 def _units(ledger: str, batch: str) -> Sequence[Unit]:
-    engine = open_ledger(ledger)
-    try:
-        with reading(engine) as connection:
-            return list_units(connection, batch)
-    finally:
-        engine.dispose()
+    with looking(ledger) as connection:
+        return list_units(connection, batch)
 
 
 def _entry(unit: Unit) -> dict[str, str]:

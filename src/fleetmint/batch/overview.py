@@ -13,7 +13,7 @@ from fleetmint import commands, files
 from fleetmint.batch import sealed
 from fleetmint.batch.create import DESCRIPTION, REGISTRATION
 from fleetmint.errors import StateError
-from fleetmint.ledger import open_ledger, reading
+from fleetmint.ledger import looking, open_factory_ledger, reading
 from fleetmint.ledger.factory import Unit, counts, list_units
 from fleetmint.x509.inspect import time_text
 
@@ -41,7 +41,7 @@ def overviews(batches: Path, ledger: str) -> list[Overview]:
     found = sorted(path.parent for path in batches.glob(f"*/{DESCRIPTION}"))
     if not found:
         return []
-    engine = open_ledger(ledger)
+    engine = open_factory_ledger(ledger)
     try:
         with reading(engine) as connection:
             return [
@@ -62,12 +62,8 @@ def devices(directory: Path, ledger: str) -> Iterator[dict[str, str]]:
     if not (directory / DESCRIPTION).exists():
         raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'list')} lists them")
     public = {row["device"]: row for row in _json(directory / REGISTRATION)["devices"]}
-    engine = open_ledger(ledger)
-    try:
-        with reading(engine) as connection:
-            units: Iterable[Unit] = list_units(connection, directory.name)
-    finally:
-        engine.dispose()
+    with looking(ledger) as connection:
+        units: Iterable[Unit] = list_units(connection, directory.name)
     for unit in units:
         yield _row(unit, public.get(unit.device, {}))
 

@@ -16,7 +16,7 @@ from fleetmint.batch import sealed
 from fleetmint.batch.create import DESCRIPTION
 from fleetmint.batch.secrets import SECRETS_FILE, SETTINGS_FILE
 from fleetmint.errors import StateError
-from fleetmint.ledger import events, open_ledger, reading, writing
+from fleetmint.ledger import events, looking, open_factory_ledger, writing
 from fleetmint.ledger import factory as ledger
 from fleetmint.ledger.schema import CLAIMED, PLANNED, QUARANTINED
 from fleetmint.ledger.schema import events as rows
@@ -44,15 +44,11 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
     if not (directory / DESCRIPTION).exists() and not (directory / sealed.KEY_FILE).exists():
         raise StateError(f"there is no batch in {directory}: {commands.fleetmint('batch', 'list')} lists them")
     batch = directory.name
-    engine = open_ledger(ledger_url)
-    try:
-        with reading(engine) as connection:
-            counts = ledger.counts(connection, batch)
-            recorded = connection.execute(
-                select(rows.c.seq).where(rows.c.kind == SHREDDED, rows.c.subject == batch)
-            ).first()
-    finally:
-        engine.dispose()
+    with looking(ledger_url) as connection:
+        counts = ledger.counts(connection, batch)
+        recorded = connection.execute(
+            select(rows.c.seq).where(rows.c.kind == SHREDDED, rows.c.subject == batch)
+        ).first()
     left = {state: counts[state] for state in (PLANNED, CLAIMED, QUARANTINED) if counts[state]}
     shredded = Shredded(batch, left)
     there = [directory / name for name in SECRET_FILES if (directory / name).exists()]
@@ -68,7 +64,7 @@ def plan_shred(directory: Path, ledger_url: str, now: datetime, *, unburnt: bool
     def apply() -> Shredded:
         with sealed.locked(directory, alone=True):
             if not recorded:
-                engine = open_ledger(ledger_url)
+                engine = open_factory_ledger(ledger_url)
                 with writing(engine) as connection:
                     detail = {"unburnt": sum(left.values())}
                     events.append(connection, at=now, actor="factory", kind=SHREDDED, subject=batch, detail=detail)

@@ -18,7 +18,7 @@ from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.job import DEFAULT_BAUD
-from fleetmint.ledger import open_ledger
+from fleetmint.ledger import looking, open_factory_ledger
 from fleetmint.passphrases import Source
 from fleetmint.plan import Plan
 
@@ -50,11 +50,8 @@ class Bench:
 
 def left(bench: Bench) -> int:
     """Return how many devices of the batch are not burnt yet."""
-    engine = open_ledger(bench.ledger)
-    try:
-        return count_left(engine, bench.batch.name)
-    finally:
-        engine.dispose()
+    with looking(bench.ledger) as connection:
+        return count_left(connection, bench.batch.name)
 
 
 def burn_ports(bench: Bench, ports: Sequence[str], watch: Watch = ignore) -> tuple[Outcome, ...]:
@@ -73,7 +70,7 @@ def open_station(bench: Bench, watch: Watch = ignore) -> Iterator[Station]:
     """Give what all ports share; close the ledger at the end."""
     known = secrets.load(bench.batch, bench.passphrases)
     regions = make_regions(known, bench.app, bench.firmware, bench.sha256, bench.other_firmware)
-    engine = open_ledger(bench.ledger)
+    engine = open_factory_ledger(bench.ledger)
     try:
         yield Station(
             bench.batch.name, regions, engine, watch, bench.baud, bench.unregistered, bench.test, bench.retire

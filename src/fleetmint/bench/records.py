@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
 
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from fleetmint import commands
 from fleetmint.burn_codes import BurnCode
@@ -187,10 +187,9 @@ class Records:
         return _now() - bound.claimed_at > LEASE
 
 
-def count_left(engine: Engine, batch: str) -> int:
+def count_left(connection: Connection, batch: str) -> int:
     """Return how many devices of the batch are not burned yet."""
-    with reading(engine) as connection:
-        counts = ledger.counts(connection, batch)
+    counts = ledger.counts(connection, batch)
     return counts[PLANNED] + counts[CLAIMED]
 
 

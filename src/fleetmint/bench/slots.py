@@ -16,6 +16,7 @@ from fleetmint.bench.station import Station
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError, LedgerError
 from fleetmint.flash.burn import Worker
+from fleetmint.ledger import reading
 
 LOOK_SECONDS = 0.2
 RETRY_SECONDS = 2.0
@@ -100,8 +101,10 @@ class Slots:
 
     def _is_over(self) -> bool:
         """Whether the slots end: somebody said so, or the batch is done."""
-        if not self._stop.is_set() and not count_left(self.station.engine, self.station.batch):
-            self._stop.set()
+        if not self._stop.is_set():
+            with reading(self.station.engine) as connection:
+                if not count_left(connection, self.station.batch):
+                    self._stop.set()
         return self._stop.is_set()
 
     def _next_board(self, worker: Worker) -> None:

@@ -30,9 +30,12 @@ from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.publish import begin_without_sessions
 from fleetmint.ledger import events, open_ledger, reading, writing
 from fleetmint.ledger.audit import of_database
+from fleetmint.ledger.copies import copy
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import last_crl_number, revoke, revoked_certificates, take_crl_number
-from fleetmint.ledger.schema import REVOKED, SCHEMA_VERSION, UNUSED, certificates, devices, settings, tokens
+from fleetmint.ledger.schema import REVOKED, UNUSED, VERSION, certificates, devices, settings, tokens
+from fleetmint.ledger.upgrade import Migration, migrate
+from fleetmint.ledger.version import is_older, newer, version_of
 from fleetmint.plan import Plan
 from fleetmint.x509 import keys, revocation
 from fleetmint.x509.authority import Authority, load_certificate
@@ -114,21 +117,20 @@ def plan_restore(
     kept = [crl for crl in newest if crl is not None]
     unnumbered = [crl for crl in found if revocation.usable_number(crl) is None]
     lists = [*kept, *unnumbered, *_factory_list(config)]
-    with _opened(content.ledger) as (engine, _):
-        _check(engine, config)
-        with reading(engine) as connection:
-            gone = sorted(_gone(connection, lists))
-            void = 0 if keep_tokens else _unused(connection)
-            number = _devices(connection)
+    with _opened(content.ledger, config) as (engine, _, migration), reading(engine) as connection:
+        gone = sorted(_gone(connection, lists))
+        void = 0 if keep_tokens else _unused(connection)
+        number = _devices(connection)
     above = [_above(crl, authority, content, keep_tokens) for crl, authority in zip(newest, authorities, strict=True)]
     reasons = [f"restore the ledger with {number} devices"]
+    reasons += [f"bring it from version {migration.before} to {VERSION}"] if migration is not None else []
     reasons += [f"revoke {device}, as the newest CRL does" for device in gone]
     reasons += [f"end {void} unused tokens, which may have been used since"] if void else []
 
     restored = Restored(number, tuple(gone), void, above[0])
 
     def restore() -> Restored:
-        with _opened(content.ledger) as (engine, staged):
+        with _opened(content.ledger, config) as (engine, staged, _):
             with writing(engine) as connection:
                 refuse_wrong_clock(connection, authorities[0], now)
                 numbers = dict(zip((_issuer(authority) for authority in authorities), above, strict=True))
@@ -271,20 +273,20 @@ def _factory_list(config: Config) -> list[x509.CertificateRevocationList]:
     return [crl] * revocation.signed_by(crl, load_certificate(config.trusted("factory")))
 
 
-def _check(engine: Engine, config: Config) -> None:
-    """Raise StateError unless this is a whole ledger of this gateway."""
-    with reading(engine) as connection:
-        rows = connection.execute(select(settings.c.name, settings.c.value))
+def _refuse_others(engine: Engine, config: Config) -> None:
+    """Raise StateError unless this is a ledger of this gateway, of a version that can be brought up to date."""
+    with reading(engine, any_version=True) as connection:
+        version = version_of(connection)
+        if version and version != VERSION and not is_older(version):
+            raise newer("the ledger in the backup", version, bench=False)
+        rows = connection.execute(select(settings.c.name, settings.c.value)) if version else ()
         found = {str(name): str(value) for name, value in rows}
-        problems = of_database(connection)
-    for name, value in {"schema": SCHEMA_VERSION, "site": config.site, "owner": config.gateway}.items():
+    for name, value in {"site": config.site, "owner": config.gateway}.items():
         if found.get(name) != value:
             raise StateError(
                 f"the backup has {name} {found.get(name)!r}, and this gateway is {value!r}: bring the backup of this"
-                " gateway, made by this version of fleetmint"
+                " gateway"
             )
-    if problems:
-        raise StateError(f"the ledger in the backup is damaged ({problems[0].what}): bring an earlier backup")
 
 
 def _read(backup: bytes) -> _Content:
@@ -304,14 +306,23 @@ def _read(backup: bytes) -> _Content:
 
 
 @contextmanager
-def _opened(ledger: bytes) -> Iterator[tuple[Engine, Path]]:
-    """Open the bytes of a ledger as a file of its own, in a directory that only this user can read."""
+def _opened(ledger: bytes, config: Config) -> Iterator[tuple[Engine, Path, Migration | None]]:
+    """Open the bytes of a ledger as a file of its own, in a directory that only this user can read.
+
+    An older one is of today's version there. Raises StateError unless it is a whole ledger of this gateway.
+    """
     with staging.workspace("restore") as directory:
         path = directory / LEDGER
         files.write_atomically(path, ledger)
         engine = open_ledger(f"sqlite:///{path}")
         try:
-            yield engine, path
+            _refuse_others(engine, config)
+            migration = migrate(engine, keep_copy=False)
+            with reading(engine) as connection:
+                problems = of_database(connection)
+            if problems:
+                raise StateError(f"the ledger in the backup is damaged ({problems[0].what}): bring an earlier backup")
+            yield engine, path, migration
         finally:
             engine.dispose()
 
@@ -320,10 +331,7 @@ def _copied(path: Path) -> bytes:
     with staging.workspace("backup") as directory:
         target = directory / LEDGER
         try:
-            with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-                source.backup(copy)
-                # one file, whatever the journal was: a backup is not written to
-                copy.execute("PRAGMA journal_mode=DELETE")
+            copy(path, target)
         except sqlite3.Error as error:
             raise LedgerError(
                 f"the ledger {path} cannot be copied ({error}): run {commands.gateway('audit')}"

@@ -7,31 +7,35 @@ Readers see one snapshot in both: SQLite gives it by itself, PostgreSQL at the l
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine, event, inspect, select
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from fleetmint import commands
 from fleetmint.errors import LedgerError, StateError
-from fleetmint.ledger import schema
+from fleetmint.ledger import schema, version
 
 BUSY_SECONDS = 5
+# A migration copies the ledger and makes its tables anew.
+_PATIENCE_SECONDS = 600
 _WRITER = "fleetmint_writer"
+_ANY_VERSION = "fleetmint_any_version"
 # Any fixed number, as long as all of us use the same.
 _POSTGRESQL_LOCK = 0x666C6565
 
 
-def open_ledger(url: str, *, create: bool = False) -> Engine:
+def open_ledger(url: str, *, create: bool = False, bench: bool = False) -> Engine:
     """Return an engine for the ledger at the SQLAlchemy `url`.
 
     Raises LedgerError when it is a file that does not exist and `create` is false: an empty ledger that appears by
-    itself would forget every revocation.
+    itself would forget every revocation. The first transaction raises LedgerError when the ledger is of another version
+    than today's, with a remedy for the `bench` or for a gateway.
     """
     try:
         parsed = make_url(url)
@@ -44,61 +48,49 @@ def open_ledger(url: str, *, create: bool = False) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         schema.prepare_for_postgresql()
         event.listen(engine, "begin", _begin_postgresql)
+        event.listen(engine, "begin", _version_check(bench=bench))
         return engine
     _prepare_file(parsed.database, create)
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", _version_check(bench=bench))
     return engine
 
 
-def create_schema(engine: Engine, *, site: str, owner: str = "") -> bool:
-    """Create what is missing of the schema; return whether anything was.
-
-    `owner` is the gateway that owns a ledger which is a file: another gateway is refused, since two gateways can share
-    only a database server. Raises StateError when the ledger belongs to another site, owner or schema version.
-    """
-    wanted = {"schema": schema.SCHEMA_VERSION, "site": site}
-    if engine.dialect.name == "sqlite":
-        wanted["owner"] = owner
-    with writing(engine) as connection:
-        missing = set(schema.metadata.tables) - set(inspect(connection).get_table_names())
-        if missing:
-            schema.metadata.create_all(connection)
-        rows = connection.execute(select(schema.settings.c.name, schema.settings.c.value))
-        found = {str(name): str(value) for name, value in rows}
-        for name, value in wanted.items():
-            if found.get(name, value) != value:
-                raise StateError(
-                    f"this ledger has {name} {found[name]!r}, not {value!r}: use one ledger for each site, a file for"
-                    " one gateway only, and the version of fleetmint that made it"
-                )
-        new = [{"name": name, "value": value} for name, value in wanted.items() if name not in found]
-        if new:
-            connection.execute(schema.settings.insert(), new)
-    return bool(missing or new)
-
-
-def has_schema(engine: Engine) -> bool:
-    """Whether the ledger has tables; a run that was cut can leave one without."""
-    with reading(engine) as connection:
-        return inspect(connection).has_table(schema.settings.name)
-
-
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine, *, any_version: bool = False) -> Iterator[Connection]:
     """Give a connection in a transaction that sees one state and is rolled back; LedgerError as in `writing`."""
-    with _translated(engine), engine.connect() as connection:
+    options = {_ANY_VERSION: any_version}
+    with _translated(engine), engine.connect().execution_options(**options) as connection:
         yield connection
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def writing(engine: Engine, *, any_version: bool = False) -> Iterator[Connection]:
     """Give a connection in a transaction that is the only writer; committed at the end, rolled back on an exception.
 
-    Raises LedgerError when the ledger is locked, full, read-only, missing its schema, or damaged.
+    Raises LedgerError when the ledger is locked, full, read-only, damaged, or not of today's version, unless it may be
+    of `any_version`.
     """
-    with _translated(engine), engine.connect().execution_options(**{_WRITER: True}) as connection, connection.begin():
+    options = {_WRITER: True, _ANY_VERSION: any_version}
+    with _translated(engine), engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
+
+
+@contextmanager
+def altering(engine: Engine) -> Iterator[Connection]:
+    """Give a connection as `writing` does, for a ledger of any version, whose tables may be made anew.
+
+    SQLite: rows may refer to nothing until the end, and one that waits for another that alters has patience.
+    """
+    options = {_WRITER: True, _ANY_VERSION: True}
+    with _translated(engine), engine.connect().execution_options(**options) as connection:
+        if engine.dialect.name == "sqlite":
+            connection.detach()  # what is set here is for this once
+            for pragma in ("foreign_keys=OFF", f"busy_timeout={_PATIENCE_SECONDS * 1000}"):
+                connection.connection.cursor().execute(f"PRAGMA {pragma}")
+        with connection.begin():
+            yield connection
 
 
 def _options(backend: str) -> dict[str, Any]:
@@ -144,6 +136,19 @@ def _begin_postgresql(connection: Connection) -> None:
     else:
         # by default each statement would see what others have written since the one before
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+
+
+def _version_check(*, bench: bool) -> Callable[[Connection], None]:
+    """Return what looks once, in the first transaction of an engine that minds, for the version of the ledger."""
+    seen = False
+
+    def check(connection: Connection) -> None:
+        nonlocal seen
+        if not seen and not connection.get_execution_options().get(_ANY_VERSION):
+            version.refuse_other(connection, bench=bench)
+            seen = True
+
+    return check
 
 
 _REMEDIES = (

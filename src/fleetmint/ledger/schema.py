@@ -19,6 +19,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -30,7 +31,8 @@ from sqlalchemy.sql.elements import TextClause
 from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
 
-SCHEMA_VERSION = "1"
+# The number of the last migration, which makes an older ledger like one that is made by these tables.
+VERSION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -66,7 +68,17 @@ def _device_id(column: str = "device") -> CheckConstraint:
     return CheckConstraint(IsDeviceId(column), name=f"{column}_grammar")
 
 
-# What this ledger is: schema version, site, and the gateway that owns it when it is a file.
+# Which version the tables of a ledger have: Alembic's own table, which is the one place that says so.
+alembic_version = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
+# Whose this ledger is: site, and the gateway that owns it when it is a file. Its row `schema` is for those who do not
+# know the table above: versions before it look there for a "1", and refuse anything else.
+SCHEMA, NUMBERED = "schema", "numbered"
 settings = Table(
     "settings",
     metadata,

@@ -2,10 +2,13 @@
 
 import json
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,9 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint.cli import root
+from fleetmint.ledger.schema import VERSION
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority, pem, public_key_bytes, self_signed
 from tests.support.gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
+
+DUMPS = Path(__file__).parents[1] / "ledger" / "dumps"
 
 
 @pytest.fixture
@@ -65,8 +71,11 @@ def ca_pem(authority) -> bytes:
 def test_init_creates_the_ledger_once_and_for_its_owner_only(site, gateway):
     for path in site.root.glob("ledger.sqlite*"):
         path.unlink()
-    assert gateway("init", "--json") == {"changed": True}
-    assert gateway("init", "--json") == {"changed": False}
+    made = {"changed": True, "migrated": False, "before": "", "version": VERSION}
+    assert gateway("init", "--check", "--json") == made
+    assert not list(site.root.glob("ledger.sqlite*"))
+    assert gateway("init", "--json") == made
+    assert gateway("init", "--json") == {"changed": False, "migrated": False, "before": VERSION, "version": VERSION}
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in site.root.glob("ledger.sqlite*")}
     assert set(modes.values()) == {0o600}
 
@@ -77,6 +86,53 @@ def test_without_a_ledger_every_command_says_how_to_make_one(site, gateway):
     refused(gateway("devices"), "fleetmint gateway init")
     refused(gateway("revoke", "lamp-000001"), "fleetmint gateway init")
     assert not list(site.root.glob("ledger.sqlite*"))
+
+
+def put_ledger(path: Path, version: str) -> None:
+    """An older ledger of this gateway."""
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((DUMPS / f"{version}.sqlite.sql").read_text())
+        connection.execute("update settings set value = 'test' where name = 'site'")
+        connection.execute("update settings set value = 'gateway' where name = 'owner'")
+        connection.commit()
+
+
+def test_init_brings_an_older_ledger_up_to_date_and_keeps_it_as_it_was(site, gateway):
+    path = site.root / "ledger.sqlite"
+    put_ledger(path, "0002")
+    before = path.read_bytes()
+    found = {"changed": True, "migrated": True, "before": "0002", "version": VERSION}
+    assert gateway("init", "--check", "--json") == found
+    assert gateway("init", "--check").output == f"the ledger would be brought from version 0002 to {VERSION}\n"
+    assert not list(site.root.glob("*.version-*"))
+    result = gateway("init")
+    assert result.stdout == f"the ledger was brought from version 0002 to {VERSION}\n"
+    assert f"as it was before it is kept in {path}.version-0002" in result.stderr
+    with closing(sqlite3.connect(path.with_name("ledger.sqlite.version-0002"))) as kept:
+        dump = "\n".join(kept.iterdump())
+    (site.root / "before").write_bytes(before)
+    with closing(sqlite3.connect(site.root / "before")) as original:
+        assert "\n".join(original.iterdump()) == dump
+    assert [row["device"] for row in gateway("devices", "--json")["devices"]] == [
+        "lamp-000001", "lamp-000002", "lamp-000005",
+    ]  # fmt: skip
+    assert gateway("init", "--json")["changed"] is False
+
+
+def test_init_refuses_a_newer_ledger_also_when_it_only_looks(site, gateway):
+    with closing(sqlite3.connect(site.root / "ledger.sqlite")) as connection:
+        connection.execute("update alembic_version set version_num = '0917'")
+        connection.commit()
+    for words in (["init"], ["init", "--check"]):
+        refused(gateway(*words), "version 0917", VERSION, "gateway.yml")
+
+
+def test_whoever_opens_an_older_ledger_is_told_to_bring_it_up_to_date(site, gateway):
+    put_ledger(site.root / "ledger.sqlite", "0004")
+    for words in (["devices"], ["revoke", "lamp-000001"], ["audit"]):
+        refused(gateway(*words), "version 0004", "fleetmint gateway init")
 
 
 def test_the_ledger_of_another_gateway_is_refused(site, gateway):

@@ -10,8 +10,8 @@ from tests.contracts import quoted
 
 # What takes longer to import than Python and click together, or a good part of that.
 HEAVY = (
-    "Crypto", "ansible", "asyncio", "cryptography", "esptool", "flask", "jinja2", "littlefs", "multiprocessing", "paho",
-    "psycopg", "rich", "segno", "serial", "sqlalchemy", "urllib.request", "yaml",
+    "Crypto", "alembic", "ansible", "asyncio", "cryptography", "esptool", "flask", "jinja2", "littlefs",
+    "multiprocessing", "paho", "psycopg", "rich", "segno", "serial", "sqlalchemy", "urllib.request", "yaml",
 )  # fmt: skip
 
 ASK = f"""
@@ -69,6 +69,7 @@ main()
 def test_a_batch_on_this_machine_imports_no_database_server_and_no_screen(state):
     unwanted = (
         "sqlalchemy.dialects.postgresql",
+        "alembic",
         "littlefs",
         "rich",
         "paho",

@@ -1,8 +1,11 @@
 """A gateway's backup, and an older ledger that a gateway goes on with."""
 
+import io
 import json
+import re
 import shutil
 import sqlite3
+import tarfile
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -21,11 +24,14 @@ from fleetmint.ledger import open_ledger
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.issuance import TokenRefusedError
 from fleetmint.ledger.revocation import revoke
+from fleetmint.ledger.schema import VERSION
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys, revocation
 from tests.support.gateway_site import certificate_entry, enrolment, make_gateway_site, new_key, registration
 
 HOUR = timedelta(hours=1)
+DUMPS = Path(__file__).parents[1] / "ledger" / "dumps"
+EARLIER = sorted(path.name.partition(".")[0] for path in DUMPS.glob("*.sqlite.sql"))
 
 
 @pytest.fixture
@@ -221,6 +227,53 @@ def test_what_is_no_whole_backup_is_refused_and_changes_nothing(site, fleet, new
     before = snapshot(new_pi.root)
     with pytest.raises((StateError, LedgerError), match=r"(bring|restore)"):
         restore(new_pi, backup, now + HOUR)
+    assert snapshot(new_pi.root) == before
+
+
+def with_ledger(backup: bytes, directory: Path, change: str) -> bytes:
+    """The backup with another ledger in it: as `change` leaves a dump of an earlier version, or the one that it has."""
+    path = directory / "changed.sqlite"
+    with tarfile.open(fileobj=io.BytesIO(backup)) as archive:
+        members = {member.name: archive.extractfile(member).read() for member in archive}
+    if change in EARLIER:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.executescript((DUMPS / f"{change}.sqlite.sql").read_text())
+            connection.execute("update settings set value = 'test' where name = 'site'")
+            connection.execute("update settings set value = 'gateway' where name = 'owner'")
+            connection.commit()
+    else:
+        path.write_bytes(members["ledger.sqlite"])
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(change)
+            connection.commit()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in {**members, "ledger.sqlite": path.read_bytes()}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("version", EARLIER)
+def test_a_backup_of_an_earlier_version_is_brought_up_to_date(site, fleet, new_pi, now, tmp_path, version):
+    backup = with_ledger(make_backup(site.config), tmp_path, version)
+    plan = restore(new_pi, backup, now + HOUR)
+    assert f"bring it from version {version} to {VERSION}" in plan.reasons
+    assert plan.expected.devices == 3
+    assert status(new_pi) == {"lamp-000001": "active", "lamp-000002": "revoked", "lamp-000005": "registered"}
+    assert new_pi.findings() == ()
+    assert not list(new_pi.root.glob("*.version-*"))  # the backup is the copy
+
+
+def test_a_backup_of_a_newer_version_is_refused_with_the_versions_and_what_to_do(
+    site, fleet, new_pi, now, tmp_path, snapshot
+):
+    newer = with_ledger(make_backup(site.config), tmp_path, "update alembic_version set version_num = '0917'")
+    before = snapshot(new_pi.root)
+    with pytest.raises(LedgerError) as caught:
+        restore(new_pi, newer, now + HOUR)
+    assert re.search(rf"in the backup is of version 0917.*up to {VERSION}: .*gateway\.yml", str(caught.value))
     assert snapshot(new_pi.root) == before
 
 

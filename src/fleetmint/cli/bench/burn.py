@@ -42,7 +42,7 @@ with for_work():
     from fleetmint.bench.outcome import ENDS, WAITING, Outcome
     from fleetmint.bench.slots import Slots
     from fleetmint.flash.ports import boards, find_ports, without_driver
-    from fleetmint.ledger import open_ledger, writing
+    from fleetmint.ledger import open_factory_ledger, writing
     from fleetmint.ledger.factory import take_back
 
 
@@ -205,7 +205,7 @@ class _Busy:
 
 @contextmanager
 def _open(url: str) -> Iterator[Engine]:
-    engine = open_ledger(url)
+    engine = open_factory_ledger(url)
     try:
         yield engine
     finally:

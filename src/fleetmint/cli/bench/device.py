@@ -35,7 +35,7 @@ with for_work():
     from fleetmint.batch import secrets
     from fleetmint.bench.update import Update, carry_out
     from fleetmint.flash.burn import Board, Worker
-    from fleetmint.ledger import open_ledger, reading, writing
+    from fleetmint.ledger import looking, open_factory_ledger, writing
     from fleetmint.ledger.factory import Unit, find_unit, take_back
     from fleetmint.ledger.factory import release as release_unit
     from fleetmint.ledger.schema import BURNED
@@ -65,7 +65,7 @@ def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None
     It is the same board with the same identity: something may have been written to it, so no other board gets that. A
     claim of a station that died can be ended like this, too; end the station first.
     """
-    engine = open_ledger(ledger_url(state, url))
+    engine = open_factory_ledger(ledger_url(state, url))
     try:
         with writing(engine) as connection:
             unit = release_unit(connection, names.device_id(device_id), untouched=False, now=datetime.now(UTC))
@@ -92,7 +92,7 @@ def return_(
     The gateway revokes it with the handover, which this command sends (or writes, with --to). If the gateway is away
     just now, the ledger has it nevertheless: run the command again, or `fleetmint batch handover`.
     """
-    engine = open_ledger(ledger_url(state, url))
+    engine = open_factory_ledger(ledger_url(state, url))
     actor = name or str(read_site(state).get("station", "factory"))
     try:
         with writing(engine) as connection:
@@ -213,12 +213,8 @@ def update(
 
 def _unit_of(board: Board, port: str, url: str) -> Unit:
     """Return what the ledger knows of the board; raise BurnError unless it is the burned board of its device."""
-    engine = open_ledger(url)
-    try:
-        with reading(engine) as connection:
-            unit = find_unit(connection, names.device_id(board.device_id)) if board.device_id else None
-    finally:
-        engine.dispose()
+    with looking(url) as connection:
+        unit = find_unit(connection, names.device_id(board.device_id)) if board.device_id else None
     if unit is None:
         whose = "holds no identity that can be read, as with an encrypted NVS or on an ESP8266: burn it"
         if board.device_id:

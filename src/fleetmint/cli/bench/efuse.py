@@ -24,7 +24,7 @@ with for_work():
     from fleetmint.batch.encryption import HMAC
     from fleetmint.batch.secrets import BatchSecrets
     from fleetmint.bench.efuse import SealedKey, Target, bound_device, device_of, plan_hmac_key
-    from fleetmint.ledger import open_ledger
+    from fleetmint.ledger import open_factory_ledger, open_ledger
 
 
 @click.command(
@@ -72,7 +72,7 @@ def efuse(
         raise StateError(
             f"the batch {batch} has nvs_encryption {known.nvs_encryption}, so its boards need no key in an eFuse"
         )
-    engine = open_ledger(ledger)
+    engine = open_ledger(ledger, bench=True) if check else open_factory_ledger(ledger)
     try:
         target = Target(port, read_efuses(port), block)
         if target.efuses.chip != known.chip:

@@ -15,7 +15,7 @@ from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option,
 with for_work():
     from fleetmint.batch.create import REGISTRATION
     from fleetmint.batch.handover import read_registration
-    from fleetmint.ledger import factory_audit, open_ledger, reading
+    from fleetmint.ledger import factory_audit, looking
     from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.factory import Unit, list_units
     from fleetmint.ledger.schema import batches
@@ -58,14 +58,10 @@ def audit(
 
 
 def _of_ledger(url: str) -> tuple[list[Finding], list[Unit]]:
-    engine = open_ledger(url)
-    try:
-        with reading(engine) as connection:
-            named = connection.execute(batches.select().order_by(batches.c.batch)).all()
-            units = [unit for row in named for unit in list_units(connection, row.batch)]
-            return list(factory_audit.findings(connection)), units
-    finally:
-        engine.dispose()
+    with looking(url) as connection:
+        named = connection.execute(batches.select().order_by(batches.c.batch)).all()
+        units = [unit for row in named for unit in list_units(connection, row.batch)]
+        return list(factory_audit.findings(connection)), units
 
 
 def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:

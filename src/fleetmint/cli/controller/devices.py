@@ -15,7 +15,7 @@ from fleetmint.cli.site import LEDGER, Gateway, as_option, gateway_option, open_
 from fleetmint.printable import json_line
 
 with for_work():
-    from fleetmint.ledger import open_ledger, reading
+    from fleetmint.ledger import looking
     from fleetmint.ledger.factory import list_boards
 
 # For a table; --json has all of it.
@@ -72,8 +72,7 @@ def _row(row: dict[str, Any]) -> list[str]:
 def _boards(state: Path) -> dict[str, str]:
     if not (state / LEDGER).exists():
         return {}
-    engine = open_ledger(f"sqlite:///{(state / LEDGER).absolute()}")
-    with reading(engine) as connection:
+    with looking(f"sqlite:///{(state / LEDGER).absolute()}") as connection:
         return list_boards(connection)
 
 

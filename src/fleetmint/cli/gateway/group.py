@@ -38,6 +38,8 @@ with for_work():
     from fleetmint.ledger import create_schema, early, open_ledger, reading, revocation, writing
     from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.devices import list_devices, serial_text
+    from fleetmint.ledger.schema import VERSION
+    from fleetmint.ledger.upgrade import exists, look_for_version
     from fleetmint.x509 import keys, names
 
 
@@ -127,16 +129,31 @@ def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as
     _say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons)}, text)
 
 
-@gateway.command("init", epilog=examples("fleetmint gateway init"))
+@gateway.command("init", epilog=examples("fleetmint gateway init --check", "fleetmint gateway init"))
+@check_option
 @json_option
 @click.pass_context
-def init(ctx: click.Context, as_json: bool) -> None:
-    """Create the ledger; does nothing to one that exists."""
+def init(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """Create the ledger, or bring an older one up to date after a copy of its file, which is kept beside it.
+
+    A ledger on a PostgreSQL server is brought up to date in one transaction; make a copy with pg_dump before.
+    """
     config = _config(ctx)
-    changed = _with_ledger(
-        config, lambda engine: create_schema(engine, site=config.site, owner=config.gateway), create=True
-    )
-    _say(as_json, {"changed": changed}, "the ledger was created" if changed else "the ledger exists already")
+    before = _with_ledger(config, look_for_version) if exists(config.ledger) else ""
+    changed = before != VERSION
+    if not check:
+        changed = _with_ledger(
+            config, lambda engine: create_schema(engine, site=config.site, owner=config.gateway), create=True
+        )
+    values = {"changed": changed, "migrated": bool(before) and changed, "before": before, "version": VERSION}
+    _say(as_json, values, _of_init(before, changed=changed, check=check))
+
+
+def _of_init(before: str, *, changed: bool, check: bool) -> str:
+    if not changed:
+        return "the ledger exists already"
+    would = "would be" if check else "was"
+    return f"the ledger {would} " + (f"brought from version {before} to {VERSION}" if before else "created")
 
 
 @gateway.command(
