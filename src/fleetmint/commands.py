@@ -36,6 +36,7 @@ _WITH_LEDGER = (
     ("audit",),
     ("batch",),
     ("burn",),
+    ("devices",),
     ("efuse",),
     ("device", "release"),
     ("device", "return"),

@@ -6,7 +6,7 @@ import jinja2
 import pytest
 
 from fleetmint.batch.common import Gateway
-from fleetmint.cli.site import open_gateway, open_hierarchy, read_values
+from fleetmint.site.state import Site
 
 VALUES = {
     "fleet_site": "workshop",
@@ -52,8 +52,8 @@ def state(write):
 
 
 def test_the_commands_find_gateways_and_cas_in_it(state):
-    assert open_gateway(state, None, "second").host == "second.local"
-    hierarchy = open_hierarchy(state)
+    assert Site(state).listeners("second").host == "second.local"
+    hierarchy = Site(state).hierarchy()
     assert (hierarchy.directory, hierarchy.site) == (state / "ca", "workshop")
     assert str(hierarchy.source.directory) == "/site/passphrases"
 
@@ -65,13 +65,13 @@ def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
 
 
 def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
-    hierarchy = open_hierarchy(write(controller_root_dir="/media/me/root"))
+    hierarchy = Site(write(controller_root_dir="/media/me/root")).hierarchy()
     assert str(hierarchy.key_path("root")) == "/media/me/root/ca.key"
-    assert open_hierarchy(write()).key_path("root") == tmp_path / "ca/root/ca.key"
+    assert Site(write()).hierarchy().key_path("root") == tmp_path / "ca/root/ca.key"
 
 
 def test_a_batch_finds_gateways_and_networks_in_it(state):
-    found = read_values(state)
+    found = Site(state).batch_values()
     assert found.gateways["second"] == Gateway("second.local", 443, 8883)
     assert list(found.gateways) == ["gateway", "second"]
     assert found.networks == {"default": ("workshop", False), "guests": ("café", True)}

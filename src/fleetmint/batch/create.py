@@ -22,6 +22,7 @@ from fleetmint.batch import sealed, secrets
 from fleetmint.batch.common import Common, SiteValues, checked, site_common
 from fleetmint.batch.encryption import new_key
 from fleetmint.batch.file_system import device_files
+from fleetmint.batch.filenames import DESCRIPTION, REGISTRATION
 from fleetmint.batch.image import nvs_entries
 from fleetmint.batch.secrets import BatchSecrets, Secret, Store
 from fleetmint.batch.settings import DeviceOverride, Settings, settings_of
@@ -42,8 +43,6 @@ from fleetmint.plan import Plan
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 
-REGISTRATION = "registration.json"
-DESCRIPTION = "batch.json"
 DESCRIPTION_FORMAT = "fleetmint-batch-1"
 TOKEN_BYTES = 16
 # Where the table is not known before the bench: what does not fit into this one fits into none.

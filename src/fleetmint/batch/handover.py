@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint import commands, files
-from fleetmint.batch.create import REGISTRATION
+from fleetmint.batch.filenames import REGISTRATION
 from fleetmint.errors import StateError
 from fleetmint.ledger import looking, open_factory_ledger, writing
 from fleetmint.ledger.columns import time_text

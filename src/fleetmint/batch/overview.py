@@ -11,7 +11,7 @@ from cryptography import x509
 
 from fleetmint import commands, files
 from fleetmint.batch import sealed
-from fleetmint.batch.create import DESCRIPTION, REGISTRATION
+from fleetmint.batch.filenames import DESCRIPTION, REGISTRATION
 from fleetmint.errors import StateError
 from fleetmint.ledger import looking, open_factory_ledger, reading
 from fleetmint.ledger.factory import Unit, counts, list_units

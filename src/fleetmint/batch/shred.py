@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from fleetmint import commands, files
 from fleetmint.batch import sealed
-from fleetmint.batch.create import DESCRIPTION
+from fleetmint.batch.filenames import DESCRIPTION
 from fleetmint.batch.secrets import SECRETS_FILE, SETTINGS_FILE
 from fleetmint.errors import StateError
 from fleetmint.ledger import events, looking, open_factory_ledger, writing

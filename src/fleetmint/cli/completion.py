@@ -11,22 +11,23 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from fleetmint.cli.place import FILE
+from fleetmint.errors import FleetmintError
+from fleetmint.site.state import Site
 
 _PORTS = ("ttyUSB*", "ttyACM*", "serial/by-id/*")
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
-def _of_the_state(find: Callable[[Path], Iterable[str]], *, files: bool = False) -> _Complete:
-    """Return what completes to names that `find` gets from a state directory, and with `files` to files, too."""
+def _of_the_state(find: Callable[[Site], Iterable[str]], *, files: bool = False) -> _Complete:
+    """Return what completes to names that `find` gets from a site, and with `files` to files, too."""
 
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[CompletionItem] = []
         try:
-            state = ctx.params.get("state")
-            names = set() if state is None else set(find(state))
+            site = ctx.params.get("site")
+            names = set() if site is None else set(find(site))
             found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, FleetmintError):
             pass  # a prompt is no place for a message
         if files and not found:
             found = [CompletionItem(incomplete, type="file")]
@@ -35,29 +36,21 @@ def _of_the_state(find: Callable[[Path], Iterable[str]], *, files: bool = False)
     return complete
 
 
-def _batches(state: Path) -> Iterator[str]:
-    return (path.name for path in (state / "batches").iterdir() if path.is_dir())
-
-
-def _devices(state: Path) -> Iterator[str]:
-    for path in state.glob("batches/*/registration.json"):
+def _devices(site: Site) -> Iterator[str]:
+    for path in site.registrations():
         yield from (str(each["device"]) for each in json.loads(path.read_bytes())["devices"])
 
 
-def _operators(state: Path) -> Iterator[str]:
-    return (path.stem for path in (state / "issued/operators").glob("*@*.crt"))
+def _operators(site: Site) -> Iterator[str]:
+    return (path.stem for path in site.operators.glob("*@*.crt"))
 
 
-def _gateways(state: Path) -> Iterator[str]:
-    return iter(json.loads((state / FILE).read_bytes())["gateways"])
-
-
-batches = _of_the_state(_batches)
+batches = _of_the_state(Site.batch_names)
 devices = _of_the_state(_devices)
 operators = _of_the_state(_operators)
-gateways = _of_the_state(_gateways)
+gateways = _of_the_state(lambda site: site.gateways)
 # What a CA can revoke: a name, or else a file.
-revocable = _of_the_state(lambda state: (*_devices(state), *_operators(state)), files=True)
+revocable = _of_the_state(lambda site: (*_devices(site), *_operators(site)), files=True)
 
 
 def ports(_ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -2,6 +2,7 @@
 
 --site DIR or FLEETMINT_SITE     the site's inventory directory, as Ansible reads it; its state is DIR/state
 --state DIR or FLEETMINT_STATE   the state itself, where it is somewhere else
+--ledger URL or FLEETMINT_LEDGER the factory's ledger, where it is not in the state
 
 What is typed counts before what the environment says. A relative path on the command line is meant from where it is
 typed; in the environment it is meant from the checkout, as Ansible means it.
@@ -15,63 +16,106 @@ from typing import Any, TypeVar
 import click
 
 from fleetmint import commands
-from fleetmint.commands import SITE_VARIABLE, STATE_VARIABLE
+from fleetmint.cli import completion
+from fleetmint.commands import LEDGER_VARIABLE, SITE_VARIABLE, STATE_VARIABLE
 from fleetmint.errors import StateError
+from fleetmint.site.state import FILE, Site, checked_ledger
 
-# What the role `operators` writes for this command line.
-FILE = "site.json"
-_SITE = "fleetmint.cli.place.site"
+# The program of the devices, in the checkout of which this package is a part.
+DEVICE_PROGRAM = Path(__file__).resolve().parents[3] / "firmware"
+
+_INVENTORY, _LEDGER = "fleetmint.cli.place.inventory", "fleetmint.cli.place.ledger"
 _DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
-def state_option(command: _Command) -> _Command:
-    """Give a command the options --site and --state; it gets the directory of the state as `state`."""
+def site_option(command: _Command) -> _Command:
+    """Give a command the options --site and --state; it gets the site as `site` (fleetmint.site.state)."""
     state = click.option(
         "--state",
+        "site",
         type=_DIRECTORY,
         callback=_resolve,
         help=f"The site's state directory, where it is not SITE/state.  [env: {STATE_VARIABLE}]",
     )
-    site = click.option(
+    inventory = click.option(
         "--site",
+        "inventory",
         type=_DIRECTORY,
-        callback=_remember,
+        callback=_remember(_INVENTORY),
         is_eager=True,
         expose_value=False,
         help=f"The site's inventory directory, such as inventory/home.  [env: {SITE_VARIABLE}]",
     )
-    return site(state(command))
+    return inventory(state(command))
 
 
-def _remember(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
-    ctx.meta[_SITE] = value
+def _remember(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        ctx.meta[key] = value
+
+    return callback
 
 
-def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None) -> Path:
-    """Return the state that was named, and let printed commands name the same site.
+# It has no value of its own: the site that the command gets knows its ledger.
+ledger_option = click.option(
+    "--ledger",
+    metavar="URL",
+    envvar=LEDGER_VARIABLE,
+    callback=_remember(_LEDGER),
+    is_eager=True,
+    expose_value=False,
+    help="SQLAlchemy URL of the factory's ledger, if it is not in the state.  [env: FLEETMINT_LEDGER]",
+)
+passphrases_option = click.option(
+    "--passphrases",
+    metavar="SOURCE",
+    help="Source of the passphrase `bench`, which opens the batch: file:DIR, vault:DIR, prompt: or fd:N. The site's own"
+    " by default.",
+)
+as_option = click.option(
+    "--as",
+    "name",
+    metavar="NAME",
+    shell_complete=completion.operators,
+    help="Operator to appear as; the site's station otherwise.",
+)
+gateway_option = click.option(
+    "--gateway",
+    metavar="NAME",
+    shell_complete=completion.gateways,
+    help="Gateway to ask; needed where a site has several.",
+)
+
+
+def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None) -> Site:
+    """Return the site that was named, and let printed commands name the same one.
 
     While a shell completes a line, click takes a refusal for None.
     """
-    site: Path | None = ctx.meta[_SITE]
-    if site is None and state is None:
-        site, state = (commands.from_environment(name) for name in (SITE_VARIABLE, STATE_VARIABLE))
+    inventory: Path | None = ctx.meta[_INVENTORY]
+    if inventory is None and state is None:
+        inventory, state = (commands.from_environment(name) for name in (SITE_VARIABLE, STATE_VARIABLE))
     if state is None:
-        if site is None:
+        if inventory is None:
             raise click.UsageError(
                 f"no site is named: give --site, such as --site inventory/home, or export {SITE_VARIABLE}", ctx
             )
-        state = _state_of(site)
-    inventory = _inventory_of(state)
-    commands.act_on(state=state, inventory=site or inventory)
-    if site is not None and inventory is not None and inventory.resolve() != site.resolve():
+        state = _state_of(inventory)
+    noted = _inventory_of(state)
+    commands.act_on(state=state, inventory=inventory or noted)
+    if inventory is not None and noted is not None and noted.resolve() != inventory.resolve():
         raise StateError(
-            f"{state} is the state of the site {inventory}, and not of {site}: name one of them (--site or --state,"
+            f"{state} is the state of the site {noted}, and not of {inventory}: name one of them (--site or --state,"
             f" {SITE_VARIABLE} or {STATE_VARIABLE}); if you have moved it, run"
             f" {commands.playbook('ca.yml')}"
         )
-    return state
+    # no name that is offered at Tab is in the ledger, and to read its URL takes long
+    url = "" if ctx.resilient_parsing else ctx.meta.get(_LEDGER)
+    if url:
+        commands.use_ledger(checked_ledger(url))
+    return Site(state, inventory or noted, url or "")
 
 
 def _state_of(site: Path) -> Path:
@@ -89,7 +133,7 @@ def _state_of(site: Path) -> Path:
 
 
 def _inventory_of(state: Path) -> Path | None:
-    """Return the inventory directory that the role `operators` noted, or where it usually is; None when neither is."""
+    """Return the inventory directory that the role `controller` noted, or where it usually is; None when neither is."""
     try:
         noted = json.loads((state / FILE).read_bytes())["inventory"] or ".."
     except (OSError, ValueError, KeyError, TypeError):

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint import commands
-from fleetmint.batch.create import REGISTRATION
 from fleetmint.ca import damage
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
 from fleetmint.ledger.schema import ACTIVE, BURNED, DEVICE_KEY, PLANNED, RETURNED, REVOKED
+from fleetmint.site.state import Site
+from fleetmint.x509.authority import KEY
 
 # A key in PEM has less than 3 kB; what is larger (firmware, ledgers, images of boards) is not read.
 _LARGEST_KEY = 65536
@@ -23,20 +24,24 @@ _PRIVATE_NAMES = {"secrets.bin", "settings.bin", "batch.key", "ledger.sqlite", "
 _PRIVATE_SUFFIXES = {".key", ".p12"}
 # The heading there.
 LOST_LEDGER = "`The factory's ledger, lost or older`"
-_PRIVATE_DIRECTORIES = ("ca", "issued", "batches", "passphrases")
 
 
-def key_findings(state: Path) -> list[Finding]:
-    """Return private keys outside their place, CA keys that are not encrypted, and secrets that others may read."""
+def key_findings(site: Site) -> list[Finding]:
+    """Return private keys outside their place, CA keys that are not encrypted, and secrets that others may read.
+
+    The CAs are looked at where they are; the medium of the root's key is not, which often knows no modes.
+    """
     found = []
-    for directory in (state, *(state / name for name in _PRIVATE_DIRECTORIES)):
+    for directory in (site.directory, site.ca_directory, site.issued, site.batches, site.passphrases):
         if directory.is_dir() and _others_may(directory):
             found.append(Finding(f"others may look into {directory}", f"chmod 700 {directory}"))
-    for path in sorted(state.rglob("*")):
+    cas = site.ca_directory.resolve()
+    in_state = [path for path in site.directory.rglob("*") if not path.resolve().is_relative_to(cas)]
+    for path in sorted([*in_state, *site.ca_directory.rglob("*")]):
         if path.is_symlink() or not path.is_file():
             continue
         try:
-            found += _of_file(path, path.relative_to(state))
+            found += _of_file(site, path)
         except OSError as error:
             found.append(
                 Finding(f"{path} cannot be looked at ({error.strerror})", "run this as the owner of the state")
@@ -44,21 +49,22 @@ def key_findings(state: Path) -> list[Finding]:
     return found
 
 
-def authority_findings(state: Path) -> list[Finding]:
+def authority_findings(site: Site) -> list[Finding]:
     """Return the files of the CAs that are damaged, and passphrases that are empty."""
+    root = None if site.root_directory is None else site.root_directory / KEY
     found = [
         Finding(what, remedy or "restore it from the backup of the CA (docs/recovery.md)")
-        for what, _, remedy in (text.partition(": ") for text in damage.of_authorities(state / "ca"))
+        for what, _, remedy in (text.partition(": ") for text in damage.of_authorities(site.ca_directory, root))
     ]
     found += [
         Finding(f"{path} is empty", "restore it from the backup of the CA (docs/recovery.md)")
-        for path in sorted((state / "passphrases").glob("*"))
+        for path in sorted(site.passphrases.glob("*"))
         if path.is_file() and path.stat().st_size == 0
     ]
     return found
 
 
-def batch_findings(state: Path, units: Iterable[Unit]) -> list[Finding]:
+def batch_findings(site: Site, units: Iterable[Unit]) -> list[Finding]:
     """Return where the files of the batches and the ledger speak of different devices.
 
     A batch without files here is none: several stations may share a ledger.
@@ -67,7 +73,7 @@ def batch_findings(state: Path, units: Iterable[Unit]) -> list[Finding]:
     for unit in units:
         known.setdefault(unit.batch, {})[unit.device] = unit.key_origin
     found = []
-    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+    for path in site.registrations():
         try:
             document = json.loads(path.read_bytes())
             listed = {
@@ -128,26 +134,26 @@ def gateway_findings(units: Sequence[Unit], rows: Iterable[Mapping[str, Any]]) -
     return found
 
 
-def _of_file(path: Path, place: Path) -> list[Finding]:
+def _of_file(site: Site, path: Path) -> list[Finding]:
     found = []
     holds_key = False
     if path.stat().st_size <= _LARGEST_KEY:
         data = path.read_bytes()
         holds_key = _KEY in data and _FOREIGN not in data
         if holds_key:
-            found += _of_key(path, place, data)
-    private = place.name in _PRIVATE_NAMES or place.suffix in _PRIVATE_SUFFIXES or place.parts[0] == "passphrases"
+            found += _of_key(site, path, data)
+    private = path.name in _PRIVATE_NAMES or path.suffix in _PRIVATE_SUFFIXES or path.is_relative_to(site.passphrases)
     if (holds_key or private) and _others_may(path):
         found.append(Finding(f"others may read {path}", f"chmod 600 {path}, and think about who could have read it"))
     return found
 
 
-def _of_key(path: Path, place: Path, data: bytes) -> list[Finding]:
-    if place.parts[0] == "ca" and place.suffix == ".key":
+def _of_key(site: Site, path: Path, data: bytes) -> list[Finding]:
+    if path.is_relative_to(site.ca_directory) and path.suffix == ".key":
         if _ENCRYPTED in data:
             return []
         return [Finding(f"the key of a CA in {path} is not encrypted", "treat it as stolen: docs/recovery.md")]
-    if place.parts[:2] == ("issued", "operators") and place.suffix == ".key":
+    if path.is_relative_to(site.operators) and path.suffix == ".key":
         return []
     return [
         Finding(

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 from cryptography import x509
 
 from fleetmint import commands, files
-from fleetmint.batch.create import REGISTRATION
 from fleetmint.ca import generations
 from fleetmint.ca.hierarchy import ROOT, Hierarchy
 from fleetmint.ca.leaves import EARLIER, revoked
 from fleetmint.ca.rollover.steps import DEVICE, KINDS
 from fleetmint.commands import Command
 from fleetmint.errors import StateError
+from fleetmint.site.state import Site
 from fleetmint.x509 import compat, names, revocation
 from fleetmint.x509.authority import CERTIFICATE, load_certificate
 from fleetmint.x509.chain import issued_by
@@ -48,32 +48,31 @@ class Issued:
     in_use: bool = True
 
 
-def certificates(state: Path) -> list[Issued]:
+def certificates(site: Site) -> list[Issued]:
     """Return every leaf that the state knows, in use, earlier or revoked."""
-    issued = state / "issued"
     found = []
-    for path in sorted(issued.glob("*/*.crt")) + sorted((issued / "operators" / EARLIER).glob("*.crt")):
+    for path in sorted(site.issued.glob("*/*.crt")) + sorted((site.operators / EARLIER).glob("*.crt")):
         certificate = load_certificate(path)
-        if "operators" in path.relative_to(issued).parts:
+        if path.is_relative_to(site.operators):
             name = names.common_name(certificate.subject) or path.stem
             found.append(Issued(OPERATOR, name, "operator", certificate, path, path.parent.name != EARLIER))
         else:
             found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
-    for path, row in _registered(state):
+    for path, row in _registered(site):
         if "certificate" in row:
             leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
             found.append(Issued(FACTORY_DEVICE, row["device"], "factory", leaf, path))
     return found
 
 
-def devices_with_tokens(state: Path) -> set[str]:
+def devices_with_tokens(site: Site) -> set[str]:
     """Return the devices that make their key themselves: their gateway's device CA signs for them."""
-    return {row["device"] for _, row in _registered(state) if "certificate" not in row}
+    return {row["device"] for _, row in _registered(site) if "certificate" not in row}
 
 
-def _registered(state: Path) -> Iterator[tuple[Path, dict[str, str]]]:
+def _registered(site: Site) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield what the registrations say of each device, in public; secrets of batches stay closed."""
-    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+    for path in site.registrations():
         try:
             for row in json.loads(files.read(path, "registration of the batch"))["devices"]:
                 yield path, row
@@ -109,7 +108,7 @@ def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
 
 
-def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, Any]]:
+def horizon(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, Any]]:
     """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
     rows = []
     for ca in tree(hierarchy, now):
@@ -117,7 +116,7 @@ def horizon(hierarchy: Hierarchy, state: Path, now: datetime) -> list[dict[str, 
         if ca["crl"] is not None:
             crl = ca["crl"]
             rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
-    for issued in certificates(state):
+    for issued in certificates(site):
         if not issued.in_use or revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
             continue
         end = compat.not_after(issued.certificate)

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetmint import commands, files
-from fleetmint.batch.create import REGISTRATION
 from fleetmint.ca import generations
 from fleetmint.ca.rollover.steps import DEVICE, KINDS
 from fleetmint.errors import StateError
 from fleetmint.ledger.audit import Finding
+from fleetmint.site.state import Site
 from fleetmint.timekeeping import ATTEST, TOLERANCE
 from fleetmint.x509 import compat, revocation
 from fleetmint.x509.authority import CERTIFICATE, load_certificate
@@ -31,12 +31,12 @@ class _Dated(NamedTuple):
     remedy: str
 
 
-def findings(state: Path, now: datetime) -> list[Finding]:
+def findings(site: Site, now: datetime) -> list[Finding]:
     """Return the CAs, CRLs and leafs of the state that begin in the future, each with what makes it anew.
 
     A file that cannot be read is passed over: the audit looks at whether files are whole elsewhere.
     """
-    dated = (*_authorities(state / "ca"), *_issued(state), *_of_batches(state))
+    dated = (*_authorities(site.ca_directory), *_issued(site), *_of_batches(site))
     return [
         Finding(f"{what} begins on {begins:%Y-%m-%d %H:%M}Z, which is to come: a clock ran ahead", remedy)
         for what, begins, remedy in dated
@@ -68,13 +68,13 @@ def _renews_ca(name: str) -> str:
     )
 
 
-def _issued(state: Path) -> Iterator[_Dated]:
-    listed = _read_crl(state / "ca" / "operator" / revocation.CRL)
+def _issued(site: Site) -> Iterator[_Dated]:
+    listed = _read_crl(site.ca_directory / "operator" / revocation.CRL)
     # a revoked operator gets nothing new
     gone = set() if listed is None else {entry.serial for entry in revocation.entries(listed)}
-    for path in sorted((state / "issued").glob("*/*.crt")):
+    for path in sorted(site.issued.glob("*/*.crt")):
         found = _read(path)
-        operator = path.parent.name == "operators"
+        operator = path.parent == site.operators
         if found is None or (operator and found.serial_number in gone):
             continue
         rsa_key = ["--profile", "operator-rsa"] if isinstance(found.public_key(), rsa.RSAPublicKey) else []
@@ -86,8 +86,8 @@ def _issued(state: Path) -> Iterator[_Dated]:
         yield _Dated(str(path), compat.not_before(found), f"{anew} issues it anew")
 
 
-def _of_batches(state: Path) -> Iterator[_Dated]:
-    for path in sorted((state / "batches").glob(f"*/{REGISTRATION}")):
+def _of_batches(site: Site) -> Iterator[_Dated]:
+    for path in site.registrations():
         try:
             rows = [row for row in json.loads(path.read_bytes())["devices"] if "certificate" in row]
             with parsing():

@@ -21,6 +21,7 @@ from fleetmint.ca.operators import Client, plan_revoked_client
 from fleetmint.errors import FleetmintError
 from fleetmint.plan import Plan
 from fleetmint.site import certificates
+from fleetmint.site.state import Site
 from fleetmint.x509 import names, revocation
 from fleetmint.x509.authority import public_key_bytes
 from fleetmint.x509.inspect import read_certificates
@@ -65,7 +66,7 @@ def on_its_gateway(device: str) -> Target:
     return Target("device-", 0, names.device_id(device))
 
 
-def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = None) -> list[Target]:
+def find(hierarchy: Hierarchy, site: Site, text: str, authority: str | None = None) -> list[Target]:
     """Return what `text` means: a file, an operator, a device, or a serial number in hexadecimal.
 
     `authority` says whose serial it is when the state does not know it. Raises FleetmintError with what to do instead
@@ -73,8 +74,8 @@ def find(hierarchy: Hierarchy, state: Path, text: str, authority: str | None = N
     """
     if os.path.isfile(text):  # noqa: PTH113 - Path.is_file raises for a text that is too long to be a name
         data = files.read(Path(text), "certificate")
-        return _targets_of_file(hierarchy, state, read_certificates(data, text)[0], text)
-    known = certificates.certificates(state)
+        return _targets_of_file(hierarchy, site, read_certificates(data, text)[0], text)
+    known = certificates.certificates(site)
     if "@" in text:
         found = [row for row in known if row.name == names.operator_name(text)]
         if not found:
@@ -146,7 +147,7 @@ def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whol
     return plan_authority_crl(hierarchy, target.authority, [target.serial], now, reason)
 
 
-def _targets_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certificate, text: str) -> list[Target]:
+def _targets_of_file(hierarchy: Hierarchy, site: Site, certificate: x509.Certificate, text: str) -> list[Target]:
     authority = certificates.issuer_of(hierarchy, certificate)
     if authority is None:
         raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
@@ -156,7 +157,7 @@ def _targets_of_file(hierarchy: Hierarchy, state: Path, certificate: x509.Certif
             raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
         of_ca = _targets_of_ca(hierarchy, certificate)
         return of_ca or [Target(authority, certificate.serial_number, title, certificate)]
-    for row in certificates.certificates(state):
+    for row in certificates.certificates(site):
         if row.certificate == certificate:
             return [_target(row)]
     return [Target(authority, certificate.serial_number, title, certificate)]

@@ -5,6 +5,7 @@ import pytest
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.errors import FleetmintError
 from fleetmint.site.audit import authority_findings
+from fleetmint.site.state import Site
 
 KEYS = ["root/ca.key", "server/ca.key", "server-next/ca.key", "operator/ca.key", "factory/ca.key",
         "device-gateway/ca.key", "release/release-0.key", "release/spare.key"]  # fmt: skip
@@ -31,20 +32,20 @@ def test_a_damaged_file_is_named_with_its_remedy_and_stays(hierarchy, now, snaps
     assert str(path) in str(told.value)
     assert "restore" in str(told.value)
     assert snapshot(hierarchy.directory) == before
-    found = authority_findings(hierarchy.directory.parent)
+    found = authority_findings(Site(hierarchy.directory.parent))
     assert len(found) == 1
     assert str(path) in found[0].what
     assert "restore" in found[0].remedy or "restore" in found[0].what
 
 
 def test_whole_cas_have_no_findings(hierarchy, now):
-    assert authority_findings(hierarchy.directory.parent) == []
+    assert authority_findings(Site(hierarchy.directory.parent)) == []
     assert not plan_hierarchy(hierarchy, ["gateway"], now).changed
 
 
 def test_an_empty_passphrase_is_found(hierarchy):
     (hierarchy.directory.parent / "passphrases/issuing").write_bytes(b"")
-    assert ["issuing is empty" in str(each) for each in authority_findings(hierarchy.directory.parent)] == [True]
+    assert ["issuing is empty" in str(each) for each in authority_findings(Site(hierarchy.directory.parent))] == [True]
 
 
 def test_a_root_that_is_damaged_names_the_ceremony_too(hierarchy, now):

@@ -13,6 +13,7 @@ from fleetmint.ledger import open_ledger
 from fleetmint.ledger.factory import Unit
 from fleetmint.site import early
 from fleetmint.site.audit import gateway_findings
+from fleetmint.site.state import Site
 from fleetmint.x509 import keys, revocation
 from fleetmint.x509.authority import pem
 
@@ -94,6 +95,53 @@ def test_a_ledger_elsewhere_is_named_by_its_url(found, state, tmp_path):
     assert len(found("--ledger", f"sqlite:///{tmp_path}/elsewhere.sqlite")) == 1
 
 
+@pytest.fixture
+def elsewhere(hierarchy, state):
+    """The site with its CAs in another place, as `fleet_ca_dir` says."""
+    place = state.parent / f"{state.name}-cas"
+    hierarchy.directory.rename(place)
+    site = json.loads((state / "site.json").read_text())
+    site["ca"]["directory"] = str(place)
+    (state / "site.json").write_text(json.dumps(site))
+    return place
+
+
+def test_cas_elsewhere_are_looked_at_where_they_are(found, elsewhere, state, now):
+    assert found() == []
+    (elsewhere / "factory/ca.key").write_bytes(keys.plain_pem(keys.new_key()))
+    (elsewhere / "operator/ca.key").write_bytes(b"")
+    elsewhere.chmod(0o755)
+    assert found() == [
+        f"others may look into {elsewhere}",
+        f"the key of a CA in {elsewhere}/factory/ca.key is not encrypted",
+        f"{elsewhere}/operator/ca.key is empty",
+    ]
+    early_by = now - timedelta(days=90)
+    assert any(each.what.startswith(f"{elsewhere}/root/ca.crt") for each in early.findings(Site(state), early_by))
+
+
+def test_a_key_that_stayed_when_the_cas_went_is_out_of_place(found, elsewhere, state):
+    (state / "ca/factory").mkdir(parents=True, mode=0o700)
+    (state / "ca/factory/ca.key").write_bytes((elsewhere / "factory/ca.key").read_bytes())
+    (state / "ca/factory/ca.key").chmod(0o600)
+    assert found() == [f"there is a private key in {state}/ca/factory/ca.key, where none belongs"]
+
+
+def test_a_state_that_is_named_from_where_one_stands_is_looked_at_alike(found, state, monkeypatch):
+    monkeypatch.chdir(state.parent)
+    assert found("--state", state.name) == []
+
+
+def test_a_damaged_key_of_the_root_on_its_medium_is_found(found, hierarchy, state, tmp_path):
+    (tmp_path / "medium").mkdir(mode=0o700)
+    (hierarchy.directory / "root/ca.key").rename(tmp_path / "medium/ca.key")
+    site = json.loads((state / "site.json").read_text())
+    site["ca"]["root_directory"] = str(tmp_path / "medium")
+    (state / "site.json").write_text(json.dumps(site))
+    (tmp_path / "medium/ca.key").write_bytes(b"")
+    assert found() == [f"{tmp_path}/medium/ca.key is empty"]
+
+
 def unit(device, state, mac=None, now=None):
     return Unit(device, "lamps-1", "device", state, mac, registered_at=now)
 
@@ -153,7 +201,7 @@ def test_batches_of_other_stations_on_a_shared_ledger_are_for_those_to_compare(f
 
 def test_what_a_clock_that_ran_ahead_signed_is_found_with_what_makes_it_anew(state, hierarchy, now):
     ahead = now + timedelta(days=90)
-    assert early.findings(state, now) == []
+    assert early.findings(Site(state), now) == []
     plan_client(hierarchy, "operator", "carol@test", state / "issued/operators", ahead).apply()
     server, factory = hierarchy.authority("server"), hierarchy.authority("factory")
     leaf = server.issue("server", keys.new_key().public_key(), "gateway", now=ahead, sans=["gateway.local"])
@@ -167,7 +215,7 @@ def test_what_a_clock_that_ran_ahead_signed_is_found_with_what_makes_it_anew(sta
     leaf = factory.issue("factory-device", keys.new_key().public_key(), row["device"], now=ahead)
     row["certificate"] = base64.b64encode(leaf.public_bytes(Encoding.DER)).decode()
     registration.write_text(json.dumps(document))
-    remedies = {each.what.split(" begins")[0]: each.remedy for each in early.findings(state, now)}
+    remedies = {each.what.split(" begins")[0]: each.remedy for each in early.findings(Site(state), now)}
     assert {what.replace(str(state), "STATE"): word for what, word in _words(remedies).items()} == {
         "STATE/ca/root/crl.pem": "root's key",
         "STATE/ca/operator/crl.pem": "ca.yml",
@@ -178,7 +226,7 @@ def test_what_a_clock_that_ran_ahead_signed_is_found_with_what_makes_it_anew(sta
     }
     for remedy in remedies.values():  # or preflight would refuse the play for the very thing that it is to mend
         assert remedy.count("ansible-playbook") == remedy.count("preflight_clock_is_right=true")
-    assert early.findings(state, ahead + timedelta(minutes=1)) == []
+    assert early.findings(Site(state), ahead + timedelta(minutes=1)) == []
 
 
 def _words(remedies: dict[str, str]) -> dict[str, str]:
@@ -188,7 +236,9 @@ def _words(remedies: dict[str, str]) -> dict[str, str]:
 
 
 def test_a_ca_of_the_future_is_found(state, now):
-    found = {each.what.split(" begins")[0]: each.remedy for each in early.findings(state, now - timedelta(days=90))}
+    found = {
+        each.what.split(" begins")[0]: each.remedy for each in early.findings(Site(state), now - timedelta(days=90))
+    }
     assert "ca_rollover=server" in found[f"{state}/ca/server/ca.crt"]
     assert "nothing takes its place" in found[f"{state}/ca/root/ca.crt"]
 
@@ -203,7 +253,7 @@ def test_the_command_that_is_named_renews_a_certificate_of_either_kind(found, fl
     ahead = now + timedelta(days=90)
     for name, profile in (("carol@test", "operator"), ("phone@test", "operator-rsa")):
         plan_client(hierarchy, profile, name, state / "issued/operators", ahead).apply()
-    for each in early.findings(state, now):
+    for each in early.findings(Site(state), now):
         words = shlex.split(each.remedy.split("`")[1])
         assert fleetmint(*words[1:]).exit_code == 0
     assert found() == []

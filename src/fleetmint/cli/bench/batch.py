@@ -22,9 +22,10 @@ from fleetmint.cli import completion
 from fleetmint.cli.bench.wifi import open_wifi_source
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say, table
-from fleetmint.cli.site import ledger_option, ledger_url, open_hierarchy, passphrases_option, read_values, state_option
+from fleetmint.cli.place import ledger_option, passphrases_option, site_option
 from fleetmint.errors import FleetmintError
 from fleetmint.plan import Plan, plain
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.batch import overview, sealed, secrets
@@ -33,7 +34,8 @@ with for_work():
     from fleetmint.batch.networks import Wifi
     from fleetmint.batch.settings import profiles
     from fleetmint.batch.shred import plan_shred
-    from fleetmint.batch.spec import Batch, Site, read_batch
+    from fleetmint.batch.spec import Batch, read_batch
+    from fleetmint.batch.spec import Site as Choices
     from fleetmint.passphrases import Source, open_source
     from fleetmint.x509.names import device_id
 
@@ -83,7 +85,7 @@ def batch() -> None:
     ),
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@state_option
+@site_option
 @ledger_option
 @passphrases_option
 @click.option(
@@ -95,28 +97,26 @@ def batch() -> None:
 )
 @check_option
 @json_option
-def new(
-    file: Path, state: Path, url: str | None, passphrases: str | None, wifi: str | None, check: bool, as_json: bool
-) -> None:
+def new(file: Path, site: Site, passphrases: str | None, wifi: str | None, check: bool, as_json: bool) -> None:
     """Make the batch that FILE describes, YAML or CSV, or what is new in it.
 
     Running it again changes nothing, and goes on where a run was cut. The gateway has to know the devices before their
     boards are burnt: register the batch next.
     """
-    hierarchy = open_hierarchy(state)
+    hierarchy = site.hierarchy()
     if passphrases is not None:
         hierarchy = replace(hierarchy, source=open_source(passphrases))
-    values = read_values(state)
-    described = read_batch(file, Site(list(values.gateways), list(values.networks)))
+    values = site.batch_values()
+    described = read_batch(file, Choices(list(values.gateways), list(values.networks)))
     ask = _unasked if check and wifi is None else open_wifi_source(wifi or "prompt:", values.networks)
-    kept = _kept(state / "batches" / described.name, hierarchy.source) if wifi is None else {}
+    kept = _kept(site.batches / described.name, hierarchy.source) if wifi is None else {}
     networks = _networks(described, values.networks, kept, ask)
     with _Progress() as progress:
         plan = plan_batch_file(
             file,
             SiteValues(values.gateways, networks),
-            state / "batches",
-            ledger_url(state, url),
+            site.batches,
+            site.ledger,
             hierarchy,
             datetime.now(UTC),
             progress,
@@ -127,12 +127,12 @@ def new(
 
 
 @batch.command("list", epilog=examples("fleetmint batch list", "fleetmint batch list --json | jq '.batches[].batch'"))
-@state_option
+@site_option
 @ledger_option
 @json_option
-def list_(state: Path, url: str | None, as_json: bool) -> None:
+def list_(site: Site, as_json: bool) -> None:
     """List the batches: for which boards, for which gateway, and how their devices stand."""
-    known = overview.overviews(state / "batches", ledger_url(state, url))
+    known = overview.overviews(site.batches, site.ledger)
     if as_json:
         click.echo(json.dumps({"batches": [each.to_json() for each in known]}))
         return
@@ -146,15 +146,15 @@ def list_(state: Path, url: str | None, as_json: bool) -> None:
     "show", epilog=examples("fleetmint batch show spring", "fleetmint batch show spring --only quarantined --json")
 )
 @click.argument("name", metavar="BATCH", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @click.option("--only", type=click.Choice(UNIT_STATES), help="Devices in this state only.")
 @json_option
-def show(name: str, state: Path, url: str | None, only: str | None, as_json: bool) -> None:
+def show(name: str, site: Site, only: str | None, as_json: bool) -> None:
     """Show the devices of BATCH: state, board, serial of the certificate. No secret."""
-    ledger = ledger_url(state, url)
-    devices = [row for row in overview.devices(_directory(state, name), ledger) if only in (None, row["state"])]
-    about = next(each for each in overview.overviews(state / "batches", ledger) if each.about["batch"] == name)
+    ledger = site.ledger
+    devices = [row for row in overview.devices(_directory(site, name), ledger) if only in (None, row["state"])]
+    about = next(each for each in overview.overviews(site.batches, ledger) if each.about["batch"] == name)
     if as_json:
         click.echo(json.dumps({**about.to_json(), "devices": devices}))
         return
@@ -166,15 +166,15 @@ def show(name: str, state: Path, url: str | None, only: str | None, as_json: boo
 
 @batch.command("export", epilog=examples("fleetmint batch export spring > spring.csv"))
 @click.argument("name", metavar="BATCH", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; the output by default.")
-def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
+def export(name: str, site: Site, out: Path | None) -> None:
     """Write the devices of BATCH as CSV: ids, states, boards, serials of certificates. No secret."""
     made = io.StringIO()
     writer = csv.DictWriter(made, overview.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(overview.devices(_directory(state, name), ledger_url(state, url)))
+    writer.writerows(overview.devices(_directory(site, name), site.ledger))
     if out is None:
         click.echo(made.getvalue(), nl=False)
     else:
@@ -183,19 +183,19 @@ def export(name: str, state: Path, url: str | None, out: Path | None) -> None:
 
 @batch.command("shred", epilog=examples("fleetmint batch shred spring"))
 @click.argument("name", metavar="BATCH", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--unburnt", is_flag=True, help="Although devices are not burnt yet, which then never can be.")
 @check_option
 @json_option
-def shred(name: str, state: Path, url: str | None, yes: bool, unburnt: bool, check: bool, as_json: bool) -> None:
+def shred(name: str, site: Site, yes: bool, unburnt: bool, check: bool, as_json: bool) -> None:
     """Destroy the key of BATCH, and with it its tokens, device keys and Wi-Fi passphrases here.
 
     Boards that are burnt work on. What the gateway and others have to know of the devices stays. Nobody can take this
     back, unless there is a backup; what it promises on flash media is in docs/factory.md.
     """
-    plan = plan_shred(_directory(state, name), ledger_url(state, url), datetime.now(UTC), unburnt=unburnt)
+    plan = plan_shred(_directory(site, name), site.ledger, datetime.now(UTC), unburnt=unburnt)
     if plan.changed and not (yes or check):
         _confirm(name, plan)
     shredded = plan.carry_out(check=check)
@@ -233,8 +233,8 @@ def _kept(directory: Path, source: Source) -> Mapping[str, Wifi]:
     return settings.common.wifi if settings else {}
 
 
-def _directory(state: Path, name: str) -> Path:
-    return state / "batches" / device_id(name)
+def _directory(site: Site, name: str) -> Path:
+    return site.batches / device_id(name)
 
 
 def _states(each: overview.Overview) -> str:

@@ -15,35 +15,35 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli import completion, in_force
+from fleetmint.cli import completion
 from fleetmint.cli.bench.burn_view import Events, Lines, LiveTable, Tally, View, Watcher
 from fleetmint.cli.bench.handover import gateway_of, tell_handover
-from fleetmint.cli.enrolment_check import EnrolmentCheck
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
-from fleetmint.cli.site import (
+from fleetmint.cli.place import (
     DEVICE_PROGRAM,
     as_option,
-    bench_source,
     gateway_option,
     ledger_option,
-    ledger_url,
-    open_gateway,
     passphrases_option,
-    state_option,
+    site_option,
 )
 from fleetmint.errors import FleetmintError
 from fleetmint.flash.job import DEFAULT_BAUD
+from fleetmint.site.state import Site
 
 with for_work():
     from sqlalchemy.engine import Engine
 
     from fleetmint.bench.bench import Bench, burn_ports, left, open_station
+    from fleetmint.bench.enrolment_check import EnrolmentCheck
     from fleetmint.bench.outcome import ENDS, WAITING, Outcome
     from fleetmint.bench.slots import Slots
     from fleetmint.flash.ports import boards, find_ports, without_driver
     from fleetmint.ledger import open_factory_ledger, writing
     from fleetmint.ledger.factory import take_back
+    from fleetmint.site import in_force
+    from fleetmint.site.client import open_gateway
 
 
 AUTO = "auto"
@@ -57,7 +57,7 @@ AUTO = "auto"
     )
 )
 @click.argument("batch", shell_complete=completion.batches)
-@state_option
+@site_option
 @click.option(
     "--port",
     "ports",
@@ -92,7 +92,7 @@ AUTO = "auto"
 @click.option("--bell", is_flag=True, help="Ring the terminal's bell when a board fails.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each step of each board.")
 def burn(
-    state: Path,
+    site: Site,
     batch: str,
     ports: tuple[str, ...],
     once: bool,
@@ -102,7 +102,6 @@ def burn(
     other_firmware: bool,
     sha256: str | None,
     app: Path,
-    url: str | None,
     passphrases: str | None,
     test: float | None,
     reprovision: bool,
@@ -121,25 +120,20 @@ def burn(
     """
     if AUTO in ports and set(ports) != {AUTO}:
         raise click.UsageError("--port auto finds every board by itself: name it alone, or name ports")
-    directory = state / "batches" / batch
-    if not directory.is_dir():
-        raise FleetmintError(
-            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'list')} lists those there are"
-        )
-    ledger = ledger_url(state, url)
+    directory, ledger = site.batch(batch), site.ledger
 
     def retire(device: str) -> None:
         with _open(ledger) as engine, writing(engine) as connection:
             unit = take_back(connection, device, "reprovisioned", actor="factory", now=datetime.now(UTC))
-        tell_handover(state, unit.batch, url, name, None)
-        told = in_force.end(state, name, gateway_of(state, unit.batch), [device], for_ever=True)
+        tell_handover(site, unit.batch, name, None)
+        told = in_force.end(site, name, gateway_of(site, unit.batch), [device], for_ever=True)
         if any(each.problem for each in told):
             raise FleetmintError(in_force.in_words(told, commands.playbook("revoke.yml", device=device)))
 
-    hello = EnrolmentCheck(open_gateway(state, name, gateway), test) if test else None
+    hello = EnrolmentCheck(open_gateway(site, name, gateway), test) if test else None
     if hello is not None:
         hello.start()
-    bench = Bench(directory, ledger, app, bench_source(state, passphrases), firmware, sha256, unregistered, baud, hello)
+    bench = Bench(directory, ledger, app, site.source(passphrases), firmware, sha256, unregistered, baud, hello)
     bench = replace(bench, other_firmware=other_firmware)
     if reprovision:
         bench = replace(bench, retire=retire)
@@ -159,7 +153,7 @@ def burn(
     finally:
         view.end()
         if tally.ended > tally.failed:
-            _hand_over(state, batch, url, name, tally, watch.failures)
+            _hand_over(site, batch, name, tally, watch.failures)
     if not tally.served and left(bench):
         raise FleetmintError(f"no board was burned: none was found on {', '.join(ports)}")
     if tally.failed:
@@ -224,13 +218,11 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _hand_over(
-    state: Path, batch: str, url: str | None, name: str | None, tally: Tally, failures: Sequence[str]
-) -> None:
+def _hand_over(site: Site, batch: str, name: str | None, tally: Tally, failures: Sequence[str]) -> None:
     """Tell the gateway what came of the boards, and the person what to do next: on stderr, behind what went well."""
     again = commands.fleetmint("batch", "handover", batch)
     try:
-        click.echo(f"handed over: {tell_handover(state, batch, url, name, None)}", err=True)
+        click.echo(f"handed over: {tell_handover(site, batch, name, None)}", err=True)
     except FleetmintError as error:
         click.echo(f"not handed over to the gateway ({error})", err=True)
         click.echo(f"next: {again} once the gateway can be reached from here, or with --to FILE", err=True)

@@ -10,26 +10,23 @@ import click
 
 from fleetmint import commands
 from fleetmint.burn_codes import BurnCode
-from fleetmint.cli import completion, in_force
+from fleetmint.cli import completion
 from fleetmint.cli.bench.handover import gateway_of, tell_handover, to_option
 from fleetmint.cli.bench.token import ask_again, days_option, give, port_option, told
 from fleetmint.cli.bench.token import to_option as token_to_option
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.cli.signals import undisturbed
-from fleetmint.cli.site import (
+from fleetmint.cli.place import (
     DEVICE_PROGRAM,
     as_option,
-    bench_source,
     gateway_option,
     ledger_option,
-    ledger_url,
-    open_gateway,
     passphrases_option,
-    read_site,
-    state_option,
+    site_option,
 )
+from fleetmint.cli.signals import undisturbed
 from fleetmint.errors import BurnError, FleetmintError
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.batch import secrets
@@ -39,6 +36,8 @@ with for_work():
     from fleetmint.ledger.factory import Unit, find_unit, take_back
     from fleetmint.ledger.factory import release as release_unit
     from fleetmint.ledger.schema import BURNED
+    from fleetmint.site import in_force
+    from fleetmint.site.client import open_gateway
     from fleetmint.x509 import names
 
 
@@ -56,16 +55,16 @@ def device() -> None:
 
 @device.command(epilog=examples("fleetmint device release lamp-000007"))
 @click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
-@state_option
+@site_option
 @ledger_option
 @json_option
-def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None:
+def release(device_id: str, site: Site, as_json: bool) -> None:
     """Let the board of DEVICE be burned again, once what set it aside is mended.
 
     It is the same board with the same identity: something may have been written to it, so no other board gets that. A
     claim of a station that died can be ended like this, too; end the station first.
     """
-    engine = open_factory_ledger(ledger_url(state, url))
+    engine = open_factory_ledger(site.ledger)
     try:
         with writing(engine) as connection:
             unit = release_unit(connection, names.device_id(device_id), untouched=False, now=datetime.now(UTC))
@@ -79,29 +78,27 @@ def release(device_id: str, state: Path, url: str | None, as_json: bool) -> None
 @device.command("return", epilog=examples('fleetmint device return lamp-000002 --reason "display broken"'))
 @click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
 @click.option("--reason", required=True, help="Why it came back, for the ledger.")
-@state_option
+@site_option
 @ledger_option
 @as_option
 @to_option
 @json_option
-def return_(
-    device_id: str, reason: str, state: Path, url: str | None, name: str | None, file: Path | None, as_json: bool
-) -> None:
+def return_(device_id: str, reason: str, site: Site, name: str | None, file: Path | None, as_json: bool) -> None:
     """Record that the board of DEVICE came back: its identity ends for ever, the board is free for another one.
 
     The gateway revokes it with the handover, which this command sends (or writes, with --to). If the gateway is away
     just now, the ledger has it nevertheless: run the command again, or `fleetmint batch handover`.
     """
-    engine = open_factory_ledger(ledger_url(state, url))
-    actor = name or str(read_site(state).get("station", "factory"))
+    engine = open_factory_ledger(site.ledger)
+    actor = name or site.station
     try:
         with writing(engine) as connection:
             unit = take_back(connection, names.device_id(device_id), reason, actor=actor, now=datetime.now(UTC))
     finally:
         engine.dispose()
-    result = tell_handover(state, unit.batch, url, name, file)
+    result = tell_handover(site, unit.batch, name, file)
     told = (
-        [] if file is not None else in_force.end(state, name, gateway_of(state, unit.batch), [device_id], for_ever=True)
+        [] if file is not None else in_force.end(site, name, gateway_of(site, unit.batch), [device_id], for_ever=True)
     )
     text = f"{device_id} is returned, and its board {unit.mac} may get another identity.\n"
     text += result if file is not None else in_force.in_words(told, commands.playbook("revoke.yml", device=device_id))
@@ -116,7 +113,7 @@ def return_(
 )
 @click.argument("device_id", metavar="DEVICE", shell_complete=completion.devices)
 @click.option("--owner", required=True, help="Whose it is from now on, for the gateway's record of events.")
-@state_option
+@site_option
 @as_option
 @gateway_option
 @days_option
@@ -126,7 +123,7 @@ def return_(
 def transfer(
     device_id: str,
     owner: str,
-    state: Path,
+    site: Site,
     name: str | None,
     gateway: str | None,
     days: int,
@@ -139,9 +136,9 @@ def transfer(
     The owner before could have copied the key, since the flash is readable. So the device is locked out from now on,
     until the token is in it: at once with --port, later with --to and `fleetmint token write`.
     """
-    reached = open_gateway(state, name, gateway)
+    reached = open_gateway(site, name, gateway)
     made = give(reached, device_id, days, file, port, owner)
-    old = in_force.end(state, name, reached.name, [device_id])
+    old = in_force.end(site, name, reached.name, [device_id])
     text = f"{device_id} belongs to {owner} from now on. {told(made, file, port)}\nOf its old certificate: "
     text += in_force.in_words(old, commands.to_gateways())
     values = {"device": device_id, "owner": owner, "expires": made.expires, "file": str(file) if file else None}
@@ -171,7 +168,7 @@ def transfer(
     default=DEVICE_PROGRAM,
     help="Another program.",
 )
-@state_option
+@site_option
 @ledger_option
 @passphrases_option
 @json_option
@@ -180,8 +177,7 @@ def update(
     app: bool,
     wifi: bool,
     app_dir: Path,
-    state: Path,
-    url: str | None,
+    site: Site,
     passphrases: str | None,
     as_json: bool,
 ) -> None:
@@ -196,8 +192,8 @@ def update(
     with Worker(port) as worker:
         board = worker.identify(hold=True)
         try:
-            unit = _unit_of(board, port, ledger_url(state, url))
-            known = secrets.load(state / "batches" / unit.batch, bench_source(state, passphrases)) if wifi else None
+            unit = _unit_of(board, port, site.ledger)
+            known = secrets.load(site.batches / unit.batch, site.source(passphrases)) if wifi else None
             wanted = Update(
                 app_dir if app else None, known.settings.wifi_of(unit.device) if known is not None else None
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
@@ -11,11 +10,12 @@ from fleetmint.burn_codes import BurnCode
 from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
+from fleetmint.cli.place import ledger_option, passphrases_option, site_option
 from fleetmint.cli.signals import undisturbed
-from fleetmint.cli.site import bench_source, ledger_option, ledger_url, passphrases_option, state_option
 from fleetmint.errors import BurnError, FleetmintError, StateError
 from fleetmint.flash.efuse import KEY_BLOCKS, read_efuses
 from fleetmint.plan import Plan, plain
+from fleetmint.site.state import Site
 
 with for_work():
     from sqlalchemy.engine import Engine
@@ -34,7 +34,7 @@ with for_work():
     )
 )
 @click.argument("batch", shell_complete=completion.batches)
-@state_option
+@site_option
 @click.option(
     "--port", required=True, metavar="PORT", shell_complete=completion.ports, help="Serial port of the board."
 )
@@ -50,12 +50,11 @@ with for_work():
 @passphrases_option
 @json_option
 def efuse(
-    state: Path,
+    site: Site,
     batch: str,
     port: str,
     block: int,
     check: bool,
-    url: str | None,
     passphrases: str | None,
     as_json: bool,
 ) -> None:
@@ -66,13 +65,12 @@ def efuse(
     goes on with that. The command asks for the id of the device before it burns. What was meant and what was done is
     recorded in the ledger; running it again changes nothing.
     """
-    ledger = ledger_url(state, url)
-    known = secrets.load(state / "batches" / batch, bench_source(state, passphrases))
+    known = secrets.load(site.batches / batch, site.source(passphrases))
     if known.nvs_encryption != HMAC:
         raise StateError(
             f"the batch {batch} has nvs_encryption {known.nvs_encryption}, so its boards need no key in an eFuse"
         )
-    engine = open_ledger(ledger, bench=True) if check else open_factory_ledger(ledger)
+    engine = open_ledger(site.ledger, bench=True) if check else open_factory_ledger(site.ledger)
     try:
         target = Target(port, read_efuses(port), block)
         if target.efuses.chip != known.chip:

@@ -10,25 +10,19 @@ from typing import Any
 import click
 
 from fleetmint import commands, files
-from fleetmint.cli import completion, in_force
-from fleetmint.cli.client import LARGEST, post
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
-from fleetmint.cli.site import (
-    as_option,
-    ledger_option,
-    ledger_url,
-    open_gateway,
-    operators_directory,
-    read_site,
-    state_option,
-)
-from fleetmint.errors import FleetmintError, StateError
+from fleetmint.cli.place import as_option, ledger_option, site_option
+from fleetmint.errors import FleetmintError
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.batch import handover as papers
     from fleetmint.documents import signature
     from fleetmint.ledger.schema import RETURNED
+    from fleetmint.site import in_force
+    from fleetmint.site.client import LARGEST, open_gateway
     from fleetmint.x509 import keys
     from fleetmint.x509.authority import load_certificate
 
@@ -49,23 +43,21 @@ to_option = click.option(
     )
 )
 @click.argument("batch", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @as_option
 @to_option
 @check_option
 @json_option
-def register(
-    batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
-) -> None:
+def register(batch: str, site: Site, name: str | None, file: Path | None, check: bool, as_json: bool) -> None:
     """Tell the gateway of BATCH which devices there will be: ids, hashes of tokens, certificates. No secret.
 
     Do it before burning; again after the batch has grown. A second time changes nothing. With --to the bench counts the
     batch as registered as soon as the file is written: bring it to the gateway before the boards are switched on.
     """
-    directory, ledger = directory_of(state, batch), ledger_url(state, url)
+    directory, ledger = site.batch(batch), site.ledger
     document = papers.read_registration(directory)
-    told = _tell(state, name, document, "/v1/registrations", file, check)
+    told = _tell(site, name, document, "/v1/registrations", file, check)
     if not check:
         kept = {each["device"] for each in told["kept"]}
         now = datetime.now(UTC)
@@ -82,69 +74,56 @@ def register(
     )
 )
 @click.argument("batch", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @as_option
 @to_option
 @check_option
 @json_option
-def handover(
-    batch: str, state: Path, url: str | None, name: str | None, file: Path | None, check: bool, as_json: bool
-) -> None:
+def handover(batch: str, site: Site, name: str | None, file: Path | None, check: bool, as_json: bool) -> None:
     """Tell the gateway of BATCH what became of its devices: which board each is, which failed, which came back.
 
     What came back is revoked there. Do it after burning, as often as you like: the gateway takes what is new.
     """
-    document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
-    _report(as_json, batch, _tell(state, name, document, "/v1/handovers", file, check), file)
+    document = papers.handover_document(site.batch(batch), site.ledger)
+    _report(as_json, batch, _tell(site, name, document, "/v1/handovers", file, check), file)
     back = [] if file is not None or check else [e["device"] for e in document["devices"] if e["result"] == RETURNED]
-    told = in_force.end(state, name, str(document["gateway"]), back) if back else []
+    told = in_force.end(site, name, str(document["gateway"]), back) if back else []
     if any(each.problem for each in told):
         raise FleetmintError(in_force.in_words(told, commands.to_gateways()))
 
 
-def gateway_of(state: Path, batch: str) -> str:
+def gateway_of(site: Site, batch: str) -> str:
     """Return the name of the gateway of a batch."""
-    return str(papers.read_registration(directory_of(state, batch))["gateway"])
+    return str(papers.read_registration(site.batch(batch))["gateway"])
 
 
-def tell_handover(state: Path, batch: str, url: str | None, name: str | None, file: Path | None) -> str:
+def tell_handover(site: Site, batch: str, name: str | None, file: Path | None) -> str:
     """Hand over a batch as the command does, and return what there is to say about it."""
-    document = papers.handover_document(directory_of(state, batch), ledger_url(state, url))
-    return _text(batch, _tell(state, name, document, "/v1/handovers", file, check=False), file)
-
-
-def directory_of(state: Path, batch: str) -> Path:
-    """Return the directory of a batch; raise StateError when there is none."""
-    directory = state / "batches" / batch
-    if not directory.is_dir():
-        raise StateError(
-            f"there is no batch {batch} in {state}: {commands.fleetmint('batch', 'list')} lists those there are,"
-            f" and {commands.fleetmint('batch', 'new', 'FILE')} makes one"
-        )
-    return directory
+    document = papers.handover_document(site.batch(batch), site.ledger)
+    return _text(batch, _tell(site, name, document, "/v1/handovers", file, check=False), file)
 
 
 def _tell(
-    state: Path, name: str | None, document: Mapping[str, Any], path: str, file: Path | None, check: bool
+    site: Site, name: str | None, document: Mapping[str, Any], path: str, file: Path | None, check: bool
 ) -> dict[str, Any]:
     """Tell it, and return what came of it: numbers, `kept`, and `as` whom."""
     if file is not None:
         if check:
             raise click.UsageError("a file says nothing about the gateway: leave out --check or --to")
-        station = name or str(read_site(state).get("station", ""))
-        files.write_atomically(file, _signed(state, station, papers.encode(document)))
+        station = name or site.station
+        files.write_atomically(file, _signed(site, station, papers.encode(document)))
         return {"as": station, "devices": len(document["devices"]), "kept": []}
-    gateway = open_gateway(state, name, str(document["gateway"]))
+    gateway = open_gateway(site, name, str(document["gateway"]))
     sums: dict[str, Any] = {"as": gateway.operator, "changed": False, "kept": []}
     for part in papers.parts(document, LARGEST):
-        for key, value in post(gateway, f"{path}?check=1" if check else path, part).items():
+        for key, value in gateway.post(f"{path}?check=1" if check else path, part).items():
             sums[key] = sums.get(key, 0) + value if key != "changed" else sums[key] or value
     return sums
 
 
-def _signed(state: Path, station: str, payload: bytes) -> bytes:
-    directory = operators_directory(state)
+def _signed(site: Site, station: str, payload: bytes) -> bytes:
+    directory = site.operators
     path = directory / f"{station}.key"
     key = keys.load_key(files.read_private(path, "key of the station"), None, str(path))
     return signature.sign(payload, load_certificate(directory / f"{station}.crt"), key)

@@ -9,11 +9,11 @@ import click
 from fleetmint import commands, files
 from fleetmint.choices import LABEL_FORMATS, UNIT_STATES
 from fleetmint.cli import completion
-from fleetmint.cli.bench.handover import directory_of
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
-from fleetmint.cli.site import ledger_option, ledger_url, state_option
+from fleetmint.cli.place import ledger_option, site_option
 from fleetmint.errors import StateError
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.batch import labels as sheets
@@ -27,7 +27,7 @@ with for_work():
     )
 )
 @click.argument("name", metavar="BATCH", shell_complete=completion.batches)
-@state_option
+@site_option
 @ledger_option
 @click.option(
     "--format", "form", type=click.Choice(LABEL_FORMATS), help="Of the file; as its name ends by default, or else pdf."
@@ -40,18 +40,14 @@ with for_work():
     type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
     help="File, or - for stdout.",
 )
-def labels(name: str, state: Path, url: str | None, form: str | None, size: str, only: str | None, out: Path) -> None:
+def labels(name: str, site: Site, form: str | None, size: str, only: str | None, out: Path) -> None:
     """Make a sheet with a label for each device of BATCH: A4, for scissors or a printer of labels.
 
     On a label are the id, product and hardware, the serial and, once the device is burned, the MAC; its QR code says
     id and serial. No secret. Print it at 100 %.
     """
     wanted, form = sheets.Size.parse(size), _form(form, out)
-    rows = [
-        row
-        for row in overview.devices(directory_of(state, name), ledger_url(state, url))
-        if only in (None, row["state"])
-    ]
+    rows = [row for row in overview.devices(site.batch(name), site.ledger) if only in (None, row["state"])]
     if not rows:
         that = f" that is {only}" if only else ""
         raise StateError(f"there is no device of {name}{that}: {commands.fleetmint('batch', 'show', name)} lists them")

@@ -12,18 +12,19 @@ from typing import Any
 import click
 
 from fleetmint.cli import completion
-from fleetmint.cli.client import post
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
+from fleetmint.cli.place import as_option, gateway_option, site_option
 from fleetmint.cli.signals import undisturbed
-from fleetmint.cli.site import Gateway, as_option, gateway_option, open_gateway, state_option
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable_lines
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.bench import tokens
     from fleetmint.bench.tokens import Token
     from fleetmint.flash.burn import Board, Region, Worker
+    from fleetmint.site.client import Gateway, open_gateway
 
 
 _DAYS = click.IntRange(1, 3650)
@@ -57,7 +58,7 @@ def token() -> None:
     ),
 )
 @click.argument("device", shell_complete=completion.devices)
-@state_option
+@site_option
 @as_option
 @gateway_option
 @days_option
@@ -66,7 +67,7 @@ def token() -> None:
 @json_option
 def new(
     device: str,
-    state: Path,
+    site: Site,
     name: str | None,
     gateway: str | None,
     days: int,
@@ -79,7 +80,7 @@ def new(
     The certificate that the device has stays good until the new token is used. The token itself goes where --to or
     --port says, and is shown nowhere.
     """
-    made = give(open_gateway(state, name, gateway), device, days, file, port)
+    made = give(open_gateway(site, name, gateway), device, days, file, port)
     say(
         as_json,
         {"device": device, "expires": made.expires, "file": str(file) if file else None},
@@ -137,7 +138,7 @@ def give(
         document["owner"] = owner
 
     def tell() -> None:
-        post(gateway, f"/v1/devices/{device}/token", json.dumps(document).encode())
+        gateway.post(f"/v1/devices/{device}/token", json.dumps(document).encode())
 
     if port is None and file is not None:
         if file.exists():

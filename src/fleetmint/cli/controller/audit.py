@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from fleetmint.cli.findings import report
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option
-from fleetmint.cli.site import LEDGER, as_option, gateway_option, ledger_option, ledger_url, open_gateway, state_option
+from fleetmint.cli.place import as_option, gateway_option, ledger_option, site_option
+from fleetmint.site.state import Site
 
 with for_work():
-    from fleetmint.batch.create import REGISTRATION
     from fleetmint.batch.handover import read_registration
     from fleetmint.ledger import factory_audit, looking
     from fleetmint.ledger.audit import Finding
@@ -21,18 +20,17 @@ with for_work():
     from fleetmint.ledger.schema import batches
     from fleetmint.site import audit as of_state
     from fleetmint.site import early
+    from fleetmint.site.client import open_gateway
 
 
 @click.command(epilog=examples("fleetmint audit", "fleetmint audit --ask-gateway --json"))
-@state_option
+@site_option
 @ledger_option
 @click.option("--ask-gateway", is_flag=True, help="Compare with what the gateways know, too.")
 @as_option
 @gateway_option
 @json_option
-def audit(
-    state: Path, url: str | None, ask_gateway: bool, name: str | None, gateway: str | None, as_json: bool
-) -> None:
+def audit(site: Site, ask_gateway: bool, name: str | None, gateway: str | None, as_json: bool) -> None:
     """Check that nothing has been lost, doubled or left lying about.
 
     One board for each identity and one identity for each board; every burn recorded once and with its result; the
@@ -43,17 +41,19 @@ def audit(
     """
     found: list[Finding] = []
     units: list[Unit] = []
-    if url is not None or (state / LEDGER).exists():
-        ledger_findings, units = _of_ledger(ledger_url(state, url))
+    if site.has_ledger:
+        ledger_findings, units = _of_ledger(site.ledger)
         found += ledger_findings
-        found += of_state.batch_findings(state, units)
-    elif any((state / "batches").glob("*")):
-        found.append(Finding(f"there are batches in {state} and no ledger", "restore the latest backup of the ledger"))
-    found += of_state.key_findings(state)
-    found += of_state.authority_findings(state)
-    found += early.findings(state, datetime.now(UTC))
+        found += of_state.batch_findings(site, units)
+    elif any(site.batches.glob("*")):
+        found.append(
+            Finding(f"there are batches in {site.directory} and no ledger", "restore the latest backup of the ledger")
+        )
+    found += of_state.key_findings(site)
+    found += of_state.authority_findings(site)
+    found += early.findings(site, datetime.now(UTC))
     if ask_gateway:
-        found += _of_gateways(state, units, name, gateway)
+        found += _of_gateways(site, units, name, gateway)
     report(as_json, found, f"{len(units)} identities checked")
 
 
@@ -64,19 +64,19 @@ def _of_ledger(url: str) -> tuple[list[Finding], list[Unit]]:
         return list(factory_audit.findings(connection)), units
 
 
-def _of_gateways(state: Path, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:
+def _of_gateways(site: Site, units: list[Unit], name: str | None, gateway: str | None) -> list[Finding]:
     mine: dict[str, list[Unit]] = {}
     where_of: dict[str, str] = {}
+    here = {path.parent.name: path.parent for path in site.registrations()}
     for unit in units:
-        directory = state / "batches" / unit.batch
-        if not (directory / REGISTRATION).exists():
+        if unit.batch not in here:
             continue  # of another station, which knows its gateway; they share the ledger
         if unit.batch not in where_of:
-            where_of[unit.batch] = str(read_registration(directory)["gateway"])
+            where_of[unit.batch] = str(read_registration(here[unit.batch])["gateway"])
         where = where_of[unit.batch]
         if gateway in (None, where):
             mine.setdefault(where, []).append(unit)
     found = []
     for where, theirs in mine.items():
-        found += of_state.gateway_findings(theirs, open_gateway(state, name, where).get("/v1/devices")["devices"])
+        found += of_state.gateway_findings(theirs, open_gateway(site, name, where).get("/v1/devices")["devices"])
     return found

@@ -13,10 +13,10 @@ from fleetmint import files
 from fleetmint.choices import MAX_BUNDLE_VERSION
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option
-from fleetmint.cli.site import FILE as SITE_FILE
-from fleetmint.cli.site import open_hierarchy, state_option
+from fleetmint.cli.place import site_option
 from fleetmint.errors import FleetmintError
 from fleetmint.plan import Plan
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint import passphrases
@@ -48,17 +48,17 @@ def bundle() -> None:
 
 
 @bundle.command("sign", epilog=examples("fleetmint bundle sign --check", "fleetmint bundle sign --above 7"))
-@state_option
+@site_option
 @_passphrases
 @click.option("--force", is_flag=True, help="Sign a new version even when nothing has changed.")
 @click.option("--above", type=click.IntRange(0, MAX_BUNDLE_VERSION - 1), default=0, help="Exceed this version.")
 @check_option
 @json_option
-def sign(state: Path, source: str | None, force: bool, above: int, check: bool, as_json: bool) -> None:
+def sign(site: Site, source: str | None, force: bool, above: int, check: bool, as_json: bool) -> None:
     """Sign a new version of the site's bundle if its content has changed; playbooks/ca.yml does the same."""
-    ca = state / "ca"
+    ca = site.ca_directory
     plan = bundles.plan_bundle(
-        ca, _site(ca), _source(state, source), datetime.now(UTC), force=force or above > 0, above=above
+        ca, _site(ca), _source(site, source), datetime.now(UTC), force=force or above > 0, above=above
     )
     _carry_out(plan, ca, check, as_json)
 
@@ -66,7 +66,7 @@ def sign(state: Path, source: str | None, force: bool, above: int, check: bool, 
 @bundle.command(
     "replace-release-key", epilog=examples("fleetmint bundle replace-release-key --spare /media/me/spare.key")
 )
-@state_option
+@site_option
 @_passphrases
 @click.option(
     "--spare",
@@ -75,10 +75,10 @@ def sign(state: Path, source: str | None, force: bool, above: int, check: bool, 
 )
 @check_option
 @json_option
-def replace_release_key(state: Path, source: str | None, spare: Path | None, check: bool, as_json: bool) -> None:
+def replace_release_key(site: Site, source: str | None, spare: Path | None, check: bool, as_json: bool) -> None:
     """Make a new release key that the spare vouches for, and sign a bundle that names it."""
-    ca = state / "ca"
-    plan = bundles.plan_key_replacement(ca, _site(ca), _source(state, source), datetime.now(UTC), spare)
+    ca = site.ca_directory
+    plan = bundles.plan_key_replacement(ca, _site(ca), _source(site, source), datetime.now(UTC), spare)
     _carry_out(plan, ca, check, as_json)
 
 
@@ -130,10 +130,10 @@ def _site(ca: Path) -> str:
     return organization(load_certificate(ca / bundles.ANCHORS[0] / CERTIFICATE))
 
 
-def _source(state: Path, text: str | None) -> passphrases.Source:
-    if text is None and (state / SITE_FILE).exists():
-        return open_hierarchy(state).source
-    return passphrases.open_source(text or f"vault:{state.absolute().parent / 'passphrases'}")
+def _source(site: Site, text: str | None) -> passphrases.Source:
+    if text is None and site.is_described:
+        return site.hierarchy().source
+    return passphrases.open_source(text or f"vault:{site.directory.absolute().parent / 'passphrases'}")
 
 
 def _carry_out(plan: Plan[None], ca: Path, check: bool, as_json: bool) -> None:

@@ -10,8 +10,9 @@ import click
 
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
-from fleetmint.cli.site import open_hierarchy, state_option
+from fleetmint.cli.place import site_option
 from fleetmint.plan import plain
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.ca.generations import INCOMING, LEAVING, OUTGOING, base
@@ -31,13 +32,13 @@ def ca() -> None:
 @ca.command(
     "show", epilog=examples("fleetmint ca show", "fleetmint ca show --json | jq '.horizon[] | select(.days_left < 60)'")
 )
-@state_option
+@site_option
 @json_option
-def show(state: Path, as_json: bool) -> None:
+def show(site: Site, as_json: bool) -> None:
     """Show the tree of CAs, their CRLs, and everything that ends, the earliest first. Needs no passphrase."""
-    hierarchy, now = open_hierarchy(state), datetime.now(UTC)
+    hierarchy, now = site.hierarchy(), datetime.now(UTC)
     authorities = certificates.tree(hierarchy, now)
-    horizon = certificates.horizon(hierarchy, state, now)
+    horizon = certificates.horizon(hierarchy, site, now)
     left = left_to_do(hierarchy.directory)
     if as_json:
         say(True, {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "horizon": horizon}, "")
@@ -70,15 +71,15 @@ def show(state: Path, as_json: bool) -> None:
 )
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @check_option
-@state_option
+@site_option
 @json_option
-def restore_crl(paths: tuple[Path, ...], check: bool, state: Path, as_json: bool) -> None:
+def restore_crl(paths: tuple[Path, ...], check: bool, site: Site, as_json: bool) -> None:
     """Take over CRLs of this site's CAs, such as a gateway gives out: for a controller that has lost its own.
 
     Each FILE has to be signed by the root, the operator CA or the factory CA, and may neither be older than the list
     that is here nor forget anybody whom that one revokes. Needs no passphrase. The next list goes on from its number.
     """
-    plan = plan_restored(open_hierarchy(state), paths, datetime.now(UTC))
+    plan = plan_restored(site.hierarchy(), paths, datetime.now(UTC))
     restored = plan.carry_out(check=check)
     lines = [f"{each.ca}: number {each.number}, {each.revoked} revoked" for each in restored.lists]
     told = {"changed": plan.changed, "reasons": list(plan.reasons), **plain(restored)}

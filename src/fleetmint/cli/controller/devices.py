@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,13 +9,15 @@ import click
 from fleetmint.cli.controller.listen import KEPT
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, table
-from fleetmint.cli.readings import Reading, readings, text_of
-from fleetmint.cli.site import LEDGER, Gateway, as_option, gateway_option, open_gateway, state_option
+from fleetmint.cli.place import as_option, gateway_option, ledger_option, site_option
 from fleetmint.printable import json_line
+from fleetmint.site.state import Site
 
 with for_work():
+    from fleetmint.bench.readings import Reading, readings, text_of
     from fleetmint.ledger import looking
     from fleetmint.ledger.factory import list_boards
+    from fleetmint.site.client import Gateway, open_gateway
 
 # For a table; --json has all of it.
 _WIDEST = 200
@@ -28,21 +29,22 @@ _WIDEST = 200
         "fleetmint devices --json | jq '.devices[] | select(.status == \"revoked\") | .device'",
     )
 )
-@state_option
+@site_option
+@ledger_option
 @as_option
 @gateway_option
 @click.option(
     "--readings", "seconds", type=click.FloatRange(min=0), default=0, help="Wait so long for a reading of each."
 )
 @json_option
-def devices(state: Path, name: str | None, gateway: str | None, seconds: float, as_json: bool) -> None:
+def devices(site: Site, name: str | None, gateway: str | None, seconds: float, as_json: bool) -> None:
     """List the devices with board, certificate and last reading.
 
     A reading that the broker kept is marked, since nobody knows how old it is.
     """
-    reached = open_gateway(state, name, gateway)
+    reached = open_gateway(site, name, gateway)
     rows = reached.get("/v1/devices")["devices"]
-    boards = _boards(state)
+    boards = _boards(site)
     latest = _latest(reached, {row["device"] for row in rows if row["status"] == "active"}, seconds)
     fleet = [_described(row, boards.get(row["device"]), latest.get(row["device"])) for row in rows]
     if as_json:
@@ -69,10 +71,10 @@ def _row(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _boards(state: Path) -> dict[str, str]:
-    if not (state / LEDGER).exists():
+def _boards(site: Site) -> dict[str, str]:
+    if not site.has_ledger:
         return {}
-    with looking(f"sqlite:///{(state / LEDGER).absolute()}") as connection:
+    with looking(site.ledger) as connection:
         return list_boards(connection)
 
 

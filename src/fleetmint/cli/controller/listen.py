@@ -1,17 +1,23 @@
 """`fleetmint listen`: readings as they come."""
 
+from __future__ import annotations
+
 import shutil
 import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
+from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
-from fleetmint.cli.readings import Reading, of_the_fleet, readings, text_of
-from fleetmint.cli.site import as_option, gateway_option, open_gateway, state_option
+from fleetmint.cli.place import as_option, gateway_option, site_option
 from fleetmint.printable import json_line, printable
+from fleetmint.site.state import Site
+
+with for_work():
+    from fleetmint.bench.readings import Reading, of_the_fleet, readings, text_of
+    from fleetmint.site.client import open_gateway
 
 KEPT = "(kept by the broker, age unknown)"
 _INDENT = "    "
@@ -24,14 +30,14 @@ _INDENT = "    "
         "fleetmint listen --json | jq .values.temperature",
     )
 )
-@state_option
+@site_option
 @as_option
 @gateway_option
 @click.option("--count", type=click.IntRange(1), help="Stop after this many readings.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Stop after this time.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def listen(
-    state: Path, name: str | None, gateway: str | None, count: int | None, seconds: float | None, as_json: bool
+    site: Site, name: str | None, gateway: str | None, count: int | None, seconds: float | None, as_json: bool
 ) -> None:
     """Print the readings of all devices as they arrive; Ctrl-C ends it.
 
@@ -40,8 +46,8 @@ def listen(
     within --seconds.
     """
     seen = 0
-    reached = open_gateway(state, name, gateway)
-    for reading in of_the_fleet(readings(reached, seconds), reached):
+    reached = open_gateway(site, name, gateway)
+    for reading in of_the_fleet(readings(reached, seconds), reached, _warn):
         click.echo(json_line(_object(reading)) if as_json else _line(reading))
         seen += not reading.retained
         if count is not None and seen >= count:
@@ -49,6 +55,10 @@ def listen(
     if count is not None:
         click.echo(f"fleetmint: {seen} of {count} readings came within {seconds:g} s", err=True)
         raise SystemExit(1)
+
+
+def _warn(sentence: str) -> None:
+    click.echo(f"fleetmint: {sentence}", err=True)
 
 
 def _object(reading: Reading) -> dict[str, object]:

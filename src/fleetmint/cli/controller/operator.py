@@ -13,17 +13,19 @@ import click
 
 from fleetmint import commands, files
 from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, REASONS
-from fleetmint.cli import completion, in_force
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
-from fleetmint.cli.site import open_hierarchy, operators_directory, read_site, state_option
+from fleetmint.cli.place import site_option
 from fleetmint.errors import SecretError, StateError
 from fleetmint.plan import Plan
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.ca.hierarchy import Hierarchy
     from fleetmint.ca.leaves import OPERATOR, plan_client
     from fleetmint.ca.operators import find_client, list_clients, plan_replacement, plan_revoked_client
+    from fleetmint.site import in_force
     from fleetmint.x509 import compat, keys, names, pkcs12
     from fleetmint.x509.authority import CERTIFICATE, load_certificate
     from fleetmint.x509.inspect import days_left, time_text
@@ -74,7 +76,7 @@ def operator() -> None:
     ),
 )
 @click.argument("name")
-@state_option
+@site_option
 @_profile
 @_p12
 @_encryption
@@ -83,9 +85,9 @@ def operator() -> None:
 @_password_fd
 @check_option
 @json_option
-def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12: Any) -> None:
+def add(name: str, site: Site, profile: str, check: bool, as_json: bool, **p12: Any) -> None:
     """Make key and certificate of NAME, such as alice@workshop, or renew a certificate that nears its end."""
-    hierarchy, directory, now = _open(state, name)
+    hierarchy, directory, now = _open(site, name)
     password = None if check else _password(**p12)
     plan = plan_client(hierarchy, profile, name, directory, now)
     if plan.expected is not None:
@@ -103,7 +105,7 @@ def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12:
 
 @operator.command("replace", epilog=examples("fleetmint operator replace alice@workshop --reason key_compromise --p12"))
 @click.argument("name", shell_complete=completion.operators)
-@state_option
+@site_option
 @_profile
 @_reason
 @_p12
@@ -113,19 +115,19 @@ def add(name: str, state: Path, profile: str, check: bool, as_json: bool, **p12:
 @_password_fd
 @check_option
 @json_option
-def replace(name: str, state: Path, profile: str, reason: str, check: bool, as_json: bool, **p12: Any) -> None:
+def replace(name: str, site: Site, profile: str, reason: str, check: bool, as_json: bool, **p12: Any) -> None:
     """Revoke what NAME has and make a new key and certificate: for a lost laptop or phone."""
-    hierarchy, directory, now = _open(state, name)
+    hierarchy, directory, now = _open(site, name)
     password = None if check else _password(**p12)
     if profile == OPERATOR:
-        profile = _profile_of(state, directory, name)
+        profile = _profile_of(site, directory, name)
     plan = plan_replacement(hierarchy, profile, name, directory, reason, now)
     if check:
         _predict(as_json, name, plan)
         return
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
-    told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
+    told = in_force.tell(site, None, authorities=[OPERATOR])
     _report(as_json, directory, name, plan.reasons, written, now)
     if not as_json:
         click.echo(f"Of the old one: {_in_words(told)}")
@@ -137,20 +139,20 @@ def replace(name: str, state: Path, profile: str, reason: str, check: bool, as_j
 
 @operator.command("revoke", epilog=examples("fleetmint operator revoke alice@workshop"))
 @click.argument("name", shell_complete=completion.operators)
-@state_option
+@site_option
 @_reason
 @check_option
 @json_option
-def revoke(name: str, state: Path, reason: str, check: bool, as_json: bool) -> None:
+def revoke(name: str, site: Site, reason: str, check: bool, as_json: bool) -> None:
     """Revoke the certificate of NAME and delete its key here."""
-    hierarchy, directory, now = _open(state, name)
+    hierarchy, directory, now = _open(site, name)
     client = find_client(hierarchy, directory, name, now)
     plan = plan_revoked_client(hierarchy, client, reason, now)
     if check:
         _predict(as_json, name, plan)
         return
     plan.apply()
-    told = in_force.tell(state, None, directory=hierarchy.directory, authorities=[OPERATOR])
+    told = in_force.tell(site, None, authorities=[OPERATOR])
     values = {
         "gateways": in_force.values(told),
         "changed": plan.changed,
@@ -176,12 +178,12 @@ def revoke(name: str, state: Path, reason: str, check: bool, as_json: bool) -> N
         "fleetmint operator list --json | jq '.operators[] | select(.days_left < 60) | .name'",
     ),
 )
-@state_option
+@site_option
 @json_option
-def list_(state: Path, as_json: bool) -> None:
+def list_(site: Site, as_json: bool) -> None:
     """List who has a certificate of the operator CA, revoked ones included."""
-    hierarchy, now = open_hierarchy(state), datetime.now(UTC)
-    station = read_site(state).get("station")
+    hierarchy, now = site.hierarchy(), datetime.now(UTC)
+    station = site.station
     rows: list[dict[str, Any]] = [
         {
             "name": client.name,
@@ -193,7 +195,7 @@ def list_(state: Path, as_json: bool) -> None:
             "key_here": client.has_key,
             "station": client.name == station,
         }
-        for client in list_clients(hierarchy, operators_directory(state), now)
+        for client in list_clients(hierarchy, site.operators, now)
     ]
     if as_json:
         say(True, {"operators": rows}, "")
@@ -215,9 +217,9 @@ def _predict(as_json: bool, name: str, plan: Plan[object]) -> None:
     say(as_json, values, "; ".join(plan.reasons) or f"nothing to do for {name}")
 
 
-def _profile_of(state: Path, directory: Path, name: str) -> str:
+def _profile_of(site: Site, directory: Path, name: str) -> str:
     """Return what an operator is made again as, unless it is said: what it was."""
-    if name == read_site(state).get("station"):
+    if name == site.station:
         return "station"
     found = directory / f"{name}.crt"
     rsa = found.exists() and keys.kind_of(load_certificate(found).public_key()) == keys.RSA  # type: ignore[arg-type]
@@ -228,9 +230,9 @@ def _status(row: dict[str, Any]) -> str:
     return row["status"] if row["in_use"] else f"{row['status']}, earlier"
 
 
-def _open(state: Path, name: str) -> tuple[Hierarchy, Path, datetime]:
+def _open(site: Site, name: str) -> tuple[Hierarchy, Path, datetime]:
     names.operator_name(name)
-    return open_hierarchy(state), operators_directory(state), datetime.now(UTC)
+    return site.hierarchy(), site.operators, datetime.now(UTC)
 
 
 def _password(

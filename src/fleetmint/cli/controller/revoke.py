@@ -5,20 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import click
 
 from fleetmint import commands
 from fleetmint.choices import REASONS
-from fleetmint.cli import completion, in_force
+from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option, say
-from fleetmint.cli.site import as_option, open_hierarchy, state_option
+from fleetmint.cli.place import as_option, site_option
 from fleetmint.errors import FleetmintError
+from fleetmint.site.state import Site
 
 with for_work():
-    from fleetmint.site import revocation
+    from fleetmint.site import in_force, revocation
 
 
 @click.command(
@@ -31,7 +31,7 @@ with for_work():
     )
 )
 @click.argument("target", metavar="NAME|SERIAL|FILE", shell_complete=completion.revocable)
-@state_option
+@site_option
 @as_option
 @click.option("--ca", "authority", type=click.Choice(["operator", "factory"]), help="Whose serial number it is.")
 @click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
@@ -40,7 +40,7 @@ with for_work():
 @json_option
 def revoke(
     target: str,
-    state: Path,
+    site: Site,
     name: str | None,
     authority: str | None,
     reason: str,
@@ -55,12 +55,12 @@ def revoke(
     and the same command may simply be run again. A server certificate cannot be revoked, because devices look at no
     CRL: the command says what to do instead.
     """
-    hierarchy, now = open_hierarchy(state), datetime.now(UTC)
-    targets = revocation.find(hierarchy, state, target, authority)
+    hierarchy, now = site.hierarchy(), datetime.now(UTC)
+    targets = revocation.find(hierarchy, site, target, authority)
     plan = revocation.plan(hierarchy, targets, reason, now, whole_ca=whole_ca)
     if not check:
         plan.apply()
-    told = [] if check else _tell(state, name, hierarchy.directory, targets, reason)
+    told = [] if check else _tell(site, name, targets, reason)
     by_gateway = any(each.changed for each in told)
     values = {
         "changed": by_gateway if told and all(found.on_gateway for found in targets) else plan.changed or by_gateway,
@@ -80,12 +80,10 @@ def revoke(
         sys.exit(1)
 
 
-def _tell(
-    state: Path, name: str | None, directory: Path, targets: Sequence[revocation.Target], reason: str
-) -> list[in_force.Told]:
+def _tell(site: Site, name: str | None, targets: Sequence[revocation.Target], reason: str) -> list[in_force.Told]:
     devices = sorted({found.title for found in targets if found.is_device})
     signed = {found.authority.partition(".")[0] for found in targets} & set(in_force.LISTED)
-    told = in_force.tell(state, name, directory=directory, devices=devices, reason=reason, authorities=signed)
+    told = in_force.tell(site, name, devices=devices, reason=reason, authorities=signed)
     elsewhere = [found.title for found in targets if found.on_gateway]
     if not told and elsewhere:
         raise FleetmintError(f"{elsewhere[0]} was not revoked: this site has no gateway that could know it")

@@ -11,7 +11,8 @@ import click
 from fleetmint import choices, files
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option, say
-from fleetmint.cli.site import open_hierarchy, state_option
+from fleetmint.cli.place import site_option
+from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.ca import listeners
@@ -38,9 +39,9 @@ with for_work():
     type=click.Path(dir_okay=False, path_type=Path),
     help="A further CRL, PEM or DER: a device CA's is at http://GATEWAY/device.crl.",
 )
-@state_option
+@site_option
 @json_option
-def verify(path: Path, kind: str, host: str | None, crls: tuple[Path, ...], state: Path, as_json: bool) -> None:
+def verify(path: Path, kind: str, host: str | None, crls: tuple[Path, ...], site: Site, as_json: bool) -> None:
     """Decide as the listeners do: chain, names, usages, dates and CRLs. Exits with 1 when CERT is refused.
 
     The first certificate in CERT is judged, the others count as sent along. What is decided behind the listener is not
@@ -50,7 +51,7 @@ def verify(path: Path, kind: str, host: str | None, crls: tuple[Path, ...], stat
         raise click.UsageError("--host is for --as server")
     leaf, *sent = read_certificates(files.read_foreign(path, "certificate"), str(path))
     lists = [revocation.read_crl(files.read_foreign(crl, "CRL"), str(crl)) for crl in crls]
-    verdict = decide(leaf, sent, listeners.open_listener(open_hierarchy(state), kind, lists), datetime.now(UTC), host)
+    verdict = decide(leaf, sent, listeners.open_listener(site.hierarchy(), kind, lists), datetime.now(UTC), host)
     values = {"accepted": verdict.accepted, "reasons": list(verdict.reasons), "chain": list(verdict.chain)}
     say(as_json, values, _text(path, kind, verdict))
     if not verdict.accepted:

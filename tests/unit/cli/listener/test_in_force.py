@@ -7,13 +7,13 @@ from datetime import timedelta
 
 import pytest
 
-from fleetmint.cli.client import post
-from fleetmint.cli.site import open_gateway
 from fleetmint.errors import FleetmintError
 from fleetmint.gateway.crl_files import LISTENERS
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.ledger.schema import certificates
+from fleetmint.site.client import open_gateway
+from fleetmint.site.state import Site
 from fleetmint.x509.authority import load_certificate, pem
 from tests.support.gateway_site import new_key
 
@@ -157,13 +157,13 @@ def test_a_list_that_forgets_or_is_not_the_sites_changes_nothing(fleetmint, hier
     old = (hierarchy.directory / "factory/crl.pem").read_text()
     fleetmint("revoke", "lamp-000002")
     before = gateway_side.config.crl("factory").read_bytes()
-    gateway = open_gateway(state, None, None)
+    gateway = open_gateway(Site(state), None, None)
     for lists, words in [
         ({"factory": old}, "older list"),
         ({"factory": (hierarchy.directory / "operator/crl.pem").read_text()}, "not signed by the factory CA"),
         ({"factory": "garbage"}, "is no CRL"),
     ]:
-        answer = post(gateway, "/v1/revocations", json.dumps({"lists": lists}).encode())
+        answer = gateway.post("/v1/revocations", json.dumps({"lists": lists}).encode())
         assert answer["in_force"] is False
         assert words in answer["problems"][0]
         assert gateway_side.config.crl("factory").read_bytes() == before
@@ -175,12 +175,12 @@ def test_a_list_that_forgets_or_is_not_the_sites_changes_nothing(fleetmint, hier
         {"devices": ["X"]},
     ]:
         with pytest.raises(FleetmintError, match="answered 409"):
-            post(gateway, "/v1/revocations", json.dumps(document).encode())
+            gateway.post("/v1/revocations", json.dumps(document).encode())
 
 
 def test_only_the_station_may(state):
     with pytest.raises(FleetmintError, match="answered 403"):
-        post(open_gateway(state, "alice@test", None), "/v1/revocations", b'{"devices": ["lamp-000001"]}')
+        open_gateway(Site(state), "alice@test", None).post("/v1/revocations", b'{"devices": ["lamp-000001"]}')
 
 
 def test_a_device_with_another_certificate_goes_on_without_the_one_of_the_factory(gateway_side, now):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetmint.bench.readings import Reading, text_of, values_of
 from fleetmint.cli.controller import listen
-from fleetmint.cli.readings import Reading, text_of, values_of
+from fleetmint.ledger.factory import mark_registered
 from fleetmint.ledger.revocation import revoke
 from fleetmint.printable import json_line
 from fleetmint.x509 import keys
@@ -194,6 +195,27 @@ def test_the_table_of_devices_shows_the_same(heard, gateway_side, now):
     )
     assert (rows["lamp-000002"]["reading"], rows["lamp-000002"]["reading_retained"]) == (None, None)
     assert rows["lamp-000003"]["reading_retained"] is True
+
+
+@pytest.mark.parametrize("named", ["option", "environment"])
+def test_the_boards_of_devices_are_in_the_ledger_that_was_named(heard, state, bench, burned, named, tmp_path):
+    bench(mark_registered, "first", ["lamp-000001", "lamp-000002"], actor="test")
+    unit = burned()
+    (state / "ledger.sqlite").rename(tmp_path / "elsewhere.sqlite")
+    url = f"sqlite:///{tmp_path}/elsewhere.sqlite"
+    option, environment = (("--ledger", url), {}) if named == "option" else ((), {"FLEETMINT_LEDGER": url})
+    code, lines, err = done(heard("devices", "--json", *option, **environment))
+    assert (code, err) == (0, "")
+    rows = {row["device"]: row for row in json.loads("\n".join(lines))["devices"]}
+    assert rows[unit.device]["mac"] == unit.mac
+    assert not (state / "ledger.sqlite").exists()
+
+
+def test_server_cas_that_are_gone_are_missed_in_one_sentence(fleetmint, refused, listener, state):
+    site = json.loads((state / "site.json").read_text())
+    site["ca"]["directory"] = str(state / "nowhere")
+    (state / "site.json").write_text(json.dumps(site))
+    refused(fleetmint("devices"), f"there is no server CA in {state}/nowhere", "ca.yml")
 
 
 def test_ctrl_c_ends_the_listening_without_a_word(heard):

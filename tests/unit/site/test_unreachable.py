@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from fleetmint.bench.readings import readings
 from fleetmint.ca.leaves import plan_client
-from fleetmint.cli.readings import readings
-from fleetmint.cli.site import Gateway
-from fleetmint.cli.unreachable import why
 from fleetmint.errors import FleetmintError
+from fleetmint.site.client import Gateway
+from fleetmint.site.state import Site
+from fleetmint.site.unreachable import why
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem, self_signed
 from tests.support.gateway_double import http, reply, server_context, serving
@@ -27,7 +28,7 @@ def asked(hierarchy, tmp_path, now):
     plan_client(hierarchy, "operator", "alice@test", tmp_path / "issued/operators", now).apply()
 
     def run(port, host="127.0.0.1", mqtt=False):
-        gateway = Gateway(tmp_path, "gateway", "alice@test", host, port, port)
+        gateway = Gateway(Site(tmp_path), "gateway", "alice@test", host, port, port)
         with pytest.raises(FleetmintError) as caught:
             list(readings(gateway, 20)) if mqtt else gateway.get("/v1/devices")
         return str(caught.value)
@@ -152,5 +153,5 @@ def test_no_route_and_time_out_are_silence(number):
 
 @pytest.mark.parametrize(("host", "name"), [("pi.example", "pi.example"), ("2001:db8::7", "[2001:db8::7]")])
 def test_an_address_is_called_as_urls_have_it(tmp_path, host, name):
-    gateway = Gateway(tmp_path, "gateway", "alice@test", host, 8443, 8884)
+    gateway = Gateway(Site(tmp_path), "gateway", "alice@test", host, 8443, 8884)
     assert gateway.url("/v1/devices") == f"https://{name}:8443/v1/devices"

@@ -6,19 +6,15 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fleetmint import commands
-from fleetmint.cli.client import post
-from fleetmint.cli.lazily import for_work
-from fleetmint.cli.site import open_gateway, open_hierarchy, read_site
+from fleetmint.ca.gateway_files import shipped
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable
-
-with for_work():
-    from fleetmint.ca.gateway_files import shipped
-    from fleetmint.site import certificates, revocation
+from fleetmint.site import certificates, revocation
+from fleetmint.site.client import open_gateway
+from fleetmint.site.state import Site
 
 # The CAs whose lists are signed on the controller and looked at on the gateways.
 LISTED = ("root", "operator", "factory")
@@ -37,10 +33,9 @@ class Told:
 
 
 def tell(
-    state: Path,
+    site: Site,
     name: str | None,
     *,
-    directory: Path | None = None,
     gateways: Sequence[str] = (),
     devices: Sequence[str] = (),
     reason: str = "unspecified",
@@ -48,31 +43,29 @@ def tell(
 ) -> list[Told]:
     """Have each gateway (all of the site by default) revoke `devices` and take the lists of `authorities`.
 
-    `name` is the operator to appear as, `directory` that of the CAs. Raises nothing for a gateway that is away.
+    `name` is the operator to appear as. Raises nothing for a gateway that is away.
     """
-    chosen = gateways or list(read_site(state).get("gateways", {}))
-    return [_tell(state, name, gateway, directory, devices, reason, authorities) for gateway in chosen]
+    return [_tell(site, name, gateway, devices, reason, authorities) for gateway in gateways or site.gateways]
 
 
-def end(state: Path, name: str | None, gateway: str, devices: Sequence[str], *, for_ever: bool = False) -> list[Told]:
+def end(site: Site, name: str | None, gateway: str, devices: Sequence[str], *, for_ever: bool = False) -> list[Told]:
     """Have it in force that what `devices` of a gateway had is revoked; `for_ever` revokes the devices themselves.
 
     What the factory CA issued to them goes on that CA's list, which every gateway is given.
     """
     reason, ending = "cessation_of_operation", devices if for_ever else []
-    issued = certificates.certificates(state)
+    issued = certificates.certificates(site)
     made = {row.name for row in issued if row.kind == certificates.FACTORY_DEVICE} & set(devices)
     if not made:
-        return tell(state, name, gateways=[gateway], devices=ending, reason=reason)
+        return tell(site, name, gateways=[gateway], devices=ending, reason=reason)
     try:
-        hierarchy = open_hierarchy(state)
-        targets = [found for device in sorted(made) for found in revocation.find(hierarchy, state, device)]
+        hierarchy = site.hierarchy()
+        targets = [found for device in sorted(made) for found in revocation.find(hierarchy, site, device)]
         revocation.plan(hierarchy, targets, reason, datetime.now(UTC)).apply()
     except FleetmintError as error:
-        told = tell(state, name, gateways=[gateway], devices=ending, reason=reason)
+        told = tell(site, name, gateways=[gateway], devices=ending, reason=reason)
         return [*told, Told("the factory CA", f"its CRL cannot be signed here: {error}")]
-    directory = hierarchy.directory
-    return tell(state, name, directory=directory, devices=ending, reason=reason, authorities=["factory"])
+    return tell(site, name, devices=ending, reason=reason, authorities=["factory"])
 
 
 def in_words(told: Sequence[Told], remedy: commands.Command) -> str:
@@ -97,20 +90,17 @@ def values(told: Sequence[Told]) -> list[dict[str, Any]]:
 
 
 def _tell(
-    state: Path,
+    site: Site,
     name: str | None,
     gateway: str,
-    directory: Path | None,
     devices: Sequence[str],
     reason: str,
     authorities: Collection[str],
 ) -> Told:
     try:
-        lists = {}
-        if directory is not None:
-            lists = {each: shipped(directory, gateway, f"{each}.crl").decode() for each in authorities}
+        lists = {each: shipped(site.ca_directory, gateway, f"{each}.crl").decode() for each in authorities}
         document = json.dumps({"devices": list(devices), "reason": reason, "lists": lists}).encode()
-        answer = post(open_gateway(state, name, gateway), "/v1/revocations", document)
+        answer = open_gateway(site, name, gateway).post("/v1/revocations", document)
         return Told(
             gateway,
             "; ".join(map(str, answer["problems"])),

@@ -3,10 +3,10 @@
 import threading
 import time
 
+from fleetmint.bench.readings import Reading, readings
 from fleetmint.burn_codes import BurnCode
-from fleetmint.cli.readings import Reading, readings
-from fleetmint.cli.site import Gateway
 from fleetmint.errors import BurnError, FleetmintError
+from fleetmint.site.client import Gateway
 
 # A broker that refuses the station's certificate says so within this time.
 _REFUSED_SECONDS = 2

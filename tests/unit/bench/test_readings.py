@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 import paho.mqtt.client as mqtt
 import pytest
 
+from fleetmint.bench.enrolment_check import EnrolmentCheck
+from fleetmint.bench.readings import Reading, readings
+from fleetmint.bench.readings import _client as make_client
 from fleetmint.burn_codes import BurnCode
-from fleetmint.cli.enrolment_check import EnrolmentCheck
-from fleetmint.cli.readings import Reading, readings
-from fleetmint.cli.readings import _client as make_client
-from fleetmint.cli.site import Gateway
 from fleetmint.errors import BurnError, FleetmintError
+from fleetmint.site.client import Gateway
+from fleetmint.site.state import Site
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
 
@@ -59,7 +60,7 @@ def broker_for_devices(hierarchy, tmp_path):
 
 def test_who_is_refused_is_told_so_instead_of_waiting(hierarchy, broker_for_devices, tmp_path):
     write_pair(hierarchy.authority("operator"), "operator", "eve@test", tmp_path / "issued/operators/x")
-    gateway = Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, broker_for_devices)
+    gateway = Gateway(Site(tmp_path), "gateway", "eve@test", "localhost", 1, broker_for_devices)
     with pytest.raises(FleetmintError, match=r"certificate of eve@test comes from a CA that it does not know"):
         list(readings(gateway, 10))
 
@@ -69,7 +70,7 @@ def heard(hierarchy, tmp_path):
     """What comes of a message of a device."""
     write_pair(hierarchy.authority("operator"), "operator", "eve@test", tmp_path / "issued/operators/x")
     arrived = queue.Queue()
-    client = make_client(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), arrived)
+    client = make_client(Gateway(Site(tmp_path), "gateway", "eve@test", "localhost", 1, 1), arrived)
 
     def run(payload):
         message = mqtt.MQTTMessage(topic=b"devices/lamp-000001/out/readings")
@@ -90,8 +91,8 @@ def test_a_station_that_cannot_listen_any_more_blames_no_board(tmp_path, monkeyp
         yield Reading("lamp-000001", time.time() + 3600, {})
         raise KeyError("something unforeseen")
 
-    monkeypatch.setattr("fleetmint.cli.enrolment_check.readings", ends)
-    hello = EnrolmentCheck(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 60)
+    monkeypatch.setattr("fleetmint.bench.enrolment_check.readings", ends)
+    hello = EnrolmentCheck(Gateway(Site(tmp_path), "gateway", "eve@test", "localhost", 1, 1), 60)
     with pytest.raises(FleetmintError, match="unforeseen KeyError"):
         hello.start()
     hello("lamp-000001")
@@ -106,9 +107,9 @@ def test_a_reading_that_the_broker_kept_is_no_sign_of_life(tmp_path, monkeypatch
         yield Reading("lamp-000002", time.time() + 3600, {})
         time.sleep(5)
 
-    monkeypatch.setattr("fleetmint.cli.enrolment_check.readings", kept)
-    monkeypatch.setattr("fleetmint.cli.enrolment_check._REFUSED_SECONDS", 0)
-    hello = EnrolmentCheck(Gateway(tmp_path, "gateway", "eve@test", "localhost", 1, 1), 0.5)
+    monkeypatch.setattr("fleetmint.bench.enrolment_check.readings", kept)
+    monkeypatch.setattr("fleetmint.bench.enrolment_check._REFUSED_SECONDS", 0)
+    hello = EnrolmentCheck(Gateway(Site(tmp_path), "gateway", "eve@test", "localhost", 1, 1), 0.5)
     hello.start()
     hello("lamp-000002")
     with pytest.raises(BurnError, match="was not heard of") as caught:

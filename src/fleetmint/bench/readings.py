@@ -8,23 +8,17 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import click
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
-from fleetmint.cli.lazily import for_work
-from fleetmint.cli.site import Gateway
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable, shortened
-
-with for_work():
-    from paho.mqtt import client as mqtt
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    from fleetmint.cli.unreachable import refused, why
-
+from fleetmint.site.client import Gateway
+from fleetmint.site.unreachable import refused, why
 
 TOPIC = "devices/+/out/readings"
 CONNECT_SECONDS = 15
@@ -98,26 +92,26 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
         client.loop_stop()
 
 
-def of_the_fleet(messages: Iterable[Reading], gateway: Gateway) -> Iterator[Reading]:
+def of_the_fleet(messages: Iterable[Reading], gateway: Gateway, warn: Callable[[str], None]) -> Iterator[Reading]:
     """Leave out what the broker keeps of devices that are revoked: they would be heard at each start for ever.
 
-    The gateway is asked who that is, and only when the broker keeps anything.
+    The gateway is asked who that is, and only when the broker keeps anything; `warn` hears that it did not say.
     """
     asked, revoked = -float("inf"), frozenset[str]()
     for message in messages:
         if message.retained:
             if time.monotonic() - asked > _REVOKED_SECONDS:
-                asked, revoked = time.monotonic(), _revoked(gateway)
+                asked, revoked = time.monotonic(), _revoked(gateway, warn)
             if message.device in revoked:
                 continue
         yield message
 
 
-def _revoked(gateway: Gateway) -> frozenset[str]:
+def _revoked(gateway: Gateway, warn: Callable[[str], None]) -> frozenset[str]:
     try:
         rows = gateway.get("/v1/devices")["devices"]
     except FleetmintError as error:  # what is said now is heard nevertheless
-        click.echo(f"fleetmint: kept readings of revoked devices are shown, too: {printable(str(error))}", err=True)
+        warn(f"kept readings of revoked devices are shown, too: {printable(str(error))}")
         return frozenset()
     return frozenset(row["device"] for row in rows if row["status"] == "revoked")
 

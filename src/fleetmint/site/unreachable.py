@@ -13,11 +13,14 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from http.client import HTTPException
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 
 from fleetmint import commands
-from fleetmint.cli.site import Gateway
 from fleetmint.printable import printable, shortened
+
+if TYPE_CHECKING:
+    from fleetmint.site.client import Gateway
 
 # OpenSSL, x509_vfy.h.
 _NOT_YET_VALID, _EXPIRED, _REVOKED, _HOST, _ADDRESS = 9, 10, 23, 62, 64
