@@ -16,6 +16,9 @@ A sealed file is a line of JSON that says what it is, and frames that can be app
 The associated data of a frame are that line and the number of the frame, so that no frame can be taken to another file
 or another place. Nonces are random: a frame that is written again after a cut never meets its first nonce.
 What is missing at the end can be a cut append or an older copy; whoever reads has to know what should be there.
+
+Files of their own rather than rows of the ledger: a ledger may be a server that others administer, copy and dump, and
+a backup of it must not be a way to keep what was shredded together with its key.
 """
 
 import base64

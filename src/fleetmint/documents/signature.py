@@ -5,6 +5,9 @@
 The signature is ECDSA with SHA-256 over the bytes of the payload, by the P-256 key of the certificate: what
 `openssl dgst -sha256 -verify` checks (docs/handover.md shows how). The payload is a JSON object that says what it is,
 so no signature made for something else can pass for one.
+
+By hand rather than a JWS (RFC 7515, section 3.4 of RFC 7518): that holds a signature as two bare numbers, which openssl
+cannot check before somebody has written them anew.
 """
 
 import base64

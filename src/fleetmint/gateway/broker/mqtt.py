@@ -1,6 +1,7 @@
 """As much of MQTT 5 as watching the broker takes: subscribe and publish on its Unix socket, and read what comes.
 
 https://docs.oasis-open.org/mqtt/mqtt/v5.0/mqtt-v5.0.html, chapter 3. QoS 0 only, without properties.
+By hand, since the paho-mqtt of Debian 12 (1.6) connects to no Unix socket.
 """
 
 import socket
