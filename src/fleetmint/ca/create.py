@@ -11,7 +11,7 @@ from cryptography import x509
 
 from fleetmint import commands, files, passphrases, staging
 from fleetmint.ca import damage, generations
-from fleetmint.ca.crls import WITH_CRL, crl_lifetime, plan_authority_crl, plan_copy
+from fleetmint.ca.crls import WITH_CRL, crl_lifetime, plan_authority_crl, plan_copy, read_record
 from fleetmint.ca.generations import OUTGOING, RETIRED
 from fleetmint.ca.hierarchy import (
     ROOT,
@@ -123,7 +123,7 @@ def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str
     """Return the files of the CAs that are `missing`, made in memory, in the order in which they are to be written.
 
     A CA's first CRL comes before its certificate: where there is a certificate, there has been a CRL, so one that is
-    missing later is lost and not begun again (see revocation.read_record).
+    missing later is lost and not begun again (see crls.read_record).
     """
     contents: list[files.File] = []
     made: dict[str, Authority] = {}
@@ -174,7 +174,7 @@ def _taken_up_crl(hierarchy: Hierarchy, root: Authority) -> list[files.File]:
     """Return the CRL of a root that was made before: the copy beside its key, where there is none here yet."""
     own = hierarchy.directory / ROOT / revocation.CRL
     kept = own if own.exists() else hierarchy.key_path(ROOT).with_name(revocation.CRL)
-    crl = revocation.read_record(kept, root.certificate)
+    crl = read_record(kept, root.certificate)
     return [] if kept == own else [files.File(own, revocation.crl_pem(crl), files.PUBLIC_FILE)]
 
 

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 
 from fleetmint import files
 from fleetmint.ca import generations
+from fleetmint.ca.crls import read_record
 from fleetmint.errors import StateError
 from fleetmint.trust import release_key
 from fleetmint.x509 import revocation
@@ -57,7 +58,7 @@ def of_authorities(directory: Path, elsewhere: Path | None = None) -> list[str]:
         try:
             certificate = load_certificate(place / CERTIFICATE)
             if (place / revocation.CRL).exists():
-                revocation.read_record(place / revocation.CRL, certificate)
+                read_record(place / revocation.CRL, certificate)
         except StateError as error:
             found.append(str(error))
     return found

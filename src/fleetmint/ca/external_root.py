@@ -13,7 +13,7 @@ from cryptography import x509
 
 from fleetmint import files, passphrases
 from fleetmint.ca.ceremony import exchange
-from fleetmint.ca.crls import WITH_CRL, plan_authority_crl
+from fleetmint.ca.crls import WITH_CRL, plan_authority_crl, read_record
 from fleetmint.ca.hierarchy import ROOT, Hierarchy, check_clock, fingerprint, issuing, of_site, sealed_key, title
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan
@@ -159,7 +159,7 @@ def _newer_crl(
     """Return the CRL that came, when it is newer than the one here; raise StateError when it must not be used."""
     own, came = _crl(hierarchy, ROOT), post.answers / exchange.ROOT_CRL
     if own.with_name(CERTIFICATE).exists():
-        revocation.read_record(own, root)  # what came on an earlier visit must not take the place of a lost one
+        read_record(own, root)  # what came on an earlier visit must not take the place of a lost one
     elif not came.exists() and not own.exists():
         raise StateError(f"the root came without its CRL, {came}: bring all of the answers")
     if not came.exists():
@@ -172,9 +172,9 @@ def _newer_crl(
         number = revocation.usable_number(here)  # a list without one is older than any that has one
         if number is not None and revocation.crl_number(crl) <= number:
             return None  # answers of an earlier visit
-        lost = {entry.serial for entry in revocation.entries(here)} - {e.serial for e in revocation.entries(crl)}
-        if lost:
-            raise StateError(f"{came} takes back the revocation of {min(lost):x}: bring the root's newest CRL")
+        revocation.refuse_forgetting(
+            crl, here, what=str(came), where=str(own), remedy=lambda _: "bring the root's newest CRL"
+        )
     if compat.next_update(crl) <= now:
         raise StateError(f"{came} ended on {compat.next_update(crl):%Y-%m-%d}: let the root sign a new one")
     return crl

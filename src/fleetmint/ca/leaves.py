@@ -7,7 +7,7 @@ from pathlib import Path
 from cryptography import x509
 
 from fleetmint import choices, commands, files
-from fleetmint.ca.crls import WITH_CRL
+from fleetmint.ca.crls import WITH_CRL, read_record
 from fleetmint.ca.hierarchy import ROOT, Hierarchy
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan, Warned
@@ -119,7 +119,7 @@ def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked 
     if name not in (ROOT, *WITH_CRL):
         return None
     path = hierarchy.directory / name / revocation.CRL
-    listed = revocation.entries(revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
+    listed = revocation.entries(read_record(path, load_certificate(path.with_name(CERTIFICATE))))
     return next((entry for entry in listed if entry.serial == serial), None)
 
 

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from fleetmint import commands, files
 from fleetmint.ca import generations
-from fleetmint.ca.crls import WITH_CRL
+from fleetmint.ca.crls import WITH_CRL, read_record
 from fleetmint.ca.hierarchy import ROOT, Hierarchy, title
 from fleetmint.errors import ClockError, StateError
 from fleetmint.plan import Plan
@@ -88,7 +88,9 @@ def _restored(hierarchy: Hierarchy, source: Path, now: datetime) -> _Restored:
     path = hierarchy.directory / name / revocation.CRL
     before = _here(path)
     if before is not None:
-        _refuse_older(source, crl, path, before)
+        revocation.refuse_forgetting(
+            crl, before, what=str(source), where=str(path), remedy=lambda lost: _go_on_from(source, path, lost)
+        )
     return _Restored(name, path, crl, before)
 
 
@@ -113,30 +115,22 @@ def _signer(hierarchy: Hierarchy, crl: x509.CertificateRevocationList, source: P
 def _here(path: Path) -> x509.CertificateRevocationList | None:
     """Return the list that is there and good; one that is damaged or another CA's is none to go on from."""
     try:
-        return revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE)))
+        return read_record(path, load_certificate(path.with_name(CERTIFICATE)))
     except StateError:
         return None
 
 
-def _refuse_older(
-    source: Path, crl: x509.CertificateRevocationList, path: Path, before: x509.CertificateRevocationList
-) -> None:
-    number, last = revocation.crl_number(crl), revocation.usable_number(before)
-    if last is not None and number < last:
-        raise StateError(f"{source} has the number {number}, and {path} is newer with {last}: keep that one")
-    lost = {entry.serial for entry in revocation.entries(before)} - {entry.serial for entry in revocation.entries(crl)}
-    if lost:
-        serials = ", ".join(f"{serial:x}" for serial in sorted(lost))
-        name = path.parent.name
-        words = _whole_cas(path.parents[1], lost) if name == ROOT else [(f"{one:x}", "--ca", name) for one in lost]
-        again = ", ".join(str(commands.fleetmint("revoke", *each)) for each in sorted(words))
-        raise StateError(
-            f"{source} does not revoke {serials}, and {path} does: to go on from {source}, move {path} away, run this"
-            f" again, and then revoke each of these again: {again}"
-        )
+def _go_on_from(source: Path, path: Path, lost: Sequence[int]) -> str:
+    """Say what to do about a list that must not take the place of the one at `path`."""
+    if not lost:
+        return f"keep {path}"
+    name = path.parent.name
+    words = _whole_cas(path.parents[1], lost) if name == ROOT else [(f"{one:x}", "--ca", name) for one in lost]
+    again = ", ".join(str(commands.fleetmint("revoke", *each)) for each in sorted(words))
+    return f"to go on from {source}, move {path} away, run this again, and then revoke each of these again: {again}"
 
 
-def _whole_cas(directory: Path, serials: set[int]) -> list[tuple[str, str]]:
+def _whole_cas(directory: Path, serials: Sequence[int]) -> list[tuple[str, str]]:
     """Return the arguments that revoke these CAs, by their files where those are here."""
     paths = {load_certificate(path).serial_number: path for path in directory.glob(f"*/{CERTIFICATE}")}
     unknown = directory / "NAME" / CERTIFICATE

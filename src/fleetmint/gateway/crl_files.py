@@ -29,6 +29,7 @@ LISTENERS: Mapping[str, tuple[str, ...]] = {
 DELIVERED = ("root", "operator", "factory")
 # Of the CRLs of one kind of CA: some 300,000 revoked certificates.
 LARGEST = 16 << 20
+_GO_ON = "go on from the list that is there (docs/recovery.md), then sign a new one"
 _PEM_BLOCK = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 
 
@@ -139,28 +140,12 @@ def _from_the_future(name: str) -> str:
 
 
 def refuse_older(bundle: Bundle, installed: bytes, where: str) -> None:
-    """Raise PublishError when a list of the bundle is older than the one of the same CA that is installed.
-
-    Older is a lower number, and also whatever does not revoke all that the installed list revokes: that is what a
-    controller signs that was restored from a backup, with any number.
-    """
+    """Raise StateError when a list of the bundle would forget what the installed one of the same CA revokes."""
     before = {revocation.issuer_key_id(crl): crl for crl in installed_lists(installed)}
     for name, crl in bundle.lists.items():
         old = before.get(revocation.issuer_key_id(crl))
-        if old is None:
-            continue
-        number, old_number = revocation.crl_number(crl), revocation.usable_number(old)
-        if old_number is not None and number < old_number:
-            raise PublishError(
-                f"the {name} CRL has the number {number}, and {where} holds number {old_number}: an older list would"
-                " forget revocations; go on from the list that is there (docs/recovery.md), then sign a new one"
-            )
-        forgotten = {entry.serial_number for entry in old} - {entry.serial_number for entry in crl}
-        if forgotten:
-            raise PublishError(
-                f"the {name} CRL number {number} does not revoke {min(forgotten):x}, which {where} does"
-                f" ({len(forgotten)} such): go on from the list that is there (docs/recovery.md), then sign a new one"
-            )
+        if old is not None:
+            revocation.refuse_forgetting(crl, old, what=f"the {name} CRL", where=where, remedy=lambda _: _GO_ON)
 
 
 def installed_lists(data: bytes) -> tuple[x509.CertificateRevocationList, ...]:

@@ -1,24 +1,23 @@
-"""Certificate revocation lists (RFC 5280, section 5): built, checked against the one before, and kept on disk."""
+"""Certificate revocation lists (RFC 5280, section 5): built, read, and checked against the one before."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fleetmint import commands, files
 from fleetmint.errors import FleetmintError, StateError
-from fleetmint.plan import Plan
 from fleetmint.x509 import compat, kinds, names
 from fleetmint.x509.authority import Authority, digest_for
 from fleetmint.x509.parsing import UnreadableError, parsing, touch_name
-from fleetmint.x509.profiles import BACKDATE, SKEW
+from fleetmint.x509.profiles import BACKDATE
 
 CRL = "crl.pem"
 MAX_NUMBER_OCTETS = 20
+# How many serials a sentence names.
+_NAMED = 10
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def build_crl(
     It ends after `lifetime` or with the CA, whichever is earlier. Raises FleetmintError when the CA has ended.
     """
     now = now.replace(microsecond=0)
-    end = _end(authority.certificate, now, lifetime)
+    end = end_of_crl(authority.certificate, now, lifetime)
     if end <= now:
         label = names.common_name(authority.certificate.subject)
         raise FleetmintError(
@@ -144,72 +143,38 @@ def entries(crl: x509.CertificateRevocationList) -> tuple[Revoked, ...]:
     return tuple(Revoked(row.serial_number, compat.revoked_at(row), _reason(row)) for row in crl)
 
 
-def read_record(path: Path, issuer: x509.Certificate) -> x509.CertificateRevocationList:
-    """Return the list of `issuer` on the controller; raise StateError when it is missing, damaged or another CA's.
-
-    A list that is missing is not begun again: it would forget whom it revoked, with numbers that were used before.
-    """
-    if not path.exists():
-        name = path.parent.name
-        raise StateError(
-            f"{path} is missing, and a new list would forget whom the CA has revoked: restore it from the backup, or"
-            f" fetch the one that a gateway holds (`curl -fO http://GATEWAY/{name}.crl`) and take it over with"
-            f" {commands.fleetmint('ca', 'restore-crl', f'{name}.crl')}"
-        )
-    found = load_crl(files.read(path, "CRL"), str(path))
-    if not signed_by(found, issuer):
-        raise StateError(f"{path} is not signed by the CA beside it: restore both from one backup")
-    return found
-
-
-def plan_crl(
-    path: Path,
-    issuer: x509.Certificate,
-    open_authority: Callable[[], Authority],
-    revoke: Iterable[Revoked],
+def refuse_forgetting(
+    new: x509.CertificateRevocationList,
+    old: x509.CertificateRevocationList,
     *,
-    lifetime: timedelta,
-    now: datetime,
-) -> Plan[None]:
-    """Plan the CRL file of one CA.
+    what: str,
+    where: str,
+    remedy: Callable[[tuple[int, ...]], str],
+) -> None:
+    """Raise StateError when `new` must not take the place of `old`, a list of the same CA: nobody is let in again.
 
-    The file is the record of what that CA revoked, and only grows. It is signed again when `revoke` adds to it, or
-    when a quarter of its life has passed. `open_authority` is called only to sign. Raises StateError when the file is
-    missing or not that CA's: the first list comes into being together with the CA, so a missing one is lost.
+    It has to have no lower number, and to revoke all that `old` revokes: what a controller signs that was restored
+    from a backup has any number. `what` and `where` say in the message which lists these are, and `remedy` what to do
+    about the serials that `new` forgets, none when it has a lower number.
     """
-    old = read_record(path, issuer)
-    known = {entry.serial: entry for entry in entries(old)}
-    last = usable_number(old)
-    # seconds since 1970 are more than anybody has counted to, and whatever a gateway holds has to be lower
-    number = int(now.timestamp()) if last is None else last + 1
-    before = _summary(last, compat.next_update(old), known)
-    reasons = []
-    if last is None:
-        reasons.append(f"{path} has no CRL number of at most {MAX_NUMBER_OCTETS} octets")
-    if signed_at(old) > now + SKEW:
-        reasons.append(f"{path} was signed on {signed_at(old):%Y-%m-%d %H:%M}Z, which is still to come")
-    if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
-        reasons.append(f"a quarter of the life of {path} has passed")
-    added = {entry.serial: entry for entry in revoke if entry.serial not in known}
-    reasons += [f"revoke {serial:x}" for serial in added]
-    if not reasons:
-        return Plan(before=before, after=before)
-    wanted = {**known, **added}
-
-    def sign() -> None:
-        crl = build_crl(open_authority(), list(wanted.values()), number=number, now=now, lifetime=lifetime)
-        files.write_atomically(path, crl_pem(crl), files.PUBLIC_FILE)
-
-    return Plan(tuple(reasons), sign, before=before, after=_summary(number, _end(issuer, now, lifetime), wanted))
+    number, old_number = crl_number(new), usable_number(old)  # a list without a number is older than any that has one
+    if old_number is not None and number < old_number:
+        raise StateError(
+            f"{what} has the number {number}, and {where} holds number {old_number}: an older list would forget"
+            f" revocations; {remedy(())}"
+        )
+    forgotten = tuple(sorted({row.serial_number for row in old} - {row.serial_number for row in new}))
+    if forgotten:
+        first, more = ", ".join(f"{serial:x}" for serial in forgotten[:_NAMED]), len(forgotten) - _NAMED
+        raise StateError(
+            f"{what}, number {number}, does not revoke {first}{f' and {more} more' if more > 0 else ''}, which {where}"
+            f" does: it would forget revocations; {remedy(forgotten)}"
+        )
 
 
-def _end(issuer: x509.Certificate, now: datetime, lifetime: timedelta) -> datetime:
+def end_of_crl(issuer: x509.Certificate, now: datetime, lifetime: timedelta) -> datetime:
+    """Return when a CRL that `issuer` signs at `now` for `lifetime` ends: with the CA at the latest."""
     return min(now + lifetime, compat.not_after(issuer))
-
-
-def _summary(number: int | None, end: datetime, revoked: Iterable[int]) -> str:
-    lines = [f"number {'-' if number is None else number}", f"next update {end:%Y-%m-%d %H:%M}Z"]
-    return "\n".join(lines + [f"revoked {serial:x}" for serial in sorted(revoked)]) + "\n"
 
 
 def _row(entry: Revoked) -> x509.RevokedCertificate:

@@ -1,120 +1,70 @@
-"""The CRL file of a CA on the controller: when it is signed again, and what stays."""
+"""Which CRL may take the place of which, and what a serial number is."""
 
 from datetime import timedelta
 
 import pytest
 from cryptography import x509
 
-from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.errors import FleetmintError, StateError
-from fleetmint.x509 import compat, revocation
-from fleetmint.x509.profiles import BACKDATE
+from fleetmint.errors import StateError
+from fleetmint.x509 import keys, revocation
+from fleetmint.x509.authority import self_signed
 from tests.support import handmade
 
-YEAR = timedelta(days=365)
+
+@pytest.fixture
+def authority(now):
+    return self_signed("test", "test root", keys.new_key("P-384"), now)
 
 
-def crl_of(hierarchy, name) -> x509.CertificateRevocationList:
-    return revocation.load_crl((hierarchy.directory / name / "crl.pem").read_bytes(), name)
+def crl(authority, now, number, serials):
+    revoked = [revocation.Revoked(serial, now) for serial in serials]
+    return revocation.build_crl(authority, revoked, number=number, now=now, lifetime=timedelta(days=7))
 
 
-@pytest.mark.parametrize("name", ["operator", "factory"])
-def test_the_crls_of_operators_and_factory_live_a_year(hierarchy, now, name):
-    assert compat.next_update(crl_of(hierarchy, name)) == now + YEAR
-    assert compat.last_update(crl_of(hierarchy, name)) == now - BACKDATE
+def refuse(new, old, asked=None):
+    def remedy(forgotten):
+        if asked is not None:
+            asked.append(forgotten)
+        return "keep it"
+
+    revocation.refuse_forgetting(new, old, what="what came", where="what is here", remedy=remedy)
 
 
-@pytest.mark.parametrize("name", ["root", "operator", "factory"])
-def test_a_crl_is_left_alone_until_a_quarter_of_its_life_has_passed(hierarchy, now, name):
-    path = hierarchy.directory / name / "crl.pem"
-    before = path.read_bytes()
-    old = crl_of(hierarchy, name)
-    quarter = compat.last_update(old) + (compat.next_update(old) - compat.last_update(old)) / 4
-    early = plan_authority_crl(hierarchy, name, (), quarter - timedelta(minutes=1))
-    early.apply()
-    assert (early.reasons, path.read_bytes()) == ((), before)
-    late = plan_authority_crl(hierarchy, name, (), quarter + timedelta(minutes=1))
-    assert late.reasons == (f"a quarter of the life of {path} has passed",)
-    late.apply()
-    assert revocation.crl_number(crl_of(hierarchy, name)) == 2
-    assert compat.next_update(crl_of(hierarchy, name)) >= compat.next_update(old)
+@pytest.mark.parametrize(("number", "serials"), [(4, [7, 8]), (4, [7, 8, 9]), (5, [7, 8]), (5, [9, 8, 7])])
+def test_a_list_that_revokes_all_that_the_one_before_did_may_follow_it(authority, now, number, serials):
+    refuse(crl(authority, now, number, serials), crl(authority, now, 4, [7, 8]))
 
 
-def test_a_revocation_is_reason_enough_and_is_told_before_and_after(hierarchy, now):
-    plan = plan_authority_crl(hierarchy, "operator", [0xAB, 0xCD], now)
-    assert plan.reasons == ("revoke ab", "revoke cd")
-    assert "revoked ab" in plan.after
-    assert "revoked" not in plan.before
-    assert crl_of(hierarchy, "operator").get_revoked_certificate_by_serial_number(0xAB) is None
-    plan.apply()
-    assert {entry.serial for entry in revocation.entries(crl_of(hierarchy, "operator"))} == {0xAB, 0xCD}
+def test_a_list_with_a_lower_number_may_not_even_when_it_revokes_more(authority, now):
+    asked = []
+    said = "what came has the number 3, and what is here holds number 4: an older list would forget revocations; keep"
+    with pytest.raises(StateError, match=said):
+        refuse(crl(authority, now, 3, [7, 8, 9]), crl(authority, now, 4, [7]), asked)
+    assert asked == [()]
 
 
-def test_numbers_only_rise_and_what_is_revoked_stays_with_its_first_date(hierarchy, now):
-    numbers = [revocation.crl_number(crl_of(hierarchy, "operator"))]
-    for at, serials in ((0, [1]), (10, [1]), (20, [2]), (120, []), (240, [1, 3])):
-        plan_authority_crl(hierarchy, "operator", serials, now + timedelta(days=at)).apply()
-        numbers.append(revocation.crl_number(crl_of(hierarchy, "operator")))
-    assert numbers == [1, 2, 2, 3, 4, 5]
-    dates = {entry.serial: entry.at for entry in revocation.entries(crl_of(hierarchy, "operator"))}
-    assert dates == {1: now, 2: now + timedelta(days=20), 3: now + timedelta(days=240)}
+@pytest.mark.parametrize("number", [4, 5, 1 << 40])
+def test_a_list_that_forgets_somebody_may_not_whatever_its_number(authority, now, number):
+    asked = []
+    said = f"what came, number {number}, does not revoke 7, 9, which what is here does: .*; keep it"
+    with pytest.raises(StateError, match=said):
+        refuse(crl(authority, now, number, [8]), crl(authority, now, 4, [9, 8, 7]), asked)
+    assert asked == [(7, 9)]
 
 
-def test_a_crl_ends_with_its_ca_and_the_plan_says_so(hierarchy, now):
-    end = compat.not_after(hierarchy.authority("operator").certificate)
-    plan = plan_authority_crl(hierarchy, "operator", [], end - timedelta(days=30))
-    assert f"next update {end:%Y-%m-%d %H:%M}Z" in plan.after
-    plan.apply()
-    assert compat.next_update(crl_of(hierarchy, "operator")) == end
+def test_a_sentence_names_ten_of_many_forgotten_serials_and_counts_the_rest(authority, now):
+    asked = []
+    with pytest.raises(StateError, match="does not revoke 1, 2, 3, 4, 5, 6, 7, 8, 9, a and 990 more, which"):
+        refuse(crl(authority, now, 5, []), crl(authority, now, 4, range(1, 1001)), asked)
+    assert len(asked[0]) == 1000
 
 
-def test_a_ca_that_has_ended_signs_no_crl(hierarchy, now):
-    before = (hierarchy.directory / "operator/crl.pem").read_bytes()
-    end = compat.not_after(hierarchy.authority("operator").certificate)
-    with pytest.raises(FleetmintError, match="test operator CA ended on"):
-        plan_authority_crl(hierarchy, "operator", [1], end + timedelta(seconds=1)).apply()
-    assert (hierarchy.directory / "operator/crl.pem").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("broken", "reason"),
-    [
-        (lambda directory: b"garbage", "is no CRL"),
-        (lambda directory: (directory / "factory/crl.pem").read_bytes(), "CA"),
-    ],
-    ids=["garbage", "another CA's"],
-)
-def test_a_crl_that_is_no_record_is_not_built_upon(hierarchy, now, broken, reason):
-    path = hierarchy.directory / "operator/crl.pem"
-    path.write_bytes(broken(hierarchy.directory))
-    before = path.read_bytes()
-    with pytest.raises(StateError, match=reason):
-        plan_authority_crl(hierarchy, "operator", [1], now)
-    assert path.read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    "numbers", [[], [x509.CRLNumber(1 << 159)], [x509.CRLNumber(1 << 2000)]], ids=["none", "21 octets", "251 octets"]
-)
-def test_a_crl_without_a_number_of_twenty_octets_is_signed_again(hierarchy, now, numbers):
-    authority = hierarchy.authority("operator")
-    path = hierarchy.directory / "operator/crl.pem"
-    path.write_bytes(handmade.crl(authority, now, handmade.key_id(authority), *numbers))
-    with pytest.raises(StateError, match="20 octets"):
-        revocation.crl_number(crl_of(hierarchy, "operator"))
-    plan = plan_authority_crl(hierarchy, "operator", [], now)
-    assert plan.reasons == (f"{path} has no CRL number of at most 20 octets",)
-    plan.apply()
-    assert revocation.crl_number(crl_of(hierarchy, "operator")) == int(now.timestamp())
-    assert not plan_authority_crl(hierarchy, "operator", [], now).changed
-
-
-def test_a_number_of_twenty_octets_is_one(hierarchy, now):
-    authority = hierarchy.authority("operator")
-    path = hierarchy.directory / "operator/crl.pem"
-    path.write_bytes(handmade.crl(authority, now, handmade.key_id(authority), x509.CRLNumber((1 << 158) + 7)))
-    plan_authority_crl(hierarchy, "operator", [1], now).apply()
-    assert revocation.crl_number(crl_of(hierarchy, "operator")) == (1 << 158) + 8
+def test_a_list_without_a_good_number_gives_way_to_any_and_follows_none(authority, now):
+    made = handmade.crl(authority, now, handmade.key_id(authority), x509.CRLNumber(1 << 160))
+    odd = revocation.load_crl(made, "CRL")
+    refuse(crl(authority, now, 1, []), odd)
+    with pytest.raises(StateError, match="no CRL number"):
+        refuse(odd, crl(authority, now, 1, []))
 
 
 @pytest.mark.parametrize("text", ["", "xyz", "0x"])

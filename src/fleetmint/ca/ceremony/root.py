@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files, passphrases, staging, trouble
+from fleetmint.ca import crls
 from fleetmint.ca.ceremony import exchange, transcript
 from fleetmint.ca.hierarchy import ROOT, Hierarchy, check_clock, fingerprint, of_site, title
 from fleetmint.errors import StateError
@@ -157,7 +158,7 @@ def plan_answers(
 
     def plan_crl(also: Sequence[x509.Certificate]) -> Plan[None]:
         ends = [compat.not_after(certificate) for certificate in (root, *_issued(hierarchy), *also)]
-        return revocation.plan_crl(
+        return crls.plan_crl(
             crl_path,
             root,
             authority,
@@ -258,7 +259,7 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _revoked(path: Path) -> tuple[revocation.Revoked, ...]:
-    return revocation.entries(revocation.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
+    return revocation.entries(crls.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
 
 
 def _issued(hierarchy: Hierarchy) -> list[x509.Certificate]:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fleetmint import commands, files
 from fleetmint.ca import generations
 from fleetmint.ca.ceremony.exchange import profile_of
+from fleetmint.ca.crls import read_record
 from fleetmint.ca.generations import (
     CERTIFICATE_INCOMING,
     CERTIFICATE_OUTGOING,
@@ -200,7 +201,7 @@ def _refuse_revoked(rollover: Rollover) -> None:
     """Raise StateError when a root has revoked a CA that is here: under a new root it would be good again."""
     directory = rollover.directory
     roots = [directory / name for name in generations.generations(directory, ROOT)]
-    lists = [revocation.read_record(root / revocation.CRL, load_certificate(root / CERTIFICATE)) for root in roots]
+    lists = [read_record(root / revocation.CRL, load_certificate(root / CERTIFICATE)) for root in roots]
     revoked = {entry.serial for crl in lists for entry in revocation.entries(crl)}
     for name in certified(directory):
         if load_certificate(directory / name / CERTIFICATE).serial_number in revoked:
