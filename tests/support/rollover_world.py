@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from fleetmint.ca import generations
 from fleetmint.ca.create import plan_hierarchy
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ca.rollover import Moved, plan_move
 from fleetmint.ca.rollover.steps import Rollover
@@ -73,8 +73,8 @@ class World:
         """Ask openssl with the very files of a listener."""
         place = self.state / "listener"
         place.mkdir(exist_ok=True)
-        (place / "ca.pem").write_bytes(shipped(self.ca, GATEWAY, f"{listener}.ca"))
-        lists = [shipped(self.ca, GATEWAY, f"{name}.crl") for name in ("root", "factory", "operator")]
+        (place / "ca.pem").write_bytes(gateway_file(self.ca, GATEWAY, f"{listener}.ca"))
+        lists = [gateway_file(self.ca, GATEWAY, f"{name}.crl") for name in ("root", "factory", "operator")]
         (place / "crl.pem").write_bytes(b"".join([*lists, *self._device_crls()]))
         (place / "leaf.pem").write_bytes(pem(leaf))
         done = self._openssl(
@@ -110,7 +110,7 @@ def write_request(path: Path) -> None:
 def common_names(world: World, file: str) -> list[str | None]:
     path = world.state / "found.pem"
     found = []
-    for block in shipped(world.ca, GATEWAY, file).split(b"-----BEGIN")[1:]:
+    for block in gateway_file(world.ca, GATEWAY, file).split(b"-----BEGIN")[1:]:
         path.write_bytes(b"-----BEGIN" + block)
         found.append(names.common_name(load_certificate(path).subject))
     return found

@@ -85,12 +85,12 @@ def test_what_is_started_by_a_change_waits_for_no_server_and_is_never_given_up(s
 
 def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_service, tmp_path):
     from fleetmint.gateway.config import load_config
-    from fleetmint.gateway.crl_files import LISTENERS
     from fleetmint.gateway.publish import bundle_path
+    from fleetmint.x509.listeners import LISTENERS
 
     (tmp_path / "gateway.toml").write_text(signing_service.render("etc/fleetmint/gateway.toml.j2"))
     config = load_config(tmp_path / "gateway.toml")
-    names = {name for lists in LISTENERS.values() for name in lists}
+    names = {name for policy in LISTENERS.values() for name in policy.authorities}
     wanted = {config.crl(name) for name in names} | {config.trusted(name) for name in names}
     wanted |= {bundle_path(config, server, listener) for server in ("nginx", "mosquitto") for listener in LISTENERS}
     lines = signing_service.render(f"{UNITS}/fleetmint-publish.path.j2").splitlines()

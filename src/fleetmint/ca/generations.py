@@ -1,7 +1,7 @@
 """Which CAs there are of one name while one takes the place of another, told by where they lie on disk.
 
     NAME/            in use: it issues                      outgoing/NAME/   still trusted, issues nothing
-    incoming/NAME/   trusted already, issues nothing yet    leaving/root/    trusted no more, its CRL still shipped
+    incoming/NAME/   trusted already, issues nothing yet    leaving/root/    trusted no more, its CRL still delivered
                                                             retired/NAME.FINGERPRINT/   kept for the record
 
 A CA is called by its path below the directory of the CAs, such as `outgoing/device-gateway`. While a root is replaced,

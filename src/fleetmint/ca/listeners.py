@@ -9,11 +9,13 @@ from fleetmint.ca import generations
 from fleetmint.ca.hierarchy import ROOT, Hierarchy
 from fleetmint.errors import FleetmintError
 from fleetmint.trust import bundle
-from fleetmint.x509 import names, revocation
+from fleetmint.x509 import listeners, names, revocation
+from fleetmint.x509.listeners import LISTENERS
 from fleetmint.x509.profiles import CLIENT, SERVER
 from fleetmint.x509.verify import Listener
 
 DEVICE, OPERATOR, SERVER_KIND = KINDS = choices.LISTENERS
+_POLICIES = {DEVICE: LISTENERS[listeners.DEVICES], OPERATOR: LISTENERS[listeners.OPERATORS]}
 
 
 def open_listener(hierarchy: Hierarchy, kind: str, crls: Sequence[x509.CertificateRevocationList] = ()) -> Listener:
@@ -23,18 +25,20 @@ def open_listener(hierarchy: Hierarchy, kind: str, crls: Sequence[x509.Certifica
     """
     if kind == SERVER_KIND:
         return Listener("devices", SERVER, bundle.anchors(hierarchy.directory), (), None, names.GATEWAYS_UNIT)
-    if kind == OPERATOR:
-        issuing, unit, grammar = ["operator"], names.OPERATORS_UNIT, names.operator_name
-    elif kind == DEVICE:
-        issuing = ["factory", *sorted(_device_cas(hierarchy))]
-        unit, grammar = names.DEVICES_UNIT, names.device_id
-    else:
+    if kind not in _POLICIES:
         raise FleetmintError(f"there is no listener for {kind!r}: choose one of {', '.join(KINDS)}")
+    policy = _POLICIES[kind]
+    # the device CAs of all gateways: which one a device is at is not asked here
+    issuing = [
+        name
+        for issuer in policy.issuers
+        for name in (sorted(_device_cas(hierarchy)) if issuer == listeners.DEVICE else [issuer])
+    ]
     everything = [each for name in (ROOT, *issuing) for each in generations.generations(hierarchy.directory, name)]
     lists = [*_crls(hierarchy, everything), *crls]
     cas = [certificate for name in issuing for certificate in generations.trusted(hierarchy.directory, name)]
     roots = generations.roots(hierarchy.directory)
-    return Listener(f"the {kind}s' listeners", CLIENT, roots, cas, lists, unit, grammar)
+    return Listener(f"the {policy.name}' listeners", CLIENT, roots, cas, lists, policy.unit, policy.check_name)
 
 
 def _device_cas(hierarchy: Hierarchy) -> set[str]:

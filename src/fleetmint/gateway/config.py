@@ -13,8 +13,6 @@ from fleetmint.x509 import names
 
 DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
 PATH_VARIABLE = "FLEETMINT_CONFIG"
-# The listeners, of nginx and of Mosquitto alike.
-DEVICES, OPERATORS = "devices", "operators"
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Config:
     """What gateway.toml says. `site` and `gateway` are required, the rest has these defaults.
 
     `trust` holds {root,operator,factory,device}.crt and the devices' trust bundle, `crls` {root,operator,factory}.pem:
-    both are shipped to the gateway. `device_crl` is signed here. The bundles of a listener are written to `nginx` and
+    both are delivered to the gateway. `device_crl` is signed here. The bundles of a listener are written to `nginx` and
     `mosquitto`; through the sockets of the broker root ends sessions and the watch sees what is published, and finds
     `broker_alarms`; at `publish_socket` the service asks root to publish. The CA certificates and CRLs that everybody
     may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and which sessions

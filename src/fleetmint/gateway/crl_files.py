@@ -16,17 +16,11 @@ from cryptography import x509
 
 from fleetmint import commands, files, timekeeping
 from fleetmint.errors import PublishError, StateError
-from fleetmint.gateway.config import DEVICES, OPERATORS, Config
+from fleetmint.gateway.config import Config
 from fleetmint.x509 import chain, compat, revocation
 from fleetmint.x509.authority import load_certificates
+from fleetmint.x509.listeners import DEVICE, LISTENERS
 
-# A bundle holds the lists of its own chain only: a chain without a list is refused, so another CA cannot enter.
-LISTENERS: Mapping[str, tuple[str, ...]] = {
-    DEVICES: ("root", "device", "factory"),
-    OPERATORS: ("root", "operator"),
-}
-# Their keys are on the controller, and so is the record of what they revoked.
-DELIVERED = ("root", "operator", "factory")
 # Of the CRLs of one kind of CA: some 300,000 revoked certificates.
 LARGEST = 16 << 20
 _GO_ON = "go on from the list that is there (docs/recovery.md), then sign a new one"
@@ -48,7 +42,7 @@ class Bundle:
 
 def remedy(name: str) -> str:
     """Return how a list gets signed anew: the device CA's on this gateway, the others on the controller."""
-    if name == "device":
+    if name == DEVICE:
         return "`sudo systemctl start fleetmint-crl` signs it anew"
     ca, gateway = commands.playbook("ca.yml"), commands.playbook("gateway.yml")
     return f"run {ca} and then {gateway}, which sign it anew and bring it here"
@@ -57,10 +51,10 @@ def remedy(name: str) -> str:
 def read_bundle(config: Config, listener: str, *, now: datetime) -> Bundle:
     """Collect and check the CRLs of a listener; raise PublishError or StateError naming the first that is no good."""
     lists = {}
-    for name in LISTENERS[listener]:
+    for name in LISTENERS[listener].authorities:
         path = config.crl(name)
         # the device CA's is in the directory of the service, which is not to be trusted by root
-        found = read_lists(path, f"{name} CRL", config.state if name == "device" else None)
+        found = read_lists(path, f"{name} CRL", config.state if name == DEVICE else None)
         issuers = load_certificates(config.trusted(name))
         for number, crl in enumerate(found, 1):
             _check(crl, path, name, issuers, now)

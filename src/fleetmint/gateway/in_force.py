@@ -26,6 +26,7 @@ from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import writing
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.x509 import revocation
+from fleetmint.x509.listeners import DELIVERED
 
 # Before uWSGI gives the request up; what is not done by then is done all the same, and asking again tells.
 _SECONDS = 24.0
@@ -54,9 +55,9 @@ class InForce:
 def read_lists(value: object) -> dict[str, bytes]:
     """Return the lists of a document by the name of their CA; raise RegistrationRefusedError when they are none."""
     if not isinstance(value, dict) or not all(
-        name in crl_files.DELIVERED and isinstance(text, str) and text.isascii() for name, text in value.items()
+        name in DELIVERED and isinstance(text, str) and text.isascii() for name, text in value.items()
     ):
-        raise RegistrationRefusedError(f"lists are PEM by the name of their CA: {', '.join(crl_files.DELIVERED)}")
+        raise RegistrationRefusedError(f"lists are PEM by the name of their CA: {', '.join(DELIVERED)}")
     return {name: text.encode() for name, text in value.items()}
 
 

@@ -24,13 +24,14 @@ from cryptography.hazmat.primitives import serialization
 
 from fleetmint import commands, files
 from fleetmint.errors import FleetmintError, PublishError, StateError
-from fleetmint.gateway.config import DEVICES, OPERATORS, Config
-from fleetmint.gateway.crl_files import LISTENERS, Bundle, checked_lists, installed_lists, read_bundle, refuse_older
+from fleetmint.gateway.config import Config
+from fleetmint.gateway.crl_files import Bundle, checked_lists, installed_lists, read_bundle, refuse_older
 from fleetmint.gateway.disconnect import end_session
 from fleetmint.gateway.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import devices_by_serial
+from fleetmint.x509.listeners import DEVICES, LISTENERS, OPERATORS
 from fleetmint.x509.revocation import crl_pem
 
 NGINX, MOSQUITTO = "nginx", "mosquitto"

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from fleetmint.errors import ClockError, FleetmintError, LedgerError, RegistrationRefusedError
 from fleetmint.gateway.clock import kept, utc_now
-from fleetmint.gateway.config import DEVICES, OPERATORS, Config
+from fleetmint.gateway.config import Config
 from fleetmint.gateway.views import device_view, time_text
 from fleetmint.ledger import reading
 from fleetmint.ledger.devices import list_devices, serial_text
@@ -32,7 +32,7 @@ from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
-from fleetmint.x509 import names
+from fleetmint.x509.listeners import DEVICES, OPERATORS
 from fleetmint.x509.request import RequestRefusedError
 
 _log = logging.getLogger(__name__)
@@ -174,13 +174,13 @@ def _add_errors(app: Flask) -> None:
 
 
 def _device(resources: Resources) -> str:
-    found = identity.peer(request.environ, names.DEVICES_UNIT, resources.device_issuers)
+    found = resources.peer(DEVICES, request.environ)
     with reading(resources.engine) as connection:
         return identity.known_device(connection, found)
 
 
 def _operator(resources: Resources) -> str:
-    return identity.operator(identity.peer(request.environ, names.OPERATORS_UNIT, resources.operator_issuers))
+    return identity.operator(resources.peer(OPERATORS, request.environ))
 
 
 def _devices(resources: Resources) -> list[dict[str, str | None]]:

@@ -14,14 +14,16 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError, NameRefusedError
-from fleetmint.gateway.config import DEVICES, OPERATORS
 from fleetmint.ledger.devices import find_certificate
 from fleetmint.ledger.schema import ACTIVE
 from fleetmint.x509 import names
 from fleetmint.x509.chain import issued_by
+from fleetmint.x509.listeners import LISTENERS, OPERATORS, ListenerPolicy
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
 LISTENER, VERIFY, CERTIFICATE = "FLEETMINT_LISTENER", "FLEETMINT_VERIFY", "FLEETMINT_CERT"
+# nginx of the version before says it by this name, until the play that brought this one reloads it
+_LISTENER_BEFORE = "FLEETMINT_DOOR"
 
 
 class NoCertificateError(FleetmintError):
@@ -42,13 +44,12 @@ class Peer:
 
 def listener(environ: Mapping[str, object]) -> str | None:
     """Return the listener through which a request came, None when nginx did not say a known one."""
-    # nginx of the version before says it by another name, until the play that brought this one reloads it
-    found = str(environ.get(LISTENER) or environ.get("FLEETMINT_LISTENER", ""))
-    return found if found in (DEVICES, OPERATORS) else None
+    found = str(environ.get(LISTENER) or environ.get(_LISTENER_BEFORE) or "")
+    return found if found in LISTENERS else None
 
 
-def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certificate]) -> Peer:
-    """Return the client of a request whose certificate has the OU `unit` and comes from one of `issuers`.
+def peer(environ: Mapping[str, object], policy: ListenerPolicy, issuers: Sequence[x509.Certificate]) -> Peer:
+    """Return the client of a request at a listener, whose certificate comes from one of `issuers`, the CAs of that.
 
     Raises NoCertificateError or IdentityRefusedError with a reason that may be shown.
     """
@@ -66,7 +67,7 @@ def peer(environ: Mapping[str, object], unit: str, issuers: Sequence[x509.Certif
     units = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     if not any(issued_by(certificate, issuer) for issuer in issuers):
         raise IdentityRefusedError("the certificate was issued for another listener")
-    if name is None or [attribute.value for attribute in units] != [unit] or _is_ca(certificate):
+    if name is None or [attribute.value for attribute in units] != [policy.unit] or _is_ca(certificate):
         raise IdentityRefusedError("the certificate is of another kind")
     return Peer(name, certificate)
 
@@ -94,6 +95,6 @@ def known_device(connection: Connection, found: Peer) -> str:
 def operator(found: Peer) -> str:
     """Return the name of the operator; raise IdentityRefusedError when it is none."""
     try:
-        return names.operator_name(found.name)
+        return LISTENERS[OPERATORS].check_name(found.name)
     except NameRefusedError as error:
         raise IdentityRefusedError("the certificate does not name an operator") from error

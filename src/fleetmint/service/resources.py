@@ -5,7 +5,7 @@ worker that was forked shares no database connection with its parent. CAs are re
 ones: a new CA comes into service without a restart, in which requests would have to wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,7 +16,9 @@ from sqlalchemy.engine import Engine
 from fleetmint.errors import StateError
 from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
+from fleetmint.service import identity
 from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificates
+from fleetmint.x509.listeners import LISTENERS, ListenerPolicy
 
 _T = TypeVar("_T")
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -59,10 +61,7 @@ class Resources:
         self.config = config
         place = config.device_ca
         self._authority = _Fresh((place / CERTIFICATE, place / KEY), self._load_authority)
-        devices = (config.trusted("device"), config.trusted("factory"))
-        self._device_issuers = _Fresh(devices, lambda: load_certificates(devices[0]) + load_certificates(devices[1]))
-        operators = config.trusted("operator")
-        self._operator_issuers = _Fresh((operators,), lambda: load_certificates(operators))
+        self._issuers = {listener: _issuers(config, policy) for listener, policy in LISTENERS.items()}
 
     @cached_property
     def engine(self) -> Engine:
@@ -74,15 +73,9 @@ class Resources:
         """The device CA, whose key signs."""
         return self._authority.get()
 
-    @property
-    def device_issuers(self) -> tuple[x509.Certificate, ...]:
-        """The CAs whose leaves are devices."""
-        return self._device_issuers.get()
-
-    @property
-    def operator_issuers(self) -> tuple[x509.Certificate, ...]:
-        """The CAs whose leaves are operators."""
-        return self._operator_issuers.get()
+    def peer(self, listener: str, environ: Mapping[str, object]) -> identity.Peer:
+        """Return the client of a request at this listener; raises as identity.peer does."""
+        return identity.peer(environ, LISTENERS[listener], self._issuers[listener].get())
 
     def _load_authority(self) -> Authority:
         found = load_authority(self.config.device_ca, None)
@@ -91,3 +84,8 @@ class Resources:
                 f"the CA in {self.config.device_ca} belongs to the site {found.site!r}: install this site's"
             )
         return found
+
+
+def _issuers(config: Config, policy: ListenerPolicy) -> _Fresh[tuple[x509.Certificate, ...]]:
+    paths = tuple(config.trusted(name) for name in policy.issuers)
+    return _Fresh(paths, lambda: tuple(found for path in paths for found in load_certificates(path)))

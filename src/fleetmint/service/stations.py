@@ -18,7 +18,6 @@ from fleetmint.choices import REASONS
 from fleetmint.documents.registration import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.gateway import intake
-from fleetmint.gateway.config import OPERATORS
 from fleetmint.gateway.in_force import put_in_force, read_lists
 from fleetmint.ledger import writing
 from fleetmint.ledger.replacement import NewToken, add_token
@@ -28,6 +27,7 @@ from fleetmint.service.answers import json_answer, only_at, read_body
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.resources import Resources
 from fleetmint.x509 import names
+from fleetmint.x509.listeners import OPERATORS
 
 # What nginx and uWSGI let through; a station sends a large batch in several documents.
 MAX_BYTES = 65536
@@ -94,7 +94,7 @@ def station(resources: Resources) -> str:
 
     Answers 415 to a body that is not called JSON: a browser that holds the certificate sends anything else unasked.
     """
-    name = identity.operator(identity.peer(request.environ, names.OPERATORS_UNIT, resources.operator_issuers))
+    name = identity.operator(resources.peer(OPERATORS, request.environ))
     if name not in resources.config.station_names:
         raise IdentityRefusedError(
             f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"

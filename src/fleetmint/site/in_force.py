@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fleetmint import commands
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable
 from fleetmint.site import certificates, revocation
@@ -98,7 +98,7 @@ def _tell(
     authorities: Collection[str],
 ) -> Told:
     try:
-        lists = {each: shipped(site.ca_directory, gateway, f"{each}.crl").decode() for each in authorities}
+        lists = {each: gateway_file(site.ca_directory, gateway, f"{each}.crl").decode() for each in authorities}
         document = json.dumps({"devices": list(devices), "reason": reason, "lists": lists}).encode()
         answer = open_gateway(site, name, gateway).post("/v1/revocations", document)
         return Told(

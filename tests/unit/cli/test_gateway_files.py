@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
@@ -204,13 +204,13 @@ def test_while_a_root_is_replaced_the_lists_of_both_say_who_is_revoked(
         "operator": site.config.trusted("operator"),
         "root.crl": site.config.crl("root"),
     }.items():
-        target.write_bytes(shipped(ca, "gateway", file))
+        target.write_bytes(gateway_file(ca, "gateway", file))
     assert bring(signer()(document), "--check")["added"] == 1
     both = load_certificates(site.config.trusted("operator"))
     root_certificate = load_certificate(ca / revoked_under / "ca.crt")
     serial = next(each.serial_number for each in both if issued_by(each, root_certificate))
     plan_authority_crl(site.hierarchy, revoked_under, [serial], now).apply()
-    site.config.crl("root").write_bytes(shipped(ca, "gateway", "root.crl"))
+    site.config.crl("root").write_bytes(gateway_file(ca, "gateway", "root.crl"))
     refused(bring(signer()(document)), "operator CA is revoked")
     site.config.crl("root").write_bytes((ca / "root/crl.pem").read_bytes())
     refused(bring(signer()(document)), "cannot be told")

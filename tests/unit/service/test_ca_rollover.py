@@ -11,7 +11,7 @@ from cryptography import x509
 from sqlalchemy import update
 
 from fleetmint.ca import generations
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
@@ -49,7 +49,7 @@ def roll(site, gateway, now):
         plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), move, now).apply()
         ca = site.hierarchy.directory
         for name in ("device", "factory"):
-            (site.config.trusted(name)).write_bytes(shipped(ca, "gateway", name))
+            (site.config.trusted(name)).write_bytes(gateway_file(ca, "gateway", name))
         names = generations.generations(ca, "device-gateway")
         if len(names) > 1:
             for each in names:

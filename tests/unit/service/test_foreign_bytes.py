@@ -16,6 +16,7 @@ from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.service import identity
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.x509 import revocation
+from fleetmint.x509.listeners import LISTENERS
 from fleetmint.x509.parsing import UnreadableError, parsing
 from tests.support import handmade
 from tests.support.gateway_site import environ, new_key, registration
@@ -136,7 +137,7 @@ def test_a_client_certificate_whose_name_is_no_text_is_refused(client, site, sub
     pem = handmade.pem("CERTIFICATE", handmade.certificate(new_key(), subject))
     peer = {identity.LISTENER: "devices", identity.VERIFY: "SUCCESS", identity.CERTIFICATE: pem}
     with pytest.raises(IdentityRefusedError):
-        identity.peer(peer, "devices", [site.device_ca.certificate])
+        identity.peer(peer, LISTENERS["devices"], [site.device_ca.certificate])
     assert client.get("/v1/trust-bundle", environ_overrides=peer).status_code == 403
 
 

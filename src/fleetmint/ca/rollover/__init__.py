@@ -4,7 +4,7 @@
     server   switch: the sealed next CA is in use, and a new one is sealed                      retire: the old one ends
     root     introduce: a new root, trusted, and each CA certified by it   switch: it is shown  leave, retire: the same
 
-Between two moves the gateways get what follows from the last one (shipped.py). What lies on disk says how far a
+Between two moves the gateways get what follows from the last one (gateway_files.py). What lies on disk says how far a
 rollover is (generations.py), so a run that was cut is simply run again: a move that was made is not made twice, one
 that was half made is finished. A key is moved and never made again; those of retired CAs stay, encrypted.
 """

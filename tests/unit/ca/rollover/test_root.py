@@ -4,7 +4,7 @@ import pytest
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.ca.gateway_files import shipped
+from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.leaves import plan_client, plan_host_certificate
 from fleetmint.errors import StateError
 from fleetmint.x509 import names
@@ -97,8 +97,8 @@ def test_the_old_root_is_not_put_away_before_the_listeners_have_let_it_go(world)
     with pytest.raises(StateError, match="still trusted"):
         world.move("root", "retire")
     world.move("root", "leave")
-    assert shipped(world.ca, GATEWAY, "devices.ca").count(b"BEGIN") == 3
-    assert shipped(world.ca, GATEWAY, "root.crl").count(b"BEGIN") == 2
-    assert shipped(world.ca, GATEWAY, "roots").count(b"BEGIN") == 2
+    assert gateway_file(world.ca, GATEWAY, "devices.ca").count(b"BEGIN") == 3
+    assert gateway_file(world.ca, GATEWAY, "root.crl").count(b"BEGIN") == 2
+    assert gateway_file(world.ca, GATEWAY, "roots").count(b"BEGIN") == 2
     world.move("root", "retire")
-    assert shipped(world.ca, GATEWAY, "root.crl").count(b"BEGIN") == 1
+    assert gateway_file(world.ca, GATEWAY, "root.crl").count(b"BEGIN") == 1

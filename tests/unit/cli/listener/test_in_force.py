@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 
 from fleetmint.errors import FleetmintError
-from fleetmint.gateway.crl_files import LISTENERS
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.ledger.schema import certificates
 from fleetmint.site.client import open_gateway
 from fleetmint.site.state import Site
 from fleetmint.x509.authority import load_certificate, pem
+from fleetmint.x509.listeners import LISTENERS
 from tests.support.gateway_site import new_key
 
 
@@ -37,7 +37,7 @@ def in_force(gateway_side, openssl):
         for server in (gateway_side.config.nginx, gateway_side.config.mosquitto):
             bundle = (server / f"{name}.crl.pem").read_text()
             blocks = re.findall(r"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\n", bundle, re.DOTALL)
-            assert len(blocks) == len(LISTENERS[name])
+            assert len(blocks) == len(LISTENERS[name].authorities)
             texts = [openssl("crl", "-noout", "-text", data=block.encode()).stdout.decode() for block in blocks]
             found.add(tuple(int(each, 16) for text in texts for each in re.findall(r"Serial Number: (\w+)", text)))
         (both,) = found

@@ -56,12 +56,12 @@ class LookupModule(LookupBase):
         """Return the content of each file that is asked for."""
         self.set_options(var_options=variables, direct=kwargs)
 
-        from fleetmint.ca.gateway_files import NotMadeError, shipped
+        from fleetmint.ca.gateway_files import NotMadeError, gateway_file
         from fleetmint.errors import FleetmintError
 
         directory = Path(self.get_option("directory"))
         try:
-            return [shipped(directory, self.get_option("gateway"), term).decode() for term in terms]
+            return [gateway_file(directory, self.get_option("gateway"), term).decode() for term in terms]
         except NotMadeError as error:
             if foreseen.cas(variables or {}):
                 return ["what this run would make\n"] * len(terms)
