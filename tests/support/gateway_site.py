@@ -96,7 +96,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "device_crl": str(root / "crl" / "device.pem"),
         "nginx": str(root / "nginx"),
         "mosquitto": str(root / "mosquitto"),
-        "kick_socket": str(root / "kick.sock"),
+        "disconnect_socket": str(root / "kick.sock"),
         "publish_socket": str(root / "publish.sock"),
         "watch_socket": str(root / "watch.sock"),
         "broker_alarms": str(root / "alarms.json"),

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fleetmint import commands, files
+from fleetmint import commands, files, notices
 from fleetmint.errors import NameRefusedError, StateError
 from fleetmint.x509 import names
 
 DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
 PATH_VARIABLE = "FLEETMINT_CONFIG"
+# What a key was called one version before.
+_BEFORE = {"kick_socket": "disconnect_socket"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Config:
     device_crl: Path = Path("/var/lib/fleetmint/crl/device.pem")
     nginx: Path = Path("/etc/nginx/fleetmint")
     mosquitto: Path = Path("/etc/mosquitto/fleetmint")
-    kick_socket: Path = Path("/run/mosquitto/disconnect.sock")
+    disconnect_socket: Path = Path("/run/mosquitto/disconnect.sock")
     publish_socket: Path = Path("/run/fleetmint-publish.sock")
     watch_socket: Path = Path("/run/mosquitto/watch.sock")
     broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")
@@ -88,6 +90,10 @@ def load_config(path: Path) -> Config:
 
 def _checked(path: Path, values: Mapping[str, Any]) -> Config:
     known = {field.name for field in fields(Config)}
+    for old, new in _BEFORE.items():
+        if old in values:
+            notices.add(f"{path}: {old} is called {new} now, and the old name ends with the next version")
+    values = {_BEFORE.get(key, key): value for key, value in values.items()}
     texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations"}
     for key, value in values.items():
         if key not in known:

@@ -37,7 +37,7 @@ class InForce:
     """What came of it; with `problems` the revocation is noted and the servers do not know of it yet."""
 
     devices: tuple[str, ...] = ()
-    kicked: tuple[str, ...] = ()
+    disconnected: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -46,7 +46,8 @@ class InForce:
         return {
             "in_force": not self.problems,
             "revoked_by_lists": list(self.devices),
-            "kicked": list(self.kicked),
+            "disconnected": list(self.disconnected),
+            "kicked": list(self.disconnected),  # the name of one version before
             "restarted": list(self.restarted),
             "problems": list(self.problems),
         }
@@ -83,7 +84,7 @@ def put_in_force(engine: Engine, config: Config, lists: Mapping[str, bytes], *, 
         answer = _ask(config, lists)
         return InForce(
             devices,
-            tuple(map(str, answer["kicked"])),
+            tuple(map(str, answer["disconnected"])),
             tuple(map(str, answer["restarted"])),
             tuple(map(str, answer["problems"])),
         )

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from cryptography.hazmat.primitives import serialization
 
@@ -48,7 +49,7 @@ class Published:
     changed: bool = False
     reloaded: tuple[str, ...] = ()
     restarted: tuple[str, ...] = ()
-    kicked: tuple[str, ...] = ()
+    disconnected: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -71,31 +72,32 @@ class _Run:
     changed: bool = False
     reloaded: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
-    kicked: list[str] = field(default_factory=list)
+    disconnected: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
-def publish(config: Config, *, now: datetime, check: bool = False) -> Published:
+def publish(
+    config: Config, lists: Mapping[str, bytes] = MappingProxyType({}), *, now: datetime, check: bool = False
+) -> Published:
     """Bring both listeners of both servers up to date; with `check` only say what would be done.
 
+    `lists` are those that somebody brings from the controller, PEM or DER by the name of their CA: however they came,
+    by the play or by a station, this puts them in force. A list that is no good leaves the one that is here.
     Expected failures are in `problems`: the run goes on with what is left to do.
     """
     with _alone(config.published.parent):
         run = _Run(config, now, check, _remembered(config.published))
+        for name, data in lists.items():
+            _take(run, name, data)
         bundles = [bundle for listener in LISTENERS if (bundle := _try_read(run, listener)) is not None]
         for server in _SERVERS:
             _update(run, server, bundles)
         _update_public(run, bundles)
         _end_sessions(run, bundles)
         _end_operators_sessions(run, bundles)
-    return Published(run.changed, tuple(run.reloaded), tuple(run.restarted), tuple(run.kicked), tuple(run.problems))
-
-
-def take_lists(config: Config, lists: Mapping[str, bytes], *, now: datetime) -> None:
-    """Put the lists that a station brought in the place of older ones; raise an error for any that is no good."""
-    for name, data in lists.items():
-        found = checked_lists(config, name, data, now)
-        files.write_atomically(config.crl(name), b"".join(map(crl_pem, found)), files.PUBLIC_FILE)
+    return Published(
+        run.changed, tuple(run.reloaded), tuple(run.restarted), tuple(run.disconnected), tuple(run.problems)
+    )
 
 
 @contextmanager
@@ -132,6 +134,20 @@ def bundle_path(config: Config, server: str, listener: str) -> Path:
     """Return the file that `server` loads at `listener`."""
     directory = config.nginx if server == NGINX else config.mosquitto
     return directory / f"{listener}.crl.pem"
+
+
+def _take(run: _Run, name: str, data: bytes) -> None:
+    """Put lists that were brought in the place of the older ones of the same CA."""
+    try:
+        pem = b"".join(map(crl_pem, checked_lists(run.config, name, data, run.now)))
+        path = run.config.crl(name)
+        if path.exists() and files.read(path, "CRL") == pem:
+            return
+        if not run.check:
+            files.write_atomically(path, pem, files.PUBLIC_FILE)
+        run.changed = True
+    except FleetmintError as error:
+        run.problems.append(str(error))
 
 
 def _try_read(run: _Run, listener: str) -> Bundle | None:
@@ -230,9 +246,9 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
         try:
             if up:
                 if not run.check:
-                    end_session(run.config.kick_socket, device)
+                    end_session(run.config.disconnect_socket, device)
                 run.changed = True
-                run.kicked.append(device)
+                run.disconnected.append(device)
             _remember(run, replace(run.memory, ended=run.memory.ended | mine))
         except FleetmintError as error:
             run.problems.append(str(error))

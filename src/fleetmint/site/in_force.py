@@ -28,7 +28,7 @@ class Told:
     problem: str = ""
     unknown: tuple[str, ...] = ()
     changed: bool = False
-    kicked: tuple[str, ...] = ()
+    disconnected: tuple[str, ...] = ()
     restarted: bool = False
 
 
@@ -76,8 +76,8 @@ def in_words(told: Sequence[Told], remedy: commands.Command) -> str:
             lines.append(f"NOT in force yet at {each.gateway}: {printable(each.problem)}. Run {remedy}.")
             continue
         line = f"In force at {each.gateway}"
-        if each.kicked:
-            line += f"; ended the sessions of {', '.join(map(printable, each.kicked))}"
+        if each.disconnected:
+            line += f"; ended the sessions of {', '.join(map(printable, each.disconnected))}"
         if each.restarted:
             line += "; restarted the broker, which ends the sessions of revoked operators"
         lines.append(f"{line}.")
@@ -106,7 +106,7 @@ def _tell(
             "; ".join(map(str, answer["problems"])),
             tuple(answer["unknown"]),
             bool(answer["changed"]),
-            tuple(answer["kicked"]),
+            tuple(answer["disconnected"] if "disconnected" in answer else answer["kicked"]),
             bool(answer["restarted"]),
         )
     except FleetmintError as error:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 
 from fleetmint.cli import root
 from fleetmint.ledger.schema import VERSION
-from fleetmint.x509 import keys
+from fleetmint.x509 import keys, revocation
 from fleetmint.x509.authority import Authority, pem, public_key_bytes, self_signed
 from tests.support.gateway_site import certificate_entry, make_gateway_site, new_key, registration, token_entry
 
@@ -284,6 +284,69 @@ def test_publish_prints_what_was_done_even_when_something_failed(site, gateway):
     assert result.exit_code == 1
     assert json.loads(result.stdout)["changed"] is True
     assert "cannot run" in result.stderr
+
+
+@pytest.fixture
+def brought(site, now):
+    """What a play or a station brings: the factory CA's lists, one that revokes 7 and an older one that does not."""
+    factory = site.hierarchy.authority("factory")
+    (site.root / "systemctl").write_text("#!/bin/sh\necho inactive\n")
+    (site.root / "systemctl").chmod(0o755)
+
+    def lists(number, *serials):
+        revoked = [revocation.Revoked(serial, now) for serial in serials]
+        crl = revocation.build_crl(factory, revoked, number=number, now=now, lifetime=timedelta(days=365))
+        return json.dumps({"lists": {"factory": revocation.crl_pem(crl).decode()}}).encode()
+
+    return lists
+
+
+def serials(path):
+    found = x509.load_pem_x509_crl(path.read_bytes())
+    return {entry.serial_number for entry in found}
+
+
+@pytest.mark.parametrize("way", ["--lists", "--answer"])
+def test_a_list_is_put_in_force_alike_whoever_brings_it(site, gateway, brought, way):
+    gateway("sign-crl")
+    path = site.config.crl("factory")
+    before = path.read_bytes()
+    if way == "--lists":
+        assert gateway("publish", way, "--check", "--json", data=brought(5, 7))["changed"] is True
+        assert path.read_bytes() == before
+    assert gateway("publish", way, data=brought(5, 7)).exit_code == 0
+    assert serials(path) == {7}
+    assert b"".join(path.read_bytes().splitlines()) in b"".join(
+        (site.config.nginx / "devices.crl.pem").read_bytes().splitlines()
+    )
+    kept = path.read_bytes()
+    for bad, words in [
+        (brought(4, 7, 8), "holds number 5"),
+        (brought(6, 8), "does not revoke 7"),
+        (b'{"lists": {"device": "x"}}', "lists are PEM by the name of their CA"),
+        (b"garbage", "no JSON with the lists"),
+    ]:
+        said = gateway("publish", way, data=bad)
+        if way == "--answer":
+            assert words in json.loads(said.stdout)["problems"][0]
+        else:
+            assert said.exit_code == 1
+            assert words in said.stderr
+        assert path.read_bytes() == kept
+
+
+def test_whose_sessions_were_ended_is_also_said_by_the_name_of_one_version_before(site, gateway, brought):
+    gateway("sign-crl")
+    done = gateway("publish", "--json", "--lists", data=brought(5, 7))
+    assert (done["disconnected"], done["kicked"]) == ([], [])
+
+
+def test_the_key_of_one_version_before_is_read_and_the_new_name_told(site, gateway):
+    text = site.config_path.read_text()
+    site.config_path.write_text(text.replace("disconnect_socket", "kick_socket"))
+    said = gateway("devices")
+    assert said.exit_code == 0
+    assert "kick_socket is called disconnect_socket now" in said.stderr
 
 
 def test_request_makes_a_key_once_and_never_prints_it(gateway, openssl, tmp_path):

@@ -253,7 +253,7 @@ def test_without_the_list_that_tells_who_is_revoked_nobody_signs(bring, signer, 
 
 def test_a_certificate_that_has_ended_signs_no_more(bring, signer, site, document, devices, now, monkeypatch):
     sign = signer()
-    monkeypatch.setattr("fleetmint.cli.gateway.group.utc_now", lambda: now + timedelta(days=366))
+    monkeypatch.setattr("fleetmint.cli.gateway.ledger.utc_now", lambda: now + timedelta(days=366))
     refused(bring(sign(document)), "sign with the station's new one")
     assert devices() == {}
 

@@ -33,11 +33,11 @@ ACCEPTED = b"\x20\x02\x00\x00"
 
 
 class Broker(threading.Thread):
-    """The kick listener of a broker: takes sessions over and writes down whose."""
+    """The listener of a broker: takes sessions over and writes down whose."""
 
     def __init__(self, path, answer=ACCEPTED):
         super().__init__(daemon=True)
-        self.kicked, self.left, self._answer = [], [], answer
+        self.disconnected, self.left, self._answer = [], [], answer
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -56,7 +56,7 @@ class Broker(threading.Thread):
                 assert packet[2:9] == b"\x00\x04MQTT\x04"
                 assert packet[9] == 0x02  # clean session, no user, no will
                 assert int.from_bytes(packet[12:14], "big") == len(packet) - 14
-                self.kicked.append(packet[14:].decode())
+                self.disconnected.append(packet[14:].decode())
                 connection.sendall(self._answer)
                 if self._answer == ACCEPTED:
                     self.left.append(connection.recv(10))
@@ -88,7 +88,7 @@ def calls(site):
 
 @pytest.fixture
 def broker(site):
-    broker = Broker(site.config.kick_socket)
+    broker = Broker(site.config.disconnect_socket)
     broker.start()
     yield broker
     broker.close()
@@ -140,7 +140,7 @@ def bundle(site, server, listener):
 def test_the_first_run_writes_both_bundles_for_both_servers_and_reloads_them(site, now, calls):
     sign(site, now)
     done = publish.publish(site.config, now=now)
-    assert (done.changed, done.reloaded, done.kicked, done.problems) == (True, ("nginx", "mosquitto"), (), ())
+    assert (done.changed, done.reloaded, done.disconnected, done.problems) == (True, ("nginx", "mosquitto"), (), ())
     assert calls() == ["nginx-program -t", "systemctl reload nginx", "systemctl reload mosquitto"]
     for server in ("nginx", "mosquitto"):
         assert bundle(site, server, "devices").count(b"BEGIN X509 CRL") == 3
@@ -310,10 +310,10 @@ def test_the_session_of_a_revoked_device_is_ended_once_and_only_its(site, now, p
         revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     done = publish.publish(site.config, now=now)
-    assert (done.kicked, done.problems) == (("lamp-000001",), ())
+    assert (done.disconnected, done.problems) == (("lamp-000001",), ())
     assert publish.publish(site.config, now=now) == publish.Published()
     broker.close()
-    assert broker.kicked == ["lamp-000001"]
+    assert broker.disconnected == ["lamp-000001"]
     assert broker.left == [b"\xe0\x00"]
 
 
@@ -324,13 +324,13 @@ def test_a_session_that_began_while_the_broker_had_no_list_is_ended_too(
     with site.writing() as connection:
         revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
-    assert publish.publish(site.config, now=now).kicked == ("lamp-000001",)
-    broker.kicked.clear()
+    assert publish.publish(site.config, now=now).disconnected == ("lamp-000001",)
+    broker.disconnected.clear()
     path = publish.bundle_path(site.config, "mosquitto", "devices")
     whole = path.read_bytes()
     path.unlink() if damage is None else path.write_bytes(damage)
     done = publish.publish(site.config, now=now)
-    assert (done.reloaded, done.kicked, done.problems) == (("mosquitto",), ("lamp-000001",), ())
+    assert (done.reloaded, done.disconnected, done.problems) == (("mosquitto",), ("lamp-000001",), ())
     assert path.read_bytes() == whole
     assert not publish.publish(site.config, now=now).changed
 
@@ -340,26 +340,26 @@ def test_a_session_that_could_not_be_ended_is_reported_and_tried_again(site, now
         revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     done = publish.publish(site.config, now=now)
-    assert done.kicked == ()
+    assert done.disconnected == ()
     assert "could not be ended" in done.problems[0]
-    broker = Broker(site.config.kick_socket)
+    broker = Broker(site.config.disconnect_socket)
     broker.start()
-    assert publish.publish(site.config, now=now).kicked == ("lamp-000001",)
+    assert publish.publish(site.config, now=now).disconnected == ("lamp-000001",)
     broker.close()
 
 
-def test_nobody_is_kicked_before_the_broker_has_the_new_list(site, now, published, lamps, broker, calls):
+def test_nobody_is_disconnected_before_the_broker_has_the_new_list(site, now, published, lamps, broker, calls):
     with site.writing() as connection:
         revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     failing = site.root / "state" / "systemctl-reload-exit"
     failing.write_text("1")
     done = publish.publish(site.config, now=now)
-    assert done.kicked == ()
+    assert done.disconnected == ()
     assert "`" in done.problems[0]
     failing.unlink()
     done = publish.publish(site.config, now=now)
-    assert (done.reloaded, done.kicked) == (("nginx", "mosquitto"), ("lamp-000001",))
+    assert (done.reloaded, done.disconnected) == (("nginx", "mosquitto"), ("lamp-000001",))
 
 
 def revoke_the_operator(site, now, *serials, number=2):
@@ -376,7 +376,7 @@ def test_a_revoked_operator_costs_one_restart_of_the_broker_since_its_sessions_h
     revoke_the_operator(site, now, 0xABCDEF)
     foretold = publish.publish(site.config, now=now, check=True)
     done = publish.publish(site.config, now=now)
-    assert (done.restarted, done.kicked, done.problems) == (("mosquitto",), (), ())
+    assert (done.restarted, done.disconnected, done.problems) == (("mosquitto",), (), ())
     assert foretold == done
     assert calls()[-1] == "systemctl restart mosquitto"
     assert publish.publish(site.config, now=now) == publish.Published()
@@ -543,7 +543,7 @@ def test_a_ledger_that_is_no_regular_file_is_not_opened(site, now, published, la
     done = publish.publish(site.config, now=now)
     assert len(done.problems) == 1, done
     assert f"the ledger {site.root / name} is no regular file" in done.problems[0]
-    assert done.kicked == ()
+    assert done.disconnected == ()
 
 
 # root gives files to another account, and gives itself up to read them; whoever is nobody else stays who it is
@@ -578,7 +578,7 @@ def test_root_reads_the_ledger_as_the_account_it_belongs_to(
 
     monkeypatch.setattr(publish, "_read_owners", look)
     done = publish.publish(site.config, now=now)
-    assert (done.kicked, done.problems) == (("lamp-000001",), ())
+    assert (done.disconnected, done.problems) == (("lamp-000001",), ())
     assert (site.root / "seen").read_text() == f"{ACCOUNT} {ACCOUNT}"
     assert {path.stat().st_uid for path in site.root.glob("ledger.sqlite*")} == {ACCOUNT}
 
@@ -589,6 +589,6 @@ def test_what_the_account_may_not_read_root_does_not_read_for_it(
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     (site.root / "ledger.sqlite").chmod(0)  # and it stays root's
     done = publish.publish(site.config, now=now)
-    assert done.kicked == ()
+    assert done.disconnected == ()
     assert len(done.problems) == 1
     assert f"the ledger {site.root / 'ledger.sqlite'} cannot be used" in done.problems[0]

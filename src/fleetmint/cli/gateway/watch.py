@@ -72,7 +72,7 @@ def watch_broker(
     )
     places = Places(
         socket=config.watch_socket,
-        kick_socket=config.kick_socket,
+        disconnect_socket=config.disconnect_socket,
         database=Path("/var/lib/mosquitto/mosquitto.db"),
         alarms=config.broker_alarms,
     )

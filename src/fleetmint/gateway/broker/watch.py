@@ -62,7 +62,7 @@ class Places:
     """Where things are on this gateway."""
 
     socket: Path
-    kick_socket: Path
+    disconnect_socket: Path
     database: Path
     alarms: Path
     journal: tuple[str, ...] = journal.JOURNAL
@@ -85,7 +85,7 @@ class Watch:
         self._retained = Retained(self._limits.retained)
         self._rechecks: dict[str, float] = {}
         self._surplus: Counter[str] = Counter()
-        self._kicked: dict[str, float] = {}
+        self._disconnected: dict[str, float] = {}
         self._seen_database = 0
 
     def run(self) -> None:
@@ -176,7 +176,7 @@ class Watch:
         self._remove(connection, device, message.topic, reason, now)
         self._surplus[device] += 1
         if self._surplus[device] >= _FLOOD:
-            self._kick(device, now)
+            self._disconnect(device, now)
 
     def _remove(self, connection: Connection, device: str, topic: str, reason: str, now: float) -> None:
         connection.forget(topic)
@@ -191,13 +191,13 @@ class Watch:
             connection.subscribe(f"devices/{device}/out/#")
             connection.unsubscribe(f"devices/{device}/out/#")
 
-    def _kick(self, device: str, now: float) -> None:
-        if now - self._kicked.get(device, -_FLOOD_SECONDS) < _FLOOD_SECONDS:
+    def _disconnect(self, device: str, now: float) -> None:
+        if now - self._disconnected.get(device, -_FLOOD_SECONDS) < _FLOOD_SECONDS:
             return
-        self._kicked[device] = now
+        self._disconnected[device] = now
         self._surplus.pop(device, None)
         try:
-            end_session(self._places.kick_socket, device)
+            end_session(self._places.disconnect_socket, device)
         except PublishError as error:
             _log.error("%s", error)
 
@@ -251,7 +251,7 @@ class Watch:
 
     def _end_session(self, name: str, taken: str, now: float) -> None:
         self._alarm(name, "session", f"{taken}: its session is ended")
-        self._kick(name, now)
+        self._disconnect(name, now)
 
     def _look_at_memory(self, payload: bytes) -> None:
         with suppress(ValueError):

@@ -213,11 +213,11 @@ def test_what_is_not_retained_is_nobodys_business(broker):
 
 @pytest.mark.usefixtures("watch")
 def test_a_device_that_goes_on_has_its_session_ended(broker, tmp_path):
-    kick = Broker(tmp_path / "kick.sock", bytes([0x20, 2, 0, 0]))
+    disconnect = Broker(tmp_path / "kick.sock", bytes([0x20, 2, 0, 0]))
     for n in range(30):
         broker.session.sendall(published(f"devices/lamp-1/out/{n}", b"x"))
-    kick.wait_for(text("lamp-1"))
-    kick.close()
+    disconnect.wait_for(text("lamp-1"))
+    disconnect.close()
 
 
 def connected(device):
@@ -232,11 +232,11 @@ def test_what_the_log_told_before_the_watch_began_may_be_over(broker, tmp_path, 
     over = connected("lamp-1") + subscribed("lamp-1", 9) + connected("lamp-1")
     journal["before"].write_text(over + connected("lamp-2") + subscribed("lamp-2", 4) + connected("lamp-3"))
     journal["after"].write_text(subscribed("lamp-3", 4))
-    kick = Broker(tmp_path / "kick.sock", bytes([0x20, 2, 0, 0]))
+    disconnect = Broker(tmp_path / "kick.sock", bytes([0x20, 2, 0, 0]))
     request.getfixturevalue("watch")
     assert alarm_of(tmp_path, "lamp-2", "session").what.startswith("4 subscriptions")
     assert alarm_of(tmp_path, "lamp-3", "session").what.startswith("4 subscriptions")
-    kick.close()
+    disconnect.close()
     assert "lamp-1" not in {alarm.who for alarm in alarms.load(tmp_path / "alarms.json")}
 
 

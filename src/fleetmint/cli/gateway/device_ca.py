@@ -1,0 +1,79 @@
+"""`fleetmint gateway ca-status`, `install-ca` and `retire-ca`: the CA that signs on this gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+
+import click
+
+from fleetmint.cli.gateway.common import read_config, read_stdin, say, with_ledger
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import check_option, examples, json_option
+
+with for_work():
+    from sqlalchemy.engine import Engine
+
+    from fleetmint.gateway import device_ca
+    from fleetmint.gateway.clock import utc_now
+    from fleetmint.ledger import reading, revocation
+    from fleetmint.x509 import keys
+
+
+@click.command("ca-status", epilog=examples("fleetmint gateway ca-status --json"))
+@json_option
+@click.pass_context
+def ca_status(ctx: click.Context, as_json: bool) -> None:
+    """Say which device CA is installed, and which ones are kept beside it during a rollover."""
+    config = read_config(ctx)
+    found, beside = device_ca.status(config.device_ca), device_ca.beside(config.device_ca)
+    lines = [f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"]
+    lines += [f"beside it: {spki}" for spki in beside if spki != found.spki_sha256]
+    values = {**asdict(found), "beside": [asdict(each) for each in beside.values()]}
+    say(as_json, values, "\n".join(lines))
+
+
+@click.command("install-ca", epilog=examples("fleetmint gateway install-ca --check < ca.pem"))
+@click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
+@click.option("--beside", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
+@check_option
+@json_option
+@click.pass_context
+def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_json: bool) -> None:
+    """Install a device CA: its certificate and its unencrypted key, both PEM, on stdin."""
+    config = read_config(ctx)
+    if beside:
+        plan = device_ca.plan_install_beside(config.device_ca, read_stdin(), site=config.site)
+    else:
+        plan = device_ca.plan_install(config.device_ca, read_stdin(), site=config.site, replace=replace)
+    spki_sha256 = plan.carry_out(check=check)
+    text = "; ".join(plan.reasons) or "the device CA is installed already"
+    say(as_json, {"changed": plan.changed, "spki_sha256": spki_sha256}, text)
+
+
+@click.command("retire-ca", epilog=examples("fleetmint gateway retire-ca 4f0c5c517c308e2e --check"))
+@click.argument("spki_sha256", metavar="SPKI")
+@click.option("--force", is_flag=True, help="Even when certificates of it are valid, which are then refused.")
+@check_option
+@json_option
+@click.pass_context
+def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as_json: bool) -> None:
+    """Remove the device CA with the key hash SPKI (see `ca-status`), which is kept beside the one that issues."""
+    config = read_config(ctx)
+
+    def run(engine: Engine) -> Sequence[datetime]:
+        kept = device_ca.authorities(config.device_ca)
+        with reading(engine) as connection:
+            return [
+                end
+                for authority in kept
+                if keys.spki_sha256(authority.key.public_key()).hex() == spki_sha256
+                for end in revocation.valid_until(connection, authority.certificate, utc_now())
+            ]
+
+    plan = device_ca.plan_retire(config.device_ca, spki_sha256, with_ledger(config, run), force=force)
+    if not check:
+        plan.apply()
+    text = "; ".join(plan.reasons) or "no such device CA is kept here"
+    say(as_json, {"changed": plan.changed, "reasons": list(plan.reasons)}, text)
