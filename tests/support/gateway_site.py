@@ -21,11 +21,11 @@ from sqlalchemy.engine import Connection, Engine
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.documents.handover import FORMAT as HANDOVER
 from fleetmint.documents.registration import FORMAT, read_registration
+from fleetmint.documents.times import time_text
 from fleetmint.gateway.config import Config, load_config
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
-from fleetmint.ledger.columns import time_text
-from fleetmint.ledger.handover import FORMAT as HANDOVER
 from fleetmint.passphrases import open_source
 from fleetmint.service.body import Enrolment
 from fleetmint.x509 import keys

@@ -4,8 +4,6 @@ The secrets are written first, then the ledger, then the registration, so that a
 the same identities again and goes on. A batch can grow: what is new in its file is added behind what it has.
 """
 
-import base64
-import hashlib
 import json
 import secrets as random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +26,8 @@ from fleetmint.batch.secrets import BatchSecrets, Secret, Store
 from fleetmint.batch.settings import DeviceOverride, Settings, settings_of
 from fleetmint.batch.spec import Batch, Site, Unit, read_batch
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.documents.registration import FORMAT
+from fleetmint.documents.registration import certificate_row, token_row, write_registration
+from fleetmint.documents.token import TOKEN_BYTES
 from fleetmint.errors import ImageError, NvsError, StateError
 from fleetmint.flash.esp8266 import DEFAULT_LAYOUT, file_system_image
 from fleetmint.flash.job import ESP8266
@@ -44,7 +43,6 @@ from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 
 DESCRIPTION_FORMAT = "fleetmint-batch-1"
-TOKEN_BYTES = 16
 # Where the table is not known before the bench: what does not fit into this one fits into none.
 LARGEST_NVS = "4MiB"
 # What takes most room of its kind: the names in a certificate are of limited length (x509/names.py).
@@ -326,21 +324,14 @@ def _ledger(location: BatchLocation, site: str) -> Iterator[Engine]:
 
 
 def _registration(batch: Batch, store: Store, location: BatchLocation) -> Iterator[bytes]:
-    """Yield the document that tells the gateway about the devices, a device at a time: it can be a large one."""
-    head = {"format": FORMAT, "site": store.key.site, "gateway": location.gateway, "batch": batch.name}
-    yield json.dumps(head, indent=1).removesuffix("\n}").encode() + b',\n "devices": ['
-    separator = b"\n"
-    for device, secret in store.secrets().read():
-        yield separator + b"  " + json.dumps(_row(device, secret)).encode()
-        separator = b",\n"
-    yield b"\n ]\n}\n"
+    rows = (_row(device, secret) for device, secret in store.secrets().read())
+    return write_registration(store.key.site, location.gateway, batch.name, rows)
 
 
 def _row(device: str, secret: Secret) -> Mapping[str, str]:
     if secret.token is not None and secret.token_expires is not None:
-        digest = hashlib.sha256(secret.token.encode()).hexdigest()
-        return {"device": device, "token_sha256": digest, "token_expires": secret.token_expires}
-    return {"device": device, "certificate": base64.b64encode(secret.certificate or b"").decode()}
+        return token_row(device, secret.token, secret.token_expires)
+    return certificate_row(device, secret.certificate or b"")
 
 
 def _is(path: Path, content: Iterator[bytes]) -> bool:

@@ -4,7 +4,7 @@ The documents are the same whichever way they go: over SSH, to the operators' li
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import Any
 
 from fleetmint import commands, files
 from fleetmint.batch.filenames import REGISTRATION
+from fleetmint.documents.handover import RESULTS, Entry, write_handover
 from fleetmint.errors import StateError
 from fleetmint.ledger import looking, open_factory_ledger, writing
-from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.factory import Unit, list_units, mark_registered
-from fleetmint.ledger.handover import FORMAT, RESULTS
 from fleetmint.plan import Plan
 
 
@@ -35,28 +34,8 @@ def read_registration(directory: Path) -> Mapping[str, Any]:
 def handover_document(directory: Path, ledger: str) -> Mapping[str, Any]:
     """Return the handover document of a batch: the units that reached a board, as the `ledger` (a URL) has them."""
     header = read_registration(directory)
-    entries = [_entry(unit) for unit in _units(ledger, str(header["batch"])) if unit.state in RESULTS]
-    return {**header, "format": FORMAT, "devices": entries}
-
-
-def encode(document: Mapping[str, Any]) -> bytes:
-    """Return a document as it travels."""
-    return json.dumps(document, indent=1).encode() + b"\n"
-
-
-def parts(document: Mapping[str, Any], largest: int) -> Iterator[bytes]:
-    """Yield `document` as several of at most `largest` bytes each, for a listener that takes no more at once."""
-    empty = len(json.dumps({**document, "devices": []}))
-    part: list[Any] = []
-    size = empty
-    for entry in document["devices"]:
-        more = len(json.dumps(entry)) + 2
-        if part and size + more > largest:
-            yield json.dumps({**document, "devices": part}).encode()
-            part, size = [], empty
-        part.append(entry)
-        size += more
-    yield json.dumps({**document, "devices": part}).encode()
+    units = _units(ledger, str(header["batch"]))
+    return write_handover(header, [_entry(unit) for unit in units if unit.state in RESULTS])
 
 
 @dataclass(frozen=True)
@@ -101,9 +80,9 @@ def _units(ledger: str, batch: str) -> Sequence[Unit]:
         return list_units(connection, batch)
 
 
-def _entry(unit: Unit) -> dict[str, str]:
+def _entry(unit: Unit) -> Entry:
     if unit.mac is None or unit.finished_at is None:
         raise StateError(
             f"{unit.device} is {unit.state} without board or time: {commands.fleetmint('audit')} says what to do"
         )
-    return {"device": unit.device, "result": unit.state, "mac": unit.mac, "at": time_text(unit.finished_at)}
+    return Entry(unit.device, unit.state, unit.mac, unit.finished_at)

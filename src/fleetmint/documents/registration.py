@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,13 +22,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleetmint.documents.document import check_addressee, read_object
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.x509 import compat, keys, names
 from fleetmint.x509.chain import issued_by
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
 FORMAT = "fleetmint-registration-1"
-_BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -62,6 +62,28 @@ class Registration:
     sha256: str
 
 
+def token_row(device: str, token: str, expires: str) -> Mapping[str, str]:
+    """Return the entry of a device that will enrol with `token`, of which the document has the hash."""
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    return {"device": device, "token_sha256": digest, "token_expires": expires}
+
+
+def certificate_row(device: str, der: bytes) -> Mapping[str, str]:
+    """Return the entry of a device whose certificate the factory made."""
+    return {"device": device, "certificate": base64.b64encode(der).decode()}
+
+
+def write_registration(site: str, gateway: str, batch: str, rows: Iterable[Mapping[str, str]]) -> Iterator[bytes]:
+    """Yield the document, a device at a time: it can be a large one."""
+    head = {"format": FORMAT, "site": site, "gateway": gateway, "batch": batch}
+    yield json.dumps(head, indent=1).removesuffix("\n}").encode() + b',\n "devices": ['
+    separator = b"\n"
+    for row in rows:
+        yield separator + b"  " + json.dumps(row).encode()
+        separator = b",\n"
+    yield b"\n ]\n}\n"
+
+
 def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.Certificate | None) -> Registration:
     """Check a document for `gateway` of `site` and return it; raise RegistrationRefusedError naming the entry.
 
@@ -79,33 +101,6 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.
             twice = next(value for value in what if what.count(value) > 1)
             raise RegistrationRefusedError(f"{twice} is in the document twice: make the batch again")
     return Registration(batch, entries, hashlib.sha256(data).hexdigest())
-
-
-def read_object(data: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in `data`; raise RegistrationRefusedError when there is none."""
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise RegistrationRefusedError("this is no document of the factory: it is not JSON") from error
-    if not isinstance(document, dict):
-        raise RegistrationRefusedError("this is no document of the factory: it is not a JSON object")
-    return document
-
-
-def check_addressee(document: Mapping[str, Any], form: str, site: str, gateway: str) -> tuple[str, list[Any]]:
-    """Return the batch and the devices of a document of this format; refuse one that is for somebody else."""
-    for name, value in {"format": form, "site": site, "gateway": gateway}.items():
-        if document.get(name) != value:
-            raise RegistrationRefusedError(
-                f"the document's {name} is {document.get(name)!r}, and here it has to be {value!r}: bring the batch to"
-                " the gateway it was made for"
-            )
-    batch, listed = document.get("batch"), document.get("devices")
-    if not isinstance(batch, str) or not _BATCH.fullmatch(batch):
-        raise RegistrationRefusedError(f"{batch!r} is no name of a batch")
-    if not isinstance(listed, list):
-        raise RegistrationRefusedError("the document has no list of devices")
-    return batch, listed
 
 
 def _entry(number: int, entry: Any, site: str, factory_ca: x509.Certificate | None) -> TokenEntry | CertificateEntry:

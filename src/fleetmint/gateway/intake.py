@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from fleetmint import commands
+from fleetmint.documents import handover as handover_format
 from fleetmint.documents import registration, signature
+from fleetmint.documents.document import read_object
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import read_lists
@@ -44,9 +46,9 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
     contradicts the ledger.
     """
     transaction = reading if check else writing
-    form = registration.read_object(data).get("format")
-    if form == handover.FORMAT:
-        document = handover.read_handover(data, site=config.site, gateway=config.gateway)
+    form = read_object(data).get("format")
+    if form == handover_format.FORMAT:
+        document = handover_format.read_handover(data, site=config.site, gateway=config.gateway)
         with transaction(engine) as connection:
             done = (
                 handover.decide(connection, document, now)

@@ -1,6 +1,6 @@
 """Column types and checks that mean the same on SQLite and PostgreSQL, with SQLAlchemy 1.4 to 2.1."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Boolean, String
@@ -8,6 +8,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.types import TypeDecorator
 
+from fleetmint.documents.times import text_time, time_text
 from fleetmint.x509.names import DEVICE_ID_PATTERN
 
 # SQLAlchemy 1.4 has no generic types at run time.
@@ -16,20 +17,6 @@ if TYPE_CHECKING:
     _Condition = ColumnElement[bool]
 else:
     _TimeType, _Condition = TypeDecorator, ColumnElement
-
-_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-
-def time_text(time: datetime) -> str:
-    """Return an aware time as UTC text of fixed width, so that text order is time order."""
-    if time.tzinfo is None:
-        raise ValueError("a time without a time zone")
-    return time.astimezone(UTC).strftime(_FORMAT)
-
-
-def text_time(text: str) -> datetime:
-    """Return the aware UTC time of a text made by `time_text`."""
-    return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
 
 
 class UtcTime(_TimeType):

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
-from fleetmint.ledger.columns import time_text
+from fleetmint.documents.times import time_text
 from fleetmint.ledger.schema import events
 
 _START = "0" * 64

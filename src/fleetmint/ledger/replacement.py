@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.engine import Connection
 
+from fleetmint.documents.times import time_text
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import events
-from fleetmint.ledger.columns import time_text
 from fleetmint.ledger.revocation import revoke_certificates
 from fleetmint.ledger.schema import REGISTERED, REPLACED, REVOKED, UNUSED, devices, tokens
 

@@ -1,7 +1,7 @@
 """The routes of the stations, at the operators' listener: what the factory tells this gateway. No other operator may.
 
     POST /v1/registrations     a registration document (documents/registration.py)
-    POST /v1/handovers         a handover document (ledger/handover.py)
+    POST /v1/handovers         a handover document (documents/handover.py)
     POST /v1/revocations       {"devices": [ID], "reason": "key_compromise", "lists": {"factory": PEM}} (in_force.py)
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, abort, request
 
 from fleetmint.choices import REASONS
-from fleetmint.documents.registration import read_object
+from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.gateway import intake
 from fleetmint.gateway.in_force import put_in_force, read_lists

@@ -3,8 +3,8 @@
 import pytest
 
 from fleetmint.bench import tokens
-from fleetmint.bench.tokens import Token
-from fleetmint.errors import BurnError, StateError
+from fleetmint.documents.token import Token
+from fleetmint.errors import BurnError
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs import keys
@@ -58,19 +58,6 @@ def test_the_nvs_of_another_device_or_of_none_is_refused():
         tokens.with_token(other, TOKEN)
     with pytest.raises(BurnError, match="holds no identity"):
         tokens.with_token(b"\xff" * NVS.size, TOKEN)
-
-
-def test_a_token_is_kept_for_its_owner_only_and_shown_in_no_repr(tmp_path):
-    path = tmp_path / "lamp.token"
-    tokens.save(TOKEN, path)
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert tokens.load(path, "lamp-000001") == TOKEN
-    assert TOKEN.token not in repr(TOKEN)
-    with pytest.raises(StateError, match="a token of lamp-000001, not of lamp-000002"):
-        tokens.load(path, "lamp-000002")
-    path.write_text("{}")
-    with pytest.raises(StateError, match="holds no token"):
-        tokens.load(path, "lamp-000001")
 
 
 @pytest.fixture

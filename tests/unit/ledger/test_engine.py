@@ -13,10 +13,10 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from fleetmint.documents.times import text_time, time_text
 from fleetmint.errors import LedgerError, NameRefusedError, StateError
 from fleetmint.ledger import create_schema, events, factory, open_ledger, reading, schema, writing
 from fleetmint.ledger import engine as module
-from fleetmint.ledger.columns import text_time, time_text
 from fleetmint.x509 import names
 from virtual import postgres
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from fleetmint.documents import handover as documents
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger import handover as module
 from fleetmint.ledger.devices import list_devices
@@ -19,7 +20,7 @@ def hand_over(site):
 
     def run(now, *entries, **document):
         data = handover(list(entries), **document)
-        read = module.read_handover(data, site="test", gateway="gateway")
+        read = documents.read_handover(data, site="test", gateway="gateway")
         with site.writing() as connection:
             decision = module.import_handover(connection, read, actor="bench@test", now=now)
         with site.writing() as connection:
@@ -123,7 +124,7 @@ def test_one_bad_entry_keeps_the_whole_document_out(hand_over, devices, now, ent
     assert devices() == before
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"[" * 100_000, json.dumps({"format": module.FORMAT}).encode()])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{", b"[" * 100_000, json.dumps({"format": documents.FORMAT}).encode()])
 def test_what_is_no_document_is_refused(data):
     with pytest.raises(RegistrationRefusedError):
-        module.read_handover(data, site="test", gateway="gateway")
+        documents.read_handover(data, site="test", gateway="gateway")

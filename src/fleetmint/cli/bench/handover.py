@@ -20,6 +20,7 @@ from fleetmint.site.state import Site
 with for_work():
     from fleetmint.batch import handover as papers
     from fleetmint.documents import signature
+    from fleetmint.documents.document import encode, parts
     from fleetmint.ledger.schema import RETURNED
     from fleetmint.site import in_force
     from fleetmint.site.client import LARGEST, open_gateway
@@ -112,11 +113,11 @@ def _tell(
         if check:
             raise click.UsageError("a file says nothing about the gateway: leave out --check or --to")
         station = name or site.station
-        files.write_atomically(file, _signed(site, station, papers.encode(document)))
+        files.write_atomically(file, _signed(site, station, encode(document)))
         return {"as": station, "devices": len(document["devices"]), "kept": []}
     gateway = open_gateway(site, name, str(document["gateway"]))
     sums: dict[str, Any] = {"as": gateway.operator, "changed": False, "kept": []}
-    for part in papers.parts(document, LARGEST):
+    for part in parts(document, LARGEST):
         for key, value in gateway.post(f"{path}?check=1" if check else path, part).items():
             sums[key] = sums.get(key, 0) + value if key != "changed" else sums[key] or value
     return sums

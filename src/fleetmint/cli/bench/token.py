@@ -22,7 +22,8 @@ from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.bench import tokens
-    from fleetmint.bench.tokens import Token
+    from fleetmint.documents import token as token_file
+    from fleetmint.documents.token import Token
     from fleetmint.flash.burn import Board, Region, Worker
     from fleetmint.site.client import Gateway, open_gateway
 
@@ -113,7 +114,7 @@ def write(device: str, file: Path, port: str, as_json: bool) -> None:
     Only the NVS is written, and only into a board that says it is DEVICE. Leave the board connected until this is done:
     its NVS holds its key, too.
     """
-    made = tokens.load(file, device)
+    made = token_file.load(file, device)
     with Worker(port) as worker:
         board, nvs = tokens.check_board(worker, device)
         _write(worker, board, nvs, made)
@@ -132,7 +133,7 @@ def give(
     """
     if (file is None) == (port is None):
         raise click.UsageError("say where the token goes: --to FILE, or --port of the board")
-    made = tokens.new_token(device, timedelta(days=days), datetime.now(UTC))
+    made = token_file.new_token(device, timedelta(days=days), datetime.now(UTC))
     document: dict[str, Any] = {"token_sha256": made.sha256, "token_expires": made.expires}
     if owner is not None:
         document["owner"] = owner
@@ -143,7 +144,7 @@ def give(
     if port is None and file is not None:
         if file.exists():
             raise FleetmintError(f"there is a {file} already, perhaps another token: delete it, or name another file")
-        tokens.save(made, file)
+        token_file.save(made, file)
         try:
             tell()
         except FleetmintError:

@@ -52,7 +52,8 @@ def main() -> None:
     def make_plan() -> Plan[object]:
         from pathlib import Path
 
-        from fleetmint.batch.handover import encode, handover_document
+        from fleetmint.batch.handover import handover_document
+        from fleetmint.documents.document import encode
         from fleetmint.plan import Plan
 
         document = handover_document(Path(module.params["batch"]), module.params["ledger"])
