@@ -101,7 +101,7 @@ def test_batch_is_made_once_and_shows_no_secret(module, cas, snapshot, tmp_path)
     assert not module("batch", **batch)[0]["changed"]
     place = {"batch": str(tmp_path / "state/batches/first"), "ledger": batch["ledger"]}
     assert module("registered", "--check", **place)[0]["changed"]
-    assert module("registered", **place, kept=["lamp-000002"])[0]["reasons"] == [
+    assert module("registered", **place, skipped=["lamp-000002"])[0]["reasons"] == [
         "2 devices of first are registered with gateway from now on"
     ]
     assert module("registered", **place)[0]["changed"]

@@ -46,16 +46,16 @@ class Registered:
 
 
 def plan_registered(
-    directory: Path, ledger: str, *, kept: Collection[str], actor: str, now: datetime
+    directory: Path, ledger: str, *, skipped: Collection[str], actor: str, now: datetime
 ) -> Plan[Registered]:
-    """Plan to record that the gateway knows the devices of a batch, except those it has `kept` as they were.
+    """Plan to record that the gateway knows the devices of a batch, except those it `skipped`.
 
-    A device that was kept has been revoked, has another token by now, or brought a token that has expired: the identity
-    of this batch is worth nothing there, so it stays unregistered unless it was registered before.
+    A device that was skipped has been revoked, has another token by now, or brought a token that has expired: the
+    identity of this batch is worth nothing there, so it stays unregistered unless it was registered before.
     """
     document = read_registration(directory)
     batch = str(document["batch"])
-    wanted = {str(entry["device"]) for entry in document["devices"]} - set(kept)
+    wanted = {str(entry["device"]) for entry in document["devices"]} - set(skipped)
     news = [unit.device for unit in _units(ledger, batch) if unit.registered_at is None and unit.device in wanted]
 
     registered = Registered(batch)

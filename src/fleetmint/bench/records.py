@@ -119,14 +119,14 @@ class Records:
             elif claim.fresh and not error.code.flash_touched:
                 ledger.release(connection, claim.device, untouched=True, now=_now())
             else:
-                ledger.let_go(connection, claim.device, self._worker, str(error), now=_now())
+                ledger.fail_claim(connection, claim.device, self._worker, str(error), now=_now())
 
     def not_heard(self, claim: Claim, error: BurnError) -> BurnError:
         """Record that a burned device was not heard of; the last time sets it aside. Return what to tell."""
         with writing(self._engine) as connection:
             times = count_unseen(connection, claim.device) + 1
             if times < NOT_HEARD_LIMIT:
-                ledger.let_go(connection, claim.device, self._worker, str(error), result=UNSEEN, now=_now())
+                ledger.fail_claim(connection, claim.device, self._worker, str(error), result=UNSEEN, now=_now())
                 return BurnError(f"{error}; put it in again to test it once more", error.code, error.mac)
             reason = f"{error}, {times} times"
             ledger.quarantine(connection, claim.device, self._worker, reason, now=_now())

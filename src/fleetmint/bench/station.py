@@ -83,7 +83,7 @@ class Station:
         claim = self._claim(worker, board, records)
         if claim.is_done:
             reason = f"the board is {claim.device} already{self._stale(worker, board, claim.device)}"
-            worker.let_go()
+            worker.release()
             return Outcome(worker.port, KEPT, claim.device, board.mac, reason=reason)
         result = self._burn(worker, board, records, claim)
         if self.test is not None:
@@ -128,7 +128,7 @@ class Station:
                 return records.claim(board, unregistered=self.unregistered, reprovision=True)
             return records.claim(board, unregistered=self.unregistered)
         except FleetmintError:
-            worker.let_go()
+            worker.release()
             raise
 
     def _check(self, worker: Worker, board: Board) -> None:
@@ -172,6 +172,6 @@ class Station:
             raise
         except FleetmintError as error:
             # an identity that makes no image: the board is untouched
-            worker.let_go()
+            worker.release()
             records.failed(claim, BurnError(str(error), BurnCode.IMAGE, board.mac))
             raise

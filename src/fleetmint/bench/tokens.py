@@ -43,7 +43,7 @@ def check_board(worker: Worker, device: str) -> tuple[Board, Region]:
     board = worker.identify(hold=True)
     if board.device_id != device:
         whose = f"is {board.device_id!r}" if board.device_id else "holds no identity"
-        worker.let_go()
+        worker.release()
         raise BurnError(
             f"{worker.port}: the board ({board.mac}) {whose}, not {device!r}: nothing was written",
             BurnCode.IDENTITY,
@@ -59,7 +59,7 @@ def write_token(
     try:
         region = Region(nvs.offset, with_token(nvs.data, token), nvs.name)
     except FleetmintError:
-        worker.let_go()
+        worker.release()
         raise
     write_nvs(worker, board, (region,), again)
 
@@ -91,7 +91,7 @@ def _wait_for(worker: Worker, board: Board, again: Callable[[FleetmintError], bo
             found = worker.identify(hold=True)
             if found.mac == board.mac:
                 return
-            worker.let_go()
+            worker.release()
             error = BurnError(
                 f"{worker.port}: this is the board {found.mac}, connect {board.mac}", BurnCode.IDENTITY, found.mac
             )

@@ -60,14 +60,14 @@ def carry_out(worker: Worker, board: Board, update: Update, again: Callable[[Fle
             values = {keys.WIFI_SSID: update.wifi.ssid.encode(), keys.WIFI_PSK: update.wifi.psk.encode()}
             region = Region(nvs.offset, with_values(nvs.data, str(board.device_id), values), nvs.name)
     except FleetmintError:
-        worker.let_go()
+        worker.release()
         raise
     if program and region is None:
         worker.burn(Job(worker.port, board.chip, tuple(program)))
     elif region is not None:
         write_nvs(worker, board, (*program, region), again)
     else:
-        worker.let_go()
+        worker.release()
     return changed
 
 

@@ -19,7 +19,9 @@ from fleetmint.x509.request import read_host_request
 
 OPERATOR = "operator"
 # Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
-EARLIER = "earlier"
+SUPERSEDED = "superseded"
+# Where they were put aside one version before.
+_EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' listeners.
 OPERATOR_PROFILES = choices.OPERATOR_PROFILES
 CA_OF = {"server": "server", "server-rsa": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
@@ -104,11 +106,16 @@ def plan_client(
 
 
 def put_aside(path: Path, name: str) -> None:
-    """Keep a copy of the operator's certificate at `path` among the earlier ones."""
+    """Keep a copy of the operator's certificate at `path` among those it supersedes."""
     certificate = _first_certificate(path)
-    aside = path.parent / EARLIER / f"{name}.{certificate.serial_number:x}.crt"
+    aside = path.parent / SUPERSEDED / f"{name}.{certificate.serial_number:x}.crt"
     files.make_private_dir(aside.parent)
     files.write_atomically(aside, pem(certificate), files.PUBLIC_FILE)
+
+
+def superseded(directory: Path) -> list[Path]:
+    """Return the certificates of operators in `directory` that were put aside, so that a revocation finds those too."""
+    return [path for place in (_EARLIER, SUPERSEDED) for path in sorted((directory / place).glob("*.crt"))]
 
 
 def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:

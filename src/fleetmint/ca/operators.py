@@ -2,7 +2,7 @@
 
 The directory `issued/operators` holds `<name>.key` and `<name>.crt`. The operator CA's CRL is the record of who is
 revoked. A revoked name keeps its certificate in place, so that no later run of a playbook makes it anew by itself; the
-certificates that a renewal or a replacement puts aside lie in `earlier/`, so that a revocation finds those too.
+certificates that a renewal or a replacement puts aside lie in `superseded/`, so that a revocation finds those too.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from cryptography import x509
 from fleetmint import commands
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.ca.leaves import EARLIER, OPERATOR, plan_client, put_aside, revoked
+from fleetmint.ca.leaves import OPERATOR, plan_client, put_aside, revoked, superseded
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan
 from fleetmint.x509 import compat, names
@@ -41,8 +41,8 @@ class Client:
 
 def list_clients(hierarchy: Hierarchy, directory: Path, now: datetime) -> list[Client]:
     """Return the certificates in `directory` by name, those put aside after the one in use."""
-    paths = sorted(directory.glob("*.crt")) + sorted((directory / EARLIER).glob("*.crt"))
-    found = [_client(hierarchy, path, load_certificate(path), now) for path in paths]
+    paths = sorted(directory.glob("*.crt")) + superseded(directory)
+    found = [_client(hierarchy, directory, path, load_certificate(path), now) for path in paths]
     return sorted(found, key=lambda client: (client.name, not client.in_use))
 
 
@@ -54,7 +54,7 @@ def find_client(hierarchy: Hierarchy, directory: Path, name: str, now: datetime)
             f"there is no operator {name}: {commands.fleetmint('operator', 'add', name)} makes one, and"
             f" {commands.fleetmint('operator', 'list')} shows who there is"
         )
-    return _client(hierarchy, path, load_certificate(path), now)
+    return _client(hierarchy, directory, path, load_certificate(path), now)
 
 
 def plan_revoked_client(hierarchy: Hierarchy, client: Client, reason: str, now: datetime) -> Plan[None]:
@@ -99,12 +99,12 @@ def plan_replacement(
     return Plan((*withdrawal.reasons, f"make a new key and certificate of {name}"), apply)
 
 
-def _client(hierarchy: Hierarchy, path: Path, certificate: x509.Certificate, now: datetime) -> Client:
+def _client(hierarchy: Hierarchy, directory: Path, path: Path, certificate: x509.Certificate, now: datetime) -> Client:
     name = names.common_name(certificate.subject) or path.stem
     status = "valid"
     if revoked(hierarchy, OPERATOR, certificate.serial_number) is not None:
         status = "revoked"
     elif compat.not_after(certificate) < now:
         status = "expired"
-    in_use = path.parent.name != EARLIER
+    in_use = path.parent == directory
     return Client(name, certificate, path, status, in_use and path.with_name(f"{name}.key").exists(), in_use)

@@ -93,7 +93,7 @@ class Worker:
         found = self._ask({"do": "md5", "offset": region.offset, "size": len(region.data)}, _ignore)
         return bool(found["md5"] == hashlib.md5(region.data, usedforsecurity=False).hexdigest())
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Let a board that is held boot."""
         self._ask({"do": "let go"}, _ignore)
 

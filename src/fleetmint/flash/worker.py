@@ -115,7 +115,7 @@ class _Bench:
                 return self._read(request["offset"], request["size"])
             if request["do"] == "md5":
                 return self._md5(request["offset"], request["size"])
-            self._let_go()
+            self._release()
         except BaseException:
             self._drop()
             raise
@@ -142,17 +142,17 @@ class _Bench:
         return {"offset": held.identity.offset, "data": base64.b64encode(data).decode("ascii")}
 
     def _identify(self, request: Mapping[str, Any]) -> Board:
-        self._let_go()
+        self._release()
         held = self._connect(request["port"], request["baud"], request["connect_attempts"])
         if not request["hold"]:
-            self._let_go()
+            self._release()
         return held.board
 
     def _burn(self, job: Job) -> Result:
         check_job(job)
         start = time.monotonic()
         if self._held is None or self._held.port != job.port:
-            self._let_go()
+            self._release()
             self._connect(job.port, job.baud, job.connect_attempts, [r for r in job.regions if r.name == NVS_REGION])
         held = self._held
         if held is None:
@@ -174,7 +174,7 @@ class _Bench:
             else:
                 _write(held.esp, region, held.baud)
                 written.append(region.name)
-        self._let_go()
+        self._release()
         seconds = round(time.monotonic() - start, 3)
         return Result(job.port, board.mac, board.chip, board.flash_size, seconds, tuple(written), tuple(kept))
 
@@ -195,7 +195,7 @@ class _Bench:
         self._held = _Held(esp, port, baud, board, identity)
         return self._held
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Let the board boot."""
         if self._held is not None:
             self._held.esp.hard_reset()

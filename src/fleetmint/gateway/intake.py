@@ -26,17 +26,17 @@ class Report:
 
     changed: bool
     counts: dict[str, int]
-    kept: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
 
     def values(self) -> dict[str, Any]:
         """Return it as plain data."""
-        kept = [{"device": each.device, "reason": each.reason} for each in self.kept]
-        return {"changed": self.changed, **self.counts, "kept": kept}
+        skipped = [{"device": each.device, "reason": each.reason} for each in self.skipped]
+        return {"changed": self.changed, **self.counts, "skipped": skipped, "kept": skipped}  # kept: one version before
 
     def text(self) -> str:
         """Return it in words."""
         said = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in self.counts.items())
-        return "\n".join([said, *(f"{each.device} is kept as it is: {each.reason}" for each in self.kept)])
+        return "\n".join([said, *(f"{each.device} is kept as it is: {each.reason}" for each in self.skipped)])
 
 
 def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: datetime, check: bool = False) -> Report:
@@ -56,7 +56,7 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
                 else handover.import_handover(connection, document, actor=actor, now=now)
             )
         counts = {"updated": len(done.updated), "revoked": len(done.revoked), "unchanged": done.unchanged}
-        return Report(done.changed, counts, done.kept)
+        return Report(done.changed, counts, done.skipped)
     path = config.trusted("factory")
     factory_ca = load_certificate(path) if path.exists() else None
     wanted = registration.read_registration(data, site=config.site, gateway=config.gateway, factory_ca=factory_ca)
@@ -67,7 +67,7 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
             else imports.import_registration(connection, wanted, actor=actor, now=now)
         )
     counts = {"added": len(decision.added), "replaced": len(decision.replaced), "unchanged": decision.unchanged}
-    return Report(decision.changed, counts, decision.kept)
+    return Report(decision.changed, counts, decision.skipped)
 
 
 def open_signed(config: Config, data: bytes, now: datetime) -> tuple[bytes, str]:

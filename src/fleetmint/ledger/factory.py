@@ -236,7 +236,7 @@ def quarantine(connection: Connection, device: str, worker: str, reason: str, *,
     return _get(connection, device)
 
 
-def let_go(
+def fail_claim(
     connection: Connection, device: str, worker: str, reason: str, *, result: str = FAILED, now: datetime
 ) -> Unit:
     """End a claim whose burn came to nothing: the identity stays with its board, which any worker can take up again.

@@ -27,7 +27,7 @@ class Decision:
     updated: tuple[Entry, ...]
     revoked: tuple[str, ...]
     unchanged: int
-    kept: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
 
     @property
     def changed(self) -> bool:
@@ -39,7 +39,7 @@ def decide(connection: Connection, handover: Handover, now: datetime) -> Decisio
     """Compare a document with the ledger; raise RegistrationRefusedError where they contradict each other."""
     rows = rows_with(connection, devices, devices.c.device, [entry.device for entry in handover.entries])
     known = {row.device: row for row in rows}
-    updated, revoked, kept = [], [], []
+    updated, revoked, skipped = [], [], []
     for entry in handover.entries:
         row = _known(known, entry, handover.batch)
         if entry.at > now + _AHEAD:
@@ -50,16 +50,16 @@ def decide(connection: Connection, handover: Handover, now: datetime) -> Decisio
         if (row.result, row.mac, row.result_at) == (entry.result, entry.mac, entry.at):
             continue
         if row.result_at is not None and entry.at <= row.result_at:
-            kept.append(Skipped(entry.device, f"it was {row.result} later than the document knows"))
+            skipped.append(Skipped(entry.device, f"it was {row.result} later than the document knows"))
         elif row.status == REVOKED and row.result == RETURNED:
-            kept.append(Skipped(entry.device, "it was returned, which is for ever"))
+            skipped.append(Skipped(entry.device, "it was returned, which is for ever"))
         else:
             updated.append(entry)
             if entry.result == RETURNED and row.status != REVOKED:
                 revoked.append(entry.device)
     _refuse_shared_boards(connection, updated)
-    unchanged = len(handover.entries) - len(updated) - len(kept)
-    return Decision(tuple(updated), tuple(revoked), unchanged, tuple(kept))
+    unchanged = len(handover.entries) - len(updated) - len(skipped)
+    return Decision(tuple(updated), tuple(revoked), unchanged, tuple(skipped))
 
 
 def import_handover(connection: Connection, handover: Handover, *, actor: str, now: datetime) -> Decision:

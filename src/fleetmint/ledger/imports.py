@@ -43,7 +43,7 @@ class Decision:
     added: tuple[TokenEntry | CertificateEntry, ...]
     replaced: tuple[TokenEntry, ...]
     unchanged: int
-    kept: tuple[Skipped, ...]
+    skipped: tuple[Skipped, ...]
 
     @property
     def changed(self) -> bool:
@@ -56,21 +56,21 @@ def decide(connection: Connection, registration: Registration, now: datetime) ->
     known = _known(connection, registration)
     added: list[TokenEntry | CertificateEntry] = []
     replaced: list[TokenEntry] = []
-    kept: list[Skipped] = []
+    skipped: list[Skipped] = []
     unchanged = 0
     for entry in registration.entries:
         _refuse_contradiction(entry, registration.batch, known)
         status = known.status.get(entry.device)
         reason = _reason_to_keep(entry, status, known, now)
         if reason is not None:
-            kept.append(Skipped(entry.device, reason))
+            skipped.append(Skipped(entry.device, reason))
         elif status is None:
             added.append(entry)
         elif _is_known(entry, known):
             unchanged += 1
         elif isinstance(entry, TokenEntry):
             replaced.append(entry)
-    return Decision(tuple(added), tuple(replaced), unchanged, tuple(kept))
+    return Decision(tuple(added), tuple(replaced), unchanged, tuple(skipped))
 
 
 def import_registration(connection: Connection, registration: Registration, *, actor: str, now: datetime) -> Decision:

@@ -19,7 +19,7 @@ from cryptography import x509
 from fleetmint import commands, files
 from fleetmint.ca import generations
 from fleetmint.ca.hierarchy import ROOT, Hierarchy
-from fleetmint.ca.leaves import EARLIER, revoked
+from fleetmint.ca.leaves import revoked, superseded
 from fleetmint.ca.rollover.steps import DEVICE, KINDS
 from fleetmint.commands import Command
 from fleetmint.errors import StateError
@@ -49,13 +49,14 @@ class Issued:
 
 
 def certificates(site: Site) -> list[Issued]:
-    """Return every leaf that the state knows, in use, earlier or revoked."""
+    """Return every leaf that the state knows, in use, superseded or revoked."""
     found = []
-    for path in sorted(site.issued.glob("*/*.crt")) + sorted((site.operators / EARLIER).glob("*.crt")):
+    aside = superseded(site.operators)
+    for path in sorted(site.issued.glob("*/*.crt")) + aside:
         certificate = load_certificate(path)
         if path.is_relative_to(site.operators):
             name = names.common_name(certificate.subject) or path.stem
-            found.append(Issued(OPERATOR, name, "operator", certificate, path, path.parent.name != EARLIER))
+            found.append(Issued(OPERATOR, name, "operator", certificate, path, path not in aside))
         else:
             found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
     for path, row in _registered(site):
@@ -108,7 +109,7 @@ def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
 
 
-def horizon(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, Any]]:
+def expiries(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, Any]]:
     """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
     rows = []
     for ca in tree(hierarchy, now):

@@ -25,7 +25,7 @@ SLEEP = ["--boot", "sleep", "60"]
 @pytest.fixture
 def bench(batch, common, location, hierarchy, now):
     plan_batch(batch, common, location, hierarchy, now).apply()
-    plan_registered(location.directory, location.ledger, kept=(), actor="test", now=now).apply()
+    plan_registered(location.directory, location.ledger, skipped=(), actor="test", now=now).apply()
     return Bench(location.directory, location.ledger, APP, hierarchy.source)
 
 

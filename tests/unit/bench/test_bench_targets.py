@@ -30,7 +30,7 @@ def make(batch, common, location, hierarchy, now):
 
     def run(**changes):
         plan_batch(replace(batch, **changes), common, location, hierarchy, now).apply()
-        plan_registered(location.directory, location.ledger, kept=(), actor="test", now=now).apply()
+        plan_registered(location.directory, location.ledger, skipped=(), actor="test", now=now).apply()
         return Bench(location.directory, location.ledger, APP, hierarchy.source)
 
     return run

@@ -103,6 +103,16 @@ def test_a_renewed_certificate_is_revoked_together_with_the_one_before(hierarchy
     assert not plan_revoked_client(hierarchy, client, "unspecified", later).changed
 
 
+def test_what_one_version_before_put_aside_is_revoked_too(hierarchy, directory, now):
+    old, later = serial(directory), now + timedelta(days=320)
+    plan_client(hierarchy, "operator", "alice@test", directory, later).apply()
+    (directory / "superseded").rename(directory / "earlier")
+    clients = list_clients(hierarchy, directory, later)
+    assert [(client.name, client.in_use) for client in clients][:2] == [("alice@test", True), ("alice@test", False)]
+    plan_revoked_client(hierarchy, clients[0], "unspecified", later).apply()
+    assert revoked(hierarchy, "operator", old)
+
+
 def test_a_renewal_that_cannot_sign_leaves_everything_as_it_was(hierarchy, directory, now):
     (hierarchy.source.directory / "issuing").write_bytes(b"A" * 32)
     before = {path: path.read_bytes() for path in directory.rglob("*")}

@@ -215,7 +215,15 @@ def test_importing_a_batch_twice_changes_nothing_the_second_time(gateway, docume
     assert gateway("devices", "--json") == {"devices": []}
     done = gateway("import", "--json", data=document)
     assert done == predicted
-    assert done == {"changed": True, "added": 2, "replaced": 0, "unchanged": 0, "kept": [], "actor": "command line"}
+    assert done == {
+        "changed": True,
+        "added": 2,
+        "replaced": 0,
+        "unchanged": 0,
+        "skipped": [],
+        "kept": [],
+        "actor": "command line",
+    }
     again = gateway("import", "--json", data=document)
     assert again == done | {"changed": False, "added": 0, "unchanged": 2}
 
@@ -256,7 +264,7 @@ def test_importing_does_not_revive_a_revoked_device(gateway, document):
     gateway("revoke", "lamp-000002")
     kept = gateway("import", "--json", data=document)
     assert kept["changed"] is False
-    assert [entry["reason"] for entry in kept["kept"]] == ["the device is revoked"] * 2
+    assert [entry["reason"] for entry in kept["skipped"]] == ["the device is revoked"] * 2
 
 
 def test_revoking_an_unknown_device_is_refused(gateway):

@@ -38,8 +38,8 @@ def test_a_key_that_is_not_here_is_told(fleetmint, hierarchy):
     assert "EC P-384, not here" in fleetmint("ca", "show").stdout
 
 
-def test_the_horizon_holds_everything_that_ends_and_what_renews_it(fleetmint, state):
-    rows = fleetmint("ca", "show", "--json")["horizon"]
+def test_the_expiries_hold_everything_that_ends_and_what_renews_it(fleetmint, state):
+    rows = fleetmint("ca", "show", "--json")["expiries"]
     assert [row["ends"] for row in rows] == sorted(row["ends"] for row in rows)
     kinds = [row["kind"] for row in rows]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
@@ -63,11 +63,11 @@ def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, mon
     assert len(lines) == len(set(lines))
 
 
-def test_what_is_revoked_is_left_out_of_the_horizon(fleetmint):
+def test_what_is_revoked_is_left_out_of_the_expiries(fleetmint):
     fleetmint("revoke", "alice@test")
     fleetmint("operator", "replace", "bob@test")
     fleetmint("revoke", "lamp-000002")
-    names = [row["name"] for row in fleetmint("ca", "show", "--json")["horizon"]]
+    names = [row["name"] for row in fleetmint("ca", "show", "--json")["expiries"]]
     assert "alice@test" not in names
     assert "lamp-000002" not in names
     assert names.count("bob@test") == 1

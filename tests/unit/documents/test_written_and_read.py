@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from gateway_site import new_key
 
 from fleetmint.documents import handover, registration
 from fleetmint.documents.document import encode, parts
 from fleetmint.documents.handover import RESULTS, Entry
 from fleetmint.documents.registration import CertificateEntry, TokenEntry
+from tests.support.gateway_site import new_key
 
 ADDRESS = {"site": "test", "gateway": "gateway"}
 

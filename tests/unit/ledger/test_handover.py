@@ -47,7 +47,7 @@ def devices(site, now):
 
 def test_a_board_becomes_an_attribute_of_its_device(hand_over, devices, site, now):
     decision = hand_over(now, board("lamp-000001", MAC, now), board("lamp-000002", OTHER, now, "quarantined"))
-    assert (len(decision.updated), decision.revoked, decision.kept) == (2, (), ())
+    assert (len(decision.updated), decision.revoked, decision.skipped) == (2, (), ())
     assert devices()["lamp-000001"] == ("registered", MAC, "burned")
     assert devices()["lamp-000002"] == ("registered", OTHER, "quarantined")
     assert devices()["lamp-000003"] == ("active", None, None)
@@ -71,7 +71,7 @@ def test_an_older_document_changes_nothing_whatever_it_says(hand_over, devices, 
     hand_over(later, board("lamp-000003", MAC, later, "returned"))
     before = devices()
     decision = hand_over(later, old)
-    assert decision.kept[0].reason == "it was returned later than the document knows"
+    assert decision.skipped[0].reason == "it was returned later than the document knows"
     assert devices() == before
 
 
@@ -79,7 +79,7 @@ def test_what_was_returned_is_never_revived_not_even_by_a_later_word(hand_over, 
     hand_over(now, board("lamp-000003", MAC, now, "returned"))
     later = now + timedelta(days=1)
     decision = hand_over(later, board("lamp-000003", OTHER, later))
-    assert decision.kept[0].reason == "it was returned, which is for ever"
+    assert decision.skipped[0].reason == "it was returned, which is for ever"
     assert devices()["lamp-000003"] == ("revoked", MAC, "returned")
 
 

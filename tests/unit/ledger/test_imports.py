@@ -61,7 +61,7 @@ def test_an_older_document_does_not_bring_its_token_back(site, now, expires):
     site.import_(registration([new]), now)
     decision = site.import_(registration([old]), now)
     assert not decision.changed
-    assert decision.kept == (Skipped("lamp-000001", "a newer token has replaced this one"),)
+    assert decision.skipped == (Skipped("lamp-000001", "a newer token has replaced this one"),)
 
 
 def test_a_used_token_is_not_revived_and_a_new_one_not_taken(site, now, expires):
@@ -70,7 +70,7 @@ def test_a_used_token_is_not_revived_and_a_new_one_not_taken(site, now, expires)
     enrol(site, "lamp-000001", used, now)
     assert site.import_(registration([used]), now).unchanged == 1
     decision = site.import_(registration([token_entry("lamp-000001", "new", expires)]), now)
-    assert decision.kept == (Skipped("lamp-000001", "the device has a certificate already"),)
+    assert decision.skipped == (Skipped("lamp-000001", "the device has a certificate already"),)
     with site.reading() as connection:
         assert find_token(connection, "lamp-000001", used["token_sha256"]).state == "used"
     assert site.findings() == ()
@@ -85,7 +85,7 @@ def test_a_revoked_device_stays_revoked_whatever_is_imported(site, now, expires,
             revoke(connection, device, reason="unspecified", actor="test", now=now)
     decision = site.import_(registration([*entries[1:], token_entry("lamp-000001", "b", expires)]), now)
     assert not decision.changed
-    assert {kept.reason for kept in decision.kept} == {"the device is revoked"}
+    assert {kept.reason for kept in decision.skipped} == {"the device is revoked"}
     assert set(statuses(site).values()) == {"revoked"}
     assert site.findings() == ()
 
@@ -94,7 +94,7 @@ def test_what_has_ended_already_is_not_added(site, now, factory):
     leaf = factory.issue("factory-device", new_key().public_key(), "lamp-000002", now=now)
     entries = [token_entry("lamp-000001", "a", now + timedelta(days=1)), certificate_entry("lamp-000002", leaf)]
     decision = site.import_(registration(entries), now + timedelta(days=500))
-    assert [kept.reason for kept in decision.kept] == ["the token has expired", "the certificate has ended"]
+    assert [kept.reason for kept in decision.skipped] == ["the token has expired", "the certificate has ended"]
     assert statuses(site) == {}
 
 
@@ -104,7 +104,7 @@ def test_a_device_changes_neither_its_batch_nor_the_kind_of_its_key(site, now, e
         site.import_(registration([token_entry("lamp-000001", "a", expires)], batch="lamps-2"), now)
     leaf = factory.issue("factory-device", new_key().public_key(), "lamp-000001", now=now)
     decision = site.import_(registration([certificate_entry("lamp-000001", leaf)]), now)
-    assert decision.kept == (Skipped("lamp-000001", "the device is registered with a token"),)
+    assert decision.skipped == (Skipped("lamp-000001", "the device is registered with a token"),)
 
 
 def test_the_token_or_key_of_another_device_is_a_contradiction(site, now, expires, factory):

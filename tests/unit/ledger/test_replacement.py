@@ -102,7 +102,7 @@ def test_an_older_registration_brings_no_older_token_back(site, now, add):
     add("lamp-000001", "new")
     decision = site.import_(old, now)
     assert not decision.changed
-    assert decision.kept[0].reason == "a newer token has replaced this one"
+    assert decision.skipped[0].reason == "a newer token has replaced this one"
 
 
 def test_the_revoked_the_unknown_and_the_wrong_are_refused(site, now, add):

@@ -198,7 +198,7 @@ def update(
                 app_dir if app else None, known.settings.wifi_of(unit.device) if known is not None else None
             )
         except FleetmintError:
-            worker.let_go()
+            worker.release()
             raise
         with undisturbed():  # half-written, the board could have lost its key
             changed = carry_out(worker, board, wanted, ask_again())

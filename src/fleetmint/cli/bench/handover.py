@@ -60,9 +60,9 @@ def register(batch: str, site: Site, name: str | None, file: Path | None, check:
     document = papers.read_registration(directory)
     told = _tell(site, name, document, "/v1/registrations", file, check)
     if not check:
-        kept = {each["device"] for each in told["kept"]}
+        skipped = {each["device"] for each in told["skipped"]}
         now = datetime.now(UTC)
-        plan = papers.plan_registered(directory, ledger, kept=kept, actor=told["as"], now=now)
+        plan = papers.plan_registered(directory, ledger, skipped=skipped, actor=told["as"], now=now)
         plan.apply()
     _report(as_json, batch, told, file)
 
@@ -114,13 +114,19 @@ def _tell(
             raise click.UsageError("a file says nothing about the gateway: leave out --check or --to")
         station = name or site.station
         files.write_atomically(file, _signed(site, station, encode(document)))
-        return {"as": station, "devices": len(document["devices"]), "kept": []}
+        return {"as": station, "devices": len(document["devices"]), "skipped": [], "kept": []}
     gateway = open_gateway(site, name, str(document["gateway"]))
-    sums: dict[str, Any] = {"as": gateway.operator, "changed": False, "kept": []}
+    sums: dict[str, Any] = {"as": gateway.operator, "changed": False, "skipped": []}
     for part in parts(document, LARGEST):
-        for key, value in gateway.post(f"{path}?check=1" if check else path, part).items():
-            sums[key] = sums.get(key, 0) + value if key != "changed" else sums[key] or value
-    return sums
+        answer = gateway.post(f"{path}?check=1" if check else path, part)
+        for key, value in answer.items():
+            if key == "changed":
+                sums[key] = sums[key] or value
+            elif isinstance(value, list):  # a gateway of one version before says kept only
+                sums["skipped"] += value if key == "skipped" or "skipped" not in answer else []
+            else:
+                sums[key] = sums.get(key, 0) + value
+    return {**sums, "kept": sums["skipped"]}  # the name of one version before
 
 
 def _signed(site: Site, station: str, payload: bytes) -> bytes:
@@ -140,6 +146,6 @@ def _text(batch: str, told: Mapping[str, Any], file: Path | None) -> str:
             f"{file}: {told['devices']} devices of {batch}, signed by {told['as']}. Bring it to the gateway and run"
             f" {commands.gateway('import', '-', stdin=file.name)}, where the file is."
         )
-    counts = {name: number for name, number in told.items() if name not in ("as", "changed", "kept")}
+    counts = {name: number for name, number in told.items() if name not in ("as", "changed", "skipped", "kept")}
     lines = [f"{batch}: " + ", ".join(f"{number} {name}" for name, number in counts.items())]
-    return "\n".join([*lines, *(f"{each['device']} is kept as it is: {each['reason']}" for each in told["kept"])])
+    return "\n".join([*lines, *(f"{each['device']} is kept as it is: {each['reason']}" for each in told["skipped"])])

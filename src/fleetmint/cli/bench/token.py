@@ -157,7 +157,7 @@ def give(
             tokens.with_token(nvs.data, made)
             tell()
         except FleetmintError:
-            worker.let_go()
+            worker.release()
             raise
         _write(worker, board, nvs, made)
     return made

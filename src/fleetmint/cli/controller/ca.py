@@ -30,7 +30,8 @@ def ca() -> None:
 
 
 @ca.command(
-    "show", epilog=examples("fleetmint ca show", "fleetmint ca show --json | jq '.horizon[] | select(.days_left < 60)'")
+    "show",
+    epilog=examples("fleetmint ca show", "fleetmint ca show --json | jq '.expiries[] | select(.days_left < 60)'"),
 )
 @site_option
 @json_option
@@ -38,10 +39,11 @@ def show(site: Site, as_json: bool) -> None:
     """Show the tree of CAs, their CRLs, and everything that ends, the earliest first. Needs no passphrase."""
     hierarchy, now = site.hierarchy(), datetime.now(UTC)
     authorities = certificates.tree(hierarchy, now)
-    horizon = certificates.horizon(hierarchy, site, now)
+    expiries = certificates.expiries(hierarchy, site, now)
     left = left_to_do(hierarchy.directory)
     if as_json:
-        say(True, {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "horizon": horizon}, "")
+        found = {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "expiries": expiries}
+        say(True, {**found, "horizon": expiries}, "")  # the name of one version before
         return
     table(["CA", "key", "ends", "CRL", "next CRL by", "revoked"], [_row(row) for row in authorities])
     for sentence in left:
@@ -51,10 +53,10 @@ def show(site: Site, as_json: bool) -> None:
         ["ends", "left", "what", "renewed by"],
         [
             [row["ends"][:10], days(row["days_left"]), f"{row['kind']} {row['name']}", row["renewed_by"]]
-            for row in horizon
+            for row in expiries
         ],
     )
-    soon = [line for row in horizon if row["days_left"] <= SOON_DAYS for line in row["renew_with"]]
+    soon = [line for row in expiries if row["days_left"] <= SOON_DAYS for line in row["renew_with"]]
     if soon:
         click.echo(f"\nWhat ends within {SOON_DAYS} days is renewed by:")
         for line in dict.fromkeys(soon):

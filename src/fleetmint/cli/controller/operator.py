@@ -227,7 +227,7 @@ def _profile_of(site: Site, directory: Path, name: str) -> str:
 
 
 def _status(row: dict[str, Any]) -> str:
-    return row["status"] if row["in_use"] else f"{row['status']}, earlier"
+    return row["status"] if row["in_use"] else f"{row['status']}, superseded"
 
 
 def _open(site: Site, name: str) -> tuple[Hierarchy, Path, datetime]:

@@ -87,7 +87,7 @@ def test_an_operators_file_gets_the_new_certificate_of_its_ca_and_keeps_the_leaf
     plan.apply()
     assert load_certificate(place / "alice@test.crt") == operator
     assert (world.ca / "operator/ca.crt").read_bytes() in (place / "alice@test.crt").read_bytes()
-    assert not (place / "earlier").exists()
+    assert not (place / "superseded").exists()
     assert not plan_client(world.hierarchy, "operator", "alice@test", place, world.now).changed
 
 

@@ -32,7 +32,15 @@ def test_a_batch_is_registered_burned_and_handed_over_and_both_sides_agree(fleet
     assert fleetmint("batch", "register", "first", "--check", "--json")["added"] == 2
     assert (known(gateway_side), registered(state)) == ({}, [])
     said = fleetmint("batch", "register", "first", "--json")
-    assert said == {"as": "bench@test", "changed": True, "kept": [], "added": 2, "replaced": 0, "unchanged": 0}
+    assert said == {
+        "as": "bench@test",
+        "changed": True,
+        "skipped": [],
+        "kept": [],
+        "added": 2,
+        "replaced": 0,
+        "unchanged": 0,
+    }
     assert registered(state) == ["lamp-000001", "lamp-000002"]
     assert "2 unchanged" in fleetmint("batch", "register", "first").stdout
     burned()

@@ -95,12 +95,13 @@ def test_a_file_that_is_there_is_not_written_over(fleetmint, gateway_side, tmp_p
 
 def test_a_board_boots_again_when_its_gateway_refuses_the_token(fleetmint, board, refused, monkeypatch):
     port, nvs = board
-    let_go = []
+    released = []
     monkeypatch.setattr(
-        "fleetmint.cli.bench.token.Worker.let_go", lambda self, do=Worker.let_go: let_go.append(self.port) or do(self)
+        "fleetmint.cli.bench.token.Worker.release",
+        lambda self, do=Worker.release: released.append(self.port) or do(self),
     )
     refused(fleetmint("token", "new", "lamp-000001", "--port", port, "--as", "alice@test"), "403")
-    assert let_go == [port]
+    assert released == [port]
     assert nvs()[keys.TOKEN] == b"old"
 
 

@@ -10,8 +10,9 @@ short_description: Record that a gateway knows the devices of a batch
 description:
   - Run it after the gateway has taken the registration. Boards are burnt with registered devices only.
 options:
-  kept:
-    description: Devices that the gateway kept as they were, such as revoked ones; they do not count as registered.
+  skipped:
+    description: Devices that the gateway left as they were, such as revoked ones; they do not count as registered.
+    aliases: [kept]
     type: list
     elements: str
     default: []
@@ -62,7 +63,7 @@ def main() -> None:
     """Run the module."""
     options = {
         **BATCH_OPTIONS,
-        "kept": {"type": "list", "elements": "str", "default": []},
+        "skipped": {"type": "list", "elements": "str", "default": [], "aliases": ["kept"]},
         "actor": {"type": "str", "default": "playbook"},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
@@ -74,7 +75,7 @@ def main() -> None:
 
         params = module.params
         return plan_registered(
-            Path(params["batch"]), params["ledger"], kept=params["kept"], actor=params["actor"], now=utc_now()
+            Path(params["batch"]), params["ledger"], skipped=params["skipped"], actor=params["actor"], now=utc_now()
         )
 
     carry_out(module, make_plan)
