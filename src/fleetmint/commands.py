@@ -88,10 +88,15 @@ def act_on(*, state: Path | None = None, inventory: Path | None = None, cwd: Pat
     _place = _Place(_absolute(inventory), _absolute(state), cwd)
 
 
+def ledger_in(state: Path) -> str:
+    """Return the SQLAlchemy URL of the factory's ledger where it is in the state."""
+    return f"sqlite:///{_absolute(state)}/{LEDGER}"
+
+
 def use_ledger(url: str) -> None:
     """Let commands name this ledger of the factory, unless they find it by themselves."""
     global _place
-    found = None if _place.state is None else f"sqlite:///{_place.state / LEDGER}"
+    found = None if _place.state is None else ledger_in(_place.state)
     _place = replace(_place, ledger="" if url in (found, os.environ.get(LEDGER_VARIABLE)) else url)
 
 

@@ -8,7 +8,6 @@ What is typed counts before what the environment says. A relative path on the co
 typed; in the environment it is meant from the checkout, as Ansible means it.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,7 +102,10 @@ def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None)
                 f"no site is named: give --site, such as --site inventory/home, or export {SITE_VARIABLE}", ctx
             )
         state = _state_of(inventory)
-    noted = _inventory_of(state)
+    # no name that is offered at Tab is in the ledger, and to read its URL takes long
+    given = None if ctx.resilient_parsing else ctx.meta.get(_LEDGER)
+    site = Site(state, checked_ledger(given) if given else "")
+    noted = site.inventory
     commands.act_on(state=state, inventory=inventory or noted)
     if inventory is not None and noted is not None and noted.resolve() != inventory.resolve():
         raise StateError(
@@ -111,15 +113,12 @@ def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None)
             f" {SITE_VARIABLE} or {STATE_VARIABLE}); if you have moved it, run"
             f" {commands.playbook('ca.yml')}"
         )
-    # no name that is offered at Tab is in the ledger, and to read its URL takes long
-    url = "" if ctx.resilient_parsing else ctx.meta.get(_LEDGER)
-    if url:
-        commands.use_ledger(checked_ledger(url))
-    return Site(state, inventory or noted, url or "")
+    commands.use_ledger(site.ledger)
+    return site
 
 
 def _state_of(site: Path) -> Path:
-    if (site / FILE).exists():
+    if Site(site).is_described:
         raise StateError(f"{site} is the state of a site, not its inventory: name it with --state or {STATE_VARIABLE}")
     if not any(site.glob("hosts*")):
         raise StateError(
@@ -127,16 +126,6 @@ def _state_of(site: Path) -> Path:
         )
     state = site / "state"
     below = sorted(str(path.parent) for path in state.glob(f"*/{FILE}"))
-    if below and not (state / FILE).exists():
+    if below and not Site(state).is_described:
         raise StateError(f"{site} has several states: name one with --state or {STATE_VARIABLE}: {', '.join(below)}")
     return state
-
-
-def _inventory_of(state: Path) -> Path | None:
-    """Return the inventory directory that the role `controller` noted, or where it usually is; None when neither is."""
-    try:
-        noted = json.loads((state / FILE).read_bytes())["inventory"] or ".."
-    except (OSError, ValueError, KeyError, TypeError):
-        noted = ".."
-    found = (state / str(noted), state.parent)
-    return next((path for path in found if any(path.glob("hosts*"))), None)

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint import commands
+from fleetmint.batch.sealed import KEY_FILE
+from fleetmint.batch.secrets import SECRETS_FILE, SETTINGS_FILE
 from fleetmint.ca import damage
+from fleetmint.commands import LEDGER
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
 from fleetmint.ledger.schema import ACTIVE, BURNED, DEVICE_KEY, PLANNED, RETURNED, REVOKED
@@ -20,7 +23,7 @@ _KEY = b"PRIVATE KEY-----"
 _ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY-----"
 # SSH has keys of its own, which are no business of ours.
 _FOREIGN = b"BEGIN OPENSSH PRIVATE KEY-----"
-_PRIVATE_NAMES = {"secrets.bin", "settings.bin", "batch.key", "ledger.sqlite", "ledger.sqlite-wal"}
+_PRIVATE_NAMES = {SECRETS_FILE, SETTINGS_FILE, KEY_FILE, LEDGER, f"{LEDGER}-wal"}
 _PRIVATE_SUFFIXES = {".key", ".p12"}
 # The heading there.
 LOST_LEDGER = "`The factory's ledger, lost or older`"

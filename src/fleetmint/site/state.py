@@ -67,13 +67,11 @@ class BatchValues:
 class Site:
     """A site by the directory of its state.
 
-    `inventory` is the site's inventory directory, where it is known; `given_ledger` the URL of the factory's ledger
-    where it is not in the state, as `checked_ledger` returns it.
+    `given_ledger` is the URL of the factory's ledger where it is not in the state, as `checked_ledger` returns it.
     What is asked of the file raises StateError, with the remedy, when it is missing, damaged or of an older version.
     """
 
     directory: Path
-    inventory: Path | None = None
     given_ledger: str = ""
 
     @property
@@ -109,7 +107,7 @@ class Site:
     @property
     def ledger(self) -> str:
         """SQLAlchemy URL of the factory's ledger."""
-        return self.given_ledger or f"sqlite:///{(self.directory / LEDGER).absolute()}"
+        return self.given_ledger or commands.ledger_in(self.directory)
 
     def batch(self, name: str) -> Path:
         """Return the directory of a batch that was made; raise StateError when there is none."""
@@ -133,6 +131,19 @@ class Site:
     def is_described(self) -> bool:
         """Whether there is the site's file."""
         return self.file.exists()
+
+    @property
+    def inventory(self) -> Path | None:
+        """The site's inventory directory: as the file notes it, or where it usually is; None when neither is one.
+
+        A file that cannot be read is not told here: whatever needs it tells.
+        """
+        try:
+            noted = str(self._content["inventory"] or "..")
+        except (OSError, StateError, KeyError):
+            noted = ".."
+        found = (self.directory / noted, self.directory.parent)
+        return next((path for path in found if any(path.glob("hosts*"))), None)
 
     @property
     def name(self) -> str:

@@ -103,3 +103,18 @@ def test_a_batch_that_is_not_there_says_how_batches_come_about(tmp_path):
     assert Site(tmp_path).batch("first") == tmp_path / "batches/first"
     with pytest.raises(StateError, match=r"there is no batch second in .*batch list.*batch new"):
         Site(tmp_path).batch("second")
+
+
+def test_the_inventory_is_where_the_file_notes_it_or_else_beside_the_state(tmp_path):
+    state, noted = tmp_path / "home/state", tmp_path / "noted"
+    state.mkdir(parents=True)
+    noted.mkdir()
+    assert Site(state).inventory is None
+    (tmp_path / "home/hosts.yml").touch()
+    assert Site(state).inventory.resolve() == tmp_path / "home"
+    (state / "site.json").write_text("{")
+    assert Site(state).inventory.resolve() == tmp_path / "home"
+    (state / "site.json").write_text(json.dumps({"inventory": str(noted)}))
+    assert Site(state).inventory.resolve() == tmp_path / "home"
+    (noted / "hosts").touch()
+    assert Site(state).inventory == noted
