@@ -225,3 +225,11 @@ def test_enrolment_is_not_there_on_the_operators_listener_nor_without_a_listener
     csr = make_csr(new_key())
     assert post(client, "lamp-000001", lamp, csr, FLEETMINT_LISTENER="operators").status_code == 404
     assert post(client, "lamp-000001", lamp, csr, FLEETMINT_LISTENER="").status_code == 404
+
+
+def test_the_listener_is_known_by_what_nginx_of_the_version_before_calls_it(client, lamp):
+    """Between the service's restart and nginx's reload; a header cannot say it, those have HTTP_ before their names."""
+    csr, before = make_csr(new_key()), {"FLEETMINT_LISTENER": "", "HTTP_FLEETMINT_DOOR": "devices"}
+    assert post(client, "lamp-000001", lamp, csr, **before).status_code == 404
+    assert post(client, "lamp-000001", lamp, csr, **before, FLEETMINT_DOOR="operators").status_code == 404
+    certificate_of(post(client, "lamp-000001", lamp, csr, **before, FLEETMINT_DOOR="devices"))
