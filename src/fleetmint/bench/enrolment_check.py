@@ -28,7 +28,7 @@ class EnrolmentCheck:
 
     def start(self) -> None:
         """Begin to listen; raise FleetmintError when the broker does not let the station in."""
-        threading.Thread(target=self._listen, daemon=True, name="hello").start()
+        threading.Thread(target=self._listen, daemon=True, name="enrolment check").start()
         with self._news:
             self._news.wait_for(lambda: self._error is not None, _REFUSED_SECONDS)
             if self._error is not None:

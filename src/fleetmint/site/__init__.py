@@ -1,1 +1,1 @@
-"""The controller's view of a site: its certificates, revoking them, and whether its state keeps its promises."""
+"""The controller's view of a site: what lies where in its state, its certificates, and asking its gateways."""

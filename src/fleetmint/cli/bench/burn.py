@@ -130,10 +130,10 @@ def burn(
         if any(each.problem for each in told):
             raise FleetmintError(in_force.in_words(told, commands.playbook("revoke.yml", device=device)))
 
-    hello = EnrolmentCheck(open_gateway(site, name, gateway), test) if test else None
-    if hello is not None:
-        hello.start()
-    bench = Bench(directory, ledger, app, site.source(passphrases), firmware, sha256, unregistered, baud, hello)
+    check = EnrolmentCheck(open_gateway(site, name, gateway), test) if test else None
+    if check is not None:
+        check.start()
+    bench = Bench(directory, ledger, app, site.source(passphrases), firmware, sha256, unregistered, baud, check)
     bench = replace(bench, other_firmware=other_firmware)
     if reprovision:
         bench = replace(bench, retire=retire)
