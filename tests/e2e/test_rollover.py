@@ -364,7 +364,7 @@ def test_when_all_is_over_nothing_is_left_of_the_old_ones_and_the_playbooks_chan
         f"{server}/fleetmint/{listener}": counts[listener] for server in ("nginx", "mosquitto") for listener in counts
     }
     assert trusted_on_the_pi(site) == listeners
-    site.on_the_pi('test -z "$(ls /etc/fleetmint/device-ca/beside)"')
+    site.on_the_pi('test -z "$(ls /etc/fleetmint/device-ca/crl-only)"')
     shown = site.fleetmint("ca", "show", "--state", str(site.state))
     assert "demo root G2" in shown.stdout
     assert "Under way" not in shown.stdout

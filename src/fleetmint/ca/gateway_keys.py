@@ -1,7 +1,7 @@
 """Which device CAs a gateway should hold the keys of, and the commands there that bring it so far."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from fleetmint.x509 import keys
 from fleetmint.x509.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
 
 # What a gateway says that was never set up.
-NOTHING_HELD: Mapping[str, Any] = {"installed": False, "beside": []}
+NOTHING_HELD: Mapping[str, Any] = {"installed": False, "crl_only": []}
 NOTHING_THERE = "the gateway has no device CA yet"
 
 
@@ -68,12 +68,19 @@ def _wanted(hierarchy: Hierarchy, name: str) -> dict[str, tuple[str, str]]:
 
 
 def _copies(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any]) -> list[Step]:
-    beside = {each["spki_sha256"]: each["certificate_sha256"] for each in held["beside"]}
+    there = {each["spki_sha256"]: each["certificate_sha256"] for each in _crl_only(held)}
+    # a gateway of one version before knows that name only
+    option = "--crl-only" if "crl_only" in held else "--beside"
     return [
-        Step(("install-ca", "--beside"), f"the gateway has no copy of the {each} CA to sign its CRL", each)
+        Step(("install-ca", option), f"the gateway has no copy of the {each} CA to sign its CRL", each)
         for each, (spki, certificate) in kept.items()
-        if beside.get(spki) != certificate
+        if there.get(spki) != certificate
     ]
+
+
+def _crl_only(held: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
+    found: Sequence[Mapping[str, str]] = held["crl_only"] if "crl_only" in held else held["beside"]
+    return found
 
 
 def _issuing(name: str, wanted: tuple[str, str], held: Mapping[str, Any]) -> list[Step]:
@@ -94,6 +101,6 @@ def _retired(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any], force
     options = ("--force",) if force else ()
     return [
         Step(("retire-ca", *options, spki), f"the device CA {spki[:16]} is retired")
-        for spki in (each["spki_sha256"] for each in held["beside"])
+        for spki in (each["spki_sha256"] for each in _crl_only(held))
         if spki not in stays
     ]

@@ -9,15 +9,15 @@ from sqlalchemy.engine import Connection
 
 from fleetmint import commands
 from fleetmint.errors import StateError
+from fleetmint.gateway import device_ca
 from fleetmint.gateway.broker import alarms
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import read_lists
-from fleetmint.gateway.device_ca import BESIDE
 from fleetmint.ledger import audit, early
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.x509 import compat, revocation
-from fleetmint.x509.authority import KEY, load_certificates
+from fleetmint.x509.authority import load_certificates
 from fleetmint.x509.chain import title
 from fleetmint.x509.profiles import SKEW
 
@@ -86,7 +86,7 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
 def _of_keys(config: Config) -> list[Finding]:
     """The keys of the device CAs are the only ones here, and only their owner may read them."""
     found = []
-    keys = [config.device_ca / KEY, *(config.device_ca / BESIDE).glob(f"*/{KEY}")]
+    keys = device_ca.key_paths(config.device_ca)
     for key in keys:
         if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
             found.append(Finding(f"others may read {key}", f"chmod 400 {key}, and think about who could have read it"))

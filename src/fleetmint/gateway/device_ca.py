@@ -1,8 +1,8 @@
 """The device CA's key on its gateway: brought by the play, checked here, readable by one user.
 
-ca.key, ca.crt              the CA that issues
-beside/SPKI/ca.key, ca.crt  while a rollover is under way, every device CA of this gateway: what it issued has to
-                            be revocable, so its CRL goes on. SPKI is the SHA-256 of its public key, in hex.
+ca.key, ca.crt                the CA that issues
+crl-only/SPKI/ca.key, ca.crt  while a rollover is under way, every device CA of this gateway: what it issued has to
+                              be revocable, so its CRL goes on. SPKI is the SHA-256 of its public key, in hex.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,9 @@ from fleetmint.plan import Plan
 from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, organization, pem, public_key_bytes
 
-BESIDE = "beside"
+_CRL_ONLY = "crl-only"
+# Where they lay one version before.
+_BEFORE = "beside"
 _KEY_MODE = 0o400
 _MAX_BYTES = 65536
 
@@ -47,17 +49,28 @@ def status(directory: Path) -> Installed:
     )
 
 
-def beside(directory: Path) -> dict[str, Installed]:
-    """Return what is installed beside the CA in `directory`, by SPKI."""
-    found = {path.name: status(path) for path in sorted((directory / BESIDE).glob("*")) if path.is_dir()}
+def crl_only(directory: Path) -> dict[str, Installed]:
+    """Return the CAs that are installed under the one in `directory` for their CRL alone, by SPKI."""
+    paths = [path for place in (_BEFORE, _CRL_ONLY) for path in (directory / place).glob("*") if path.is_dir()]
+    found = {path.name: status(path) for path in sorted(paths, key=lambda path: path.name)}
     return {name: each for name, each in found.items() if each.installed}
+
+
+def key_paths(directory: Path) -> list[Path]:
+    """Return where the keys of all CAs in `directory` lie, or would lie, the one that issues first."""
+    return [directory / KEY, *(path for place in (_CRL_ONLY, _BEFORE) for path in (directory / place).glob(f"*/{KEY}"))]
+
+
+def _place(directory: Path, spki: str) -> Path:
+    before = directory / _BEFORE / spki
+    return before if before.is_dir() else directory / _CRL_ONLY / spki
 
 
 def authorities(directory: Path) -> list[Authority]:
     """Return every device CA that is installed, the one that issues first; raise StateError when there is none."""
     issuing = load_authority(directory, None)
     mine = keys.spki_sha256(issuing.key.public_key()).hex()
-    return [issuing, *(load_authority(directory / BESIDE / name, None) for name in beside(directory) if name != mine)]
+    return [issuing, *(load_authority(_place(directory, name), None) for name in crl_only(directory) if name != mine)]
 
 
 def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = False) -> Plan[str]:
@@ -66,7 +79,7 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     The result is the SHA-256 of its key, in hex.
 
     Raises StateError when `data` is anything but a client CA of `site` for devices with its own key, or another CA is
-    installed that is not kept beside and `replace` is not set: its certificates could no longer be revoked here.
+    installed that is not kept for its CRL and `replace` is not set: its certificates could no longer be revoked here.
     """
     wanted = _read(data, site)
     fingerprint = keys.spki_sha256(wanted.key.public_key()).hex()
@@ -74,7 +87,7 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     certificate = pem(wanted.certificate)
     if found.spki_sha256 == fingerprint and files.read(directory / CERTIFICATE, "certificate") == certificate:
         return Plan(expected=fingerprint)
-    if found.installed and found.spki_sha256 not in (fingerprint, *beside(directory)) and not replace:
+    if found.installed and found.spki_sha256 not in (fingerprint, *crl_only(directory)) and not replace:
         raise StateError(
             f"another device CA is installed in {directory}: what it issued could no longer be revoked here; give"
             " --replace if that is meant"
@@ -90,27 +103,27 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     return Plan((f"install the device CA in {directory}",), install, expected=fingerprint)
 
 
-def plan_install_beside(directory: Path, data: bytes, *, site: str) -> Plan[str]:
-    """Plan to keep the CA in `data` beside the one in `directory`: it signs its CRL and nothing else.
+def plan_install_crl_only(directory: Path, data: bytes, *, site: str) -> Plan[str]:
+    """Plan to keep the CA in `data` under the one in `directory`: it signs its CRL and nothing else.
 
     Raises StateError as `plan_install` does.
     """
     spki = keys.spki_sha256(_read(data, site).key.public_key()).hex()
-    plan = plan_install(directory / BESIDE / spki, data, site=site)
-    reasons = tuple(f"keep the device CA {spki[:16]} beside the one that issues" for _ in plan.reasons)
+    plan = plan_install(_place(directory, spki), data, site=site)
+    reasons = tuple(f"keep the device CA {spki[:16]} for its CRL alone" for _ in plan.reasons)
     return Plan(reasons, plan.apply, expected=plan.expected)
 
 
 def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan[None]:
-    """Plan to remove the CA `spki_sha256` from beside the one that issues, and its key with it.
+    """Plan to remove the CA `spki_sha256` that is kept for its CRL alone, and its key with it.
 
     `valid` is when each of its certificates ends that is valid now, the last first; unless forced, any is a StateError:
     without its CRL they are refused.
     """
-    found = beside(directory).get(spki_sha256)
+    found = crl_only(directory).get(spki_sha256)
     if found is None:
         return Plan()
-    place = directory / BESIDE / spki_sha256
+    place = _place(directory, spki_sha256)
     issuing = status(directory).spki_sha256 == spki_sha256  # then this is a copy
     if valid and not issuing and not force:
         raise StateError(
@@ -125,7 +138,7 @@ def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *,
             path.unlink()
         place.rmdir()
 
-    return Plan((f"remove the device CA {spki_sha256[:16]} that was kept beside the one that issues",), remove)
+    return Plan((f"remove the device CA {spki_sha256[:16]} that was kept for its CRL alone",), remove)
 
 
 def _read(data: bytes, site: str) -> Authority:

@@ -74,7 +74,32 @@ def test_a_gateway_keeps_both_cas_during_a_rollover_and_one_after_it(site, gatew
     assert follow() == []
     move(site, "retire")
     assert f"the device CA {old[:16]} is retired" in follow()
-    assert gateway("ca-status")["beside"] == []
+    assert gateway("ca-status")["crl_only"] == []
+
+
+def test_a_rollover_that_one_version_before_began_is_finished(site, gateway, follow):
+    old = gateway("ca-status")["spki_sha256"]
+    move(site, "introduce")
+    follow()
+    (site.config.device_ca / "crl-only").rename(site.config.device_ca / "beside")
+    assert follow() == []
+    assert len(gateway("ca-status")["beside"]) == 2
+    move(site, "switch")
+    follow()
+    gateway("sign-crl")
+    assert site.config.device_crl.read_bytes().count(b"BEGIN") == 2
+    move(site, "retire")
+    assert f"the device CA {old[:16]} is retired" in follow()
+    assert not list((site.config.device_ca / "beside").rglob("*.key"))
+    assert not list((site.config.device_ca / "crl-only").rglob("*.key"))
+
+
+def test_a_gateway_of_one_version_before_is_asked_in_its_words(site):
+    move(site, "introduce")
+    held = {"installed": False, "beside": []}
+    assert next(step.command for step in plan_steps(site.hierarchy, "gateway", held)) == ("install-ca", "--beside")
+    held = {"installed": False, "crl_only": [], "beside": []}
+    assert next(step.command for step in plan_steps(site.hierarchy, "gateway", held)) == ("install-ca", "--crl-only")
 
 
 def test_a_gateway_that_has_missed_a_switch_gets_copies_before_what_replaces_its_ca(site, follow):

@@ -145,7 +145,7 @@ def test_the_ledger_of_another_gateway_is_refused(site, gateway):
 def test_ca_status_tells_which_ca_is_installed(site, gateway):
     fingerprint = keys.spki_sha256(site.device_ca.key.public_key()).hex()
     found = gateway("ca-status", "--json")
-    assert (found["installed"], found["spki_sha256"], found["beside"]) == (True, fingerprint, [])
+    assert (found["installed"], found["spki_sha256"], found["crl_only"]) == (True, fingerprint, [])
     assert found["certificate_sha256"] == site.device_ca.certificate.fingerprint(hashes.SHA256()).hex()
     (site.config.device_ca / "ca.crt").unlink()
     assert gateway("ca-status", "--json")["installed"] is False
@@ -175,6 +175,15 @@ def test_an_installation_that_was_cut_is_done_again(site, gateway):
 def other_sites_device_ca(now):
     key, root = keys.new_key(), self_signed("other", "other root", keys.new_key("P-384"), now)
     return Authority(root.issue("device-ca", key.public_key(), "other device CA of gateway", now=now), key)
+
+
+def test_the_option_of_one_version_before_is_taken_and_the_new_name_told(site, gateway):
+    said = gateway("install-ca", "--beside", data=ca_pem(site.device_ca))
+    assert said.exit_code == 0
+    assert "--beside is called --crl-only now" in said.stderr
+    status = gateway("ca-status", "--json")
+    assert status["crl_only"] == status["beside"]
+    assert len(status["crl_only"]) == 1
 
 
 @pytest.mark.parametrize(

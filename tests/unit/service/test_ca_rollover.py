@@ -53,7 +53,7 @@ def roll(site, gateway, now):
         names = generations.generations(ca, "device-gateway")
         if len(names) > 1:
             for each in names:
-                gateway("install-ca", "--beside", data=ca_pem(site.hierarchy.authority(each)))
+                gateway("install-ca", "--crl-only", data=ca_pem(site.hierarchy.authority(each)))
         gateway("install-ca", data=ca_pem(site.hierarchy.authority("device-gateway")))
 
     return follow
@@ -192,7 +192,7 @@ def test_the_old_ca_is_not_removed_while_its_certificates_are_valid_unless_force
     end = f"{compat.not_after(leaf):%Y-%m-%d}"
     assert f"the old device CA has 1 valid certificate, the last until {end}" in refused("retire-ca", old_ca)
     assert gateway("retire-ca", "--force", "--check", old_ca)["changed"] is True
-    assert old_ca in device_ca.beside(site.config.device_ca)
+    assert old_ca in device_ca.crl_only(site.config.device_ca)
     gateway("revoke", "lamp-000001")
     assert gateway("retire-ca", old_ca)["changed"] is True
     assert gateway("retire-ca", old_ca)["changed"] is False
@@ -210,13 +210,13 @@ def test_the_copy_of_the_ca_that_issues_is_removed_without_a_question(site, gate
     assert gateway("ca-status")["spki_sha256"] == mine
 
 
-def test_another_ca_is_installed_only_when_the_old_one_is_kept_beside(site, gateway, refused, now):
+def test_another_ca_is_installed_only_when_the_old_one_is_kept_for_its_crl(site, gateway, refused, now):
     plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), "introduce", now).apply()
     new = ca_pem(site.hierarchy.authority("incoming/device-gateway"))
     assert "another device CA is installed" in refused("install-ca", data=new)
-    gateway("install-ca", "--beside", data=new)
+    gateway("install-ca", "--crl-only", data=new)
     assert "another device CA is installed" in refused("install-ca", data=new)
-    gateway("install-ca", "--beside", data=ca_pem(site.device_ca))
+    gateway("install-ca", "--crl-only", data=ca_pem(site.device_ca))
     assert gateway("install-ca", data=new)["changed"] is True
 
 
@@ -233,20 +233,20 @@ def test_between_the_new_key_and_the_new_certificate_the_service_goes_on_with_th
     assert issued_by(enrol("lamp-000003"), new.certificate)
 
 
-def test_half_a_ca_beside_counts_as_none_and_is_installed_again(site, gateway, roll):
+def test_half_a_ca_for_its_crl_counts_as_none_and_is_installed_again(site, gateway, roll):
     roll("introduce")
     mine = spki(site.device_ca)
-    (site.config.device_ca / "beside" / mine / "ca.crt").unlink()
-    assert mine not in device_ca.beside(site.config.device_ca)
-    assert gateway("install-ca", "--beside", data=ca_pem(site.device_ca))["changed"] is True
-    assert mine in device_ca.beside(site.config.device_ca)
+    (site.config.device_ca / "crl-only" / mine / "ca.crt").unlink()
+    assert mine not in device_ca.crl_only(site.config.device_ca)
+    assert gateway("install-ca", "--crl-only", data=ca_pem(site.device_ca))["changed"] is True
+    assert mine in device_ca.crl_only(site.config.device_ca)
 
 
 def test_what_a_power_cut_left_of_a_key_goes_with_the_ca_that_is_retired(site, gateway, roll):
     old = spki(site.device_ca)
     roll("introduce")
     roll("switch")
-    place = site.config.device_ca / device_ca.BESIDE / old
+    place = site.config.device_ca / "crl-only" / old
     (place / ".ca.key.x1y2").write_bytes((place / "ca.key").read_bytes())
     roll("retire")
     gateway("retire-ca", old)
@@ -256,11 +256,11 @@ def test_what_a_power_cut_left_of_a_key_goes_with_the_ca_that_is_retired(site, g
 def test_no_copy_of_a_key_stays_when_it_is_over(site, gateway, roll):
     roll("introduce")
     roll("switch")
-    for each in list(device_ca.beside(site.config.device_ca)):
+    for each in list(device_ca.crl_only(site.config.device_ca)):
         gateway("retire-ca", each)
-    assert not [path for path in site.config.device_ca.rglob("*") if path.is_file() and "beside" in path.parts]
-    shutil.rmtree(site.config.device_ca / "beside")
-    assert gateway("ca-status")["beside"] == []
+    assert not [path for path in site.config.device_ca.rglob("*") if path.is_file() and "crl-only" in path.parts]
+    shutil.rmtree(site.config.device_ca / "crl-only")
+    assert gateway("ca-status")["crl_only"] == []
 
 
 def test_the_audit_has_no_findings_during_a_rollover_and_misses_the_list_of_either_ca(site, gateway, enrol, roll, now):

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import click
 
+from fleetmint import notices
 from fleetmint.cli.gateway.common import read_config, read_stdin, say, with_ledger
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option
@@ -25,26 +26,30 @@ with for_work():
 @json_option
 @click.pass_context
 def ca_status(ctx: click.Context, as_json: bool) -> None:
-    """Say which device CA is installed, and which ones are kept beside it during a rollover."""
+    """Say which device CA is installed, and which ones are kept for their CRLs during a rollover."""
     config = read_config(ctx)
-    found, beside = device_ca.status(config.device_ca), device_ca.beside(config.device_ca)
+    found, crl_only = device_ca.status(config.device_ca), device_ca.crl_only(config.device_ca)
     lines = [f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"]
-    lines += [f"beside it: {spki}" for spki in beside if spki != found.spki_sha256]
-    values = {**asdict(found), "beside": [asdict(each) for each in beside.values()]}
+    lines += [f"for its CRL alone: {spki}" for spki in crl_only if spki != found.spki_sha256]
+    listed = [asdict(each) for each in crl_only.values()]
+    values = {**asdict(found), "crl_only": listed, "beside": listed}  # beside: the name of one version before
     say(as_json, values, "\n".join(lines))
 
 
 @click.command("install-ca", epilog=examples("fleetmint gateway install-ca --check < ca.pem"))
 @click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
-@click.option("--beside", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
+@click.option("--crl-only", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
+@click.option("--beside", is_flag=True, hidden=True)
 @check_option
 @json_option
 @click.pass_context
-def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_json: bool) -> None:
+def install_ca(ctx: click.Context, replace: bool, crl_only: bool, beside: bool, check: bool, as_json: bool) -> None:
     """Install a device CA: its certificate and its unencrypted key, both PEM, on stdin."""
     config = read_config(ctx)
     if beside:
-        plan = device_ca.plan_install_beside(config.device_ca, read_stdin(), site=config.site)
+        notices.add("--beside is called --crl-only now, and the old name ends with the next version")
+    if crl_only or beside:
+        plan = device_ca.plan_install_crl_only(config.device_ca, read_stdin(), site=config.site)
     else:
         plan = device_ca.plan_install(config.device_ca, read_stdin(), site=config.site, replace=replace)
     spki_sha256 = plan.carry_out(check=check)
@@ -59,7 +64,7 @@ def install_ca(ctx: click.Context, replace: bool, beside: bool, check: bool, as_
 @json_option
 @click.pass_context
 def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as_json: bool) -> None:
-    """Remove the device CA with the key hash SPKI (see `ca-status`), which is kept beside the one that issues."""
+    """Remove the device CA with the key hash SPKI (see `ca-status`), which is kept for its CRL alone."""
     config = read_config(ctx)
 
     def run(engine: Engine) -> Sequence[datetime]:
