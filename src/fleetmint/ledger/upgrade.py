@@ -122,15 +122,16 @@ def migrate(engine: Engine, *, bench: bool = False, keep_copy: bool = True) -> M
 
 @contextmanager
 def looking(url: str) -> Iterator[Connection]:
-    """Give a connection to the factory's ledger, and change nothing: an older one is seen as it is going to be."""
+    """Give a connection to the factory's ledger, and change nothing: an older one is seen as it is going to be.
+
+    One that was killed before it had its tables is seen without any (`version_of` says "").
+    """
     engine = open_ledger(url, bench=True)
     try:
         with reading(engine, any_version=True) as connection:
-            behind = _is_behind(connection, bench=True)
-        if not behind:
-            with reading(engine) as connection:
+            if not _is_behind(connection, bench=True):
                 yield connection
-            return
+                return
         with altering(engine) as connection:
             _upgrade(connection, version_of(connection))
             yield connection

@@ -39,7 +39,8 @@ def refuse_other(connection: Connection, *, bench: bool) -> None:
         return
     init = commands.gateway("init")
     if not version:
-        raise LedgerError(f"the ledger {where} has no schema: run {init}")
+        begun = "a run that was to make it was cut: make the batch again" if bench else f"run {init}"
+        raise LedgerError(f"the ledger {where} has no schema: {begun}")
     if not is_older(version):
         raise newer(f"the ledger {where}", version, bench=bench)
     migrates = commands.fleetmint("batch", "list") if bench else init
