@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint.ca.ceremony.root import Custody, Root, plan_answers, plan_root
-from fleetmint.ca.external_root import Asked, Exchange, plan_offline_hierarchy
-from fleetmint.ca.hierarchy import Hierarchy, fingerprint
+from fleetmint.ca.create import Created, plan_hierarchy
+from fleetmint.ca.external_root import Exchange, ExternalRoot
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.store import fingerprint
 from fleetmint.passphrases import open_source
 from fleetmint.plan import Plan
 from fleetmint.x509.authority import Authority, load_certificate
@@ -61,8 +63,8 @@ class CeremonySite:
         plan_root(self.vault, self.site, self.custody, PEOPLE, self.now).apply()
         return replace(self, root_fingerprint=fingerprint(load_certificate(self.vault / "root/ca.crt")))
 
-    def ask(self, *gateways: str) -> Plan[Asked]:
-        plan = plan_offline_hierarchy(self.controller, gateways or ("gateway",), self.post, self.now)
+    def ask(self, *gateways: str) -> Plan[Created]:
+        plan = plan_hierarchy(self.controller, gateways or ("gateway",), self.now, ExternalRoot(self.post))
         plan.apply()
         return plan
 

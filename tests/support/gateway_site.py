@@ -75,7 +75,7 @@ class GatewaySite:
 
     def import_(self, data: bytes, now: datetime) -> imports.Decision:
         factory = self.hierarchy.authority("factory").certificate
-        document = read_registration(data, site="test", gateway="gateway", factory_ca=factory)
+        document = read_registration(data, site="test", gateway="gateway", factory_cas=[factory])
         with self.writing() as connection:
             return imports.import_registration(connection, document, actor="test", now=now)
 

@@ -12,10 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from fleetmint.ca import generations
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import Kind, device_ca
 from fleetmint.ca.rollover import Moved, plan_move
 from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.passphrases import open_source
@@ -24,10 +24,12 @@ from fleetmint.x509 import keys, names, revocation
 from fleetmint.x509.authority import load_certificate, pem
 
 MOVES = {
-    "device": ("introduce", "switch", "retire"),
+    **dict.fromkeys(("device", "operator", "factory"), ("introduce", "switch", "retire")),
     "server": ("switch", "retire"),
     "root": ("introduce", "switch", "leave", "retire"),
 }
+# What ends with these is refused from then on.
+ENDS = [(kind, "retire") for kind in ("device", "operator", "factory")]
 EVERYTHING = [(kind, move) for kind, moves in MOVES.items() for move in moves]
 GATEWAY = "gateway"
 Openssl = Callable[..., subprocess.CompletedProcess[bytes]]
@@ -52,7 +54,7 @@ class World:
         return self.hierarchy.directory
 
     def rollover(self, kind: str, **options: Any) -> Rollover:
-        return Rollover(self.hierarchy, kind, [GATEWAY], self.state / "issued", **options)
+        return Rollover(self.hierarchy, Kind(kind), [GATEWAY], self.state / "issued", **options)
 
     def make(self) -> None:
         """What ca.yml and the rest of the play do."""
@@ -85,7 +87,7 @@ class World:
 
     def _device_crls(self) -> Iterator[bytes]:
         """What the gateway signs: for each device CA that it has."""
-        for each in generations.generations(self.ca, "device-gateway"):
+        for each in self.hierarchy.store.generations(device_ca(GATEWAY)):
             crl = revocation.build_crl(
                 self.hierarchy.authority(each), [], number=1, now=self.now, lifetime=timedelta(days=7)
             )

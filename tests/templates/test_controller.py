@@ -6,6 +6,7 @@ import jinja2
 import pytest
 
 from fleetmint.batch.common import Gateway
+from fleetmint.ca.identifier import ROOT
 from fleetmint.site.state import Site
 
 VALUES = {
@@ -66,8 +67,8 @@ def test_it_names_the_source_of_the_passphrases_and_nothing_else(state):
 
 def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
     hierarchy = Site(write(controller_root_dir="/media/me/root")).hierarchy()
-    assert str(hierarchy.key_path("root")) == "/media/me/root/ca.key"
-    assert Site(write()).hierarchy().key_path("root") == tmp_path / "ca/root/ca.key"
+    assert str(hierarchy.store.key_path(ROOT)) == "/media/me/root/ca.key"
+    assert Site(write()).hierarchy().store.key_path(ROOT) == tmp_path / "ca/root/ca.key"
 
 
 def test_a_batch_finds_gateways_and_networks_in_it(state):

@@ -1,217 +1,146 @@
-"""The founding of a site's CAs: what is missing of them is made once, with passphrases and first CRLs.
-
-Where the root was made in a ceremony, see offline.py.
-"""
+"""Creating the CAs of a site: what is missing of them is made once, with passphrases and first CRLs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import commands, files, passphrases, staging
-from fleetmint.ca import damage, generations
-from fleetmint.ca.crls import WITH_CRL, crl_lifetime, plan_authority_crl, plan_copy, read_record
-from fleetmint.ca.generations import OUTGOING, RETIRED
-from fleetmint.ca.hierarchy import (
-    ROOT,
-    Hierarchy,
-    check_clock,
-    issuing,
-    new_common_name,
-    of_site,
-    sealed_key,
-    secret_of,
-    title,
-)
+from fleetmint import commands, passphrases, staging
+from fleetmint.ca import damage
+from fleetmint.ca.crls import WITH_CRL, plan_authority_crl, plan_copy
+from fleetmint.ca.hierarchy import Hierarchy, of_site
+from fleetmint.ca.identifier import ROOT, SERVER, SERVER_NEXT, CaId, Phase, issuing
+from fleetmint.ca.local_root import LocalRoot
+from fleetmint.ca.signer import Signer, write
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import StateError
-from fleetmint.plan import Plan, Warned
+from fleetmint.plan import Plan
 from fleetmint.trust import bundle, release_key
-from fleetmint.x509 import chain, compat, names, revocation
-from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificate, pem, self_signed
-from fleetmint.x509.profiles import PROFILES
+from fleetmint.x509 import chain, names
+from fleetmint.x509.authority import KEY
 
 
-def plan_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], now: datetime) -> Plan[Warned]:
+@dataclass(frozen=True)
+class Created:
+    """The CAs whose request nobody has answered are `waiting`; `warnings` are whole sentences for a person."""
+
+    waiting: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def plan_hierarchy(
+    hierarchy: Hierarchy, gateways: Sequence[str], now: datetime, signer: Signer | None = None
+) -> Plan[Created]:
     """Plan what is missing of a site's CAs, their passphrases and CRLs.
 
-    A key that exists is never made again, whatever else is missing. Keys are opened only to sign, so a run that finds
-    everything in place needs neither a passphrase nor the root's medium. Applied, it writes all that is new or nothing.
-    Raises StateError when what is there contradicts itself, ClockError when the clock cannot be right.
+    `signer` has the root's key, by default this controller. A key that exists is never made again, whatever else is
+    missing. Keys are opened only to sign, so a run that finds everything in place needs neither a passphrase nor the
+    root's medium. Applied, it writes all that is new or nothing. Raises StateError when what is there, or what came,
+    contradicts itself, ClockError when the clock cannot be right.
     """
+    signer = signer or LocalRoot()
     site = names.site_name(hierarchy.site)
-    wanted = {ROOT: ROOT, **issuing(gateways)}
+    store, wanted = hierarchy.store, [*signer.makes, *issuing(gateways)]
     _refuse_damaged(hierarchy)
-    missing = [name for name in wanted if not _complete(hierarchy, name)]
-    for name in missing:
-        refuse_half_moved(hierarchy.directory, name)
-    if ROOT not in missing:
-        root = load_certificate(hierarchy.directory / ROOT / CERTIFICATE)
-        check_clock(root, now)
-        if missing:
-            hierarchy.need_root(f"make the {title(missing[0])}")
-    elif hierarchy.root_is_elsewhere and not hierarchy.key_path(ROOT).parent.is_dir():
-        # made by hand, it cannot come to lie on the disk under a medium that is not mounted
-        raise StateError(
-            f"{hierarchy.key_path(ROOT).parent} is not there: plug in the medium that is to hold the root of {site} and"
-            " make this directory on it (mkdir -m 700), or correct fleet_ca_root_dir"
-        )
-    new_secrets = [secret for secret in (passphrases.ROOT, passphrases.ISSUING) if _is_new(hierarchy, secret, wanted)]
-    reasons = [f"make a passphrase for the {secret} key{'s' * (secret != ROOT)}" for secret in new_secrets]
-    reasons += [f"make the {title(name)}" for name in missing]
+    roots = signer.roots(hierarchy, now)
+    missing = [ca for ca in wanted if not _complete(hierarchy, ca, roots, signer)]
+    for ca in missing:
+        refuse_half_moved(store, ca)
+    certified = signer.certify(hierarchy, missing, now)
+    secrets = dict.fromkeys(ca.passphrase for ca in wanted)
+    new_secrets = [secret for secret in secrets if _is_new(hierarchy, secret)]
+    reasons = [f"make a passphrase for the {secret} key{'s' * (secret != passphrases.ROOT)}" for secret in new_secrets]
+    reasons += certified.reasons
     signed, warnings = [], []
-    outgoing = generations.generations(hierarchy.directory, ROOT, [OUTGOING])
-    for name in (ROOT, *outgoing, *WITH_CRL):
-        if name in missing:
-            reasons.append(f"sign the first CRL of the {title(name)}")
-        elif why := plan_authority_crl(hierarchy, name, (), now).reasons:
-            if secret_of(name) == passphrases.ROOT and not hierarchy.key_path(name).exists():
+    for ca in _with_crl(store, signer):
+        if ca in certified.ready:
+            reasons.append(f"sign the first CRL of the {ca.title}")
+        elif ca not in missing and (why := plan_authority_crl(hierarchy, ca, (), now).reasons):
+            if ca.is_root and not store.has_key(ca):
                 warnings.append(f"{'; '.join(why)}: bring the root's medium one of these months")
                 continue
-            signed.append(name)
+            signed.append(ca)
             reasons.append("; ".join(why))
 
-    later: list[Plan[object]] = [
-        plan_copy(hierarchy),
-        release_key.plan_release(hierarchy.directory, hierarchy.source),
-        bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now),
-    ]
+    later: list[Plan[object]] = [plan_copy(hierarchy), release_key.plan_release(hierarchy.directory, hierarchy.source)]
+    if not {SERVER, SERVER_NEXT} & set(certified.waiting):  # devices are told of both server CAs, or of none
+        later.append(bundle.plan_bundle(hierarchy.directory, site, hierarchy.source, now))
     reasons += [reason for plan in later for reason in plan.reasons]
 
-    warned = Warned(tuple(warnings))
+    created = Created(tuple(map(str, certified.waiting)), tuple(warnings))
 
-    def apply() -> Warned:
+    def apply() -> Created:
         staging.look_below(hierarchy.directory)
         for secret in new_secrets:
             hierarchy.source.make(secret)
-        files.write_together(_founded(hierarchy, missing, wanted, now))
-        for name in signed:
-            plan_authority_crl(hierarchy, name, (), now).apply()
+        write(hierarchy, certified, now)
+        for ca in signed:
+            plan_authority_crl(hierarchy, ca, (), now).apply()
         for plan in later:
             plan.apply()
-        return warned
+        return created
 
     return Plan(
         tuple(reasons),
         apply,
-        before="".join(f"{name}\n" for name in wanted if name not in missing),
-        after="".join(f"{name}\n" for name in wanted),
-        expected=warned,
+        before="".join(f"{ca}\n" for ca in wanted if ca not in missing),
+        after="".join(f"{ca}{' (waiting)' * (ca in certified.waiting)}\n" for ca in wanted),
+        expected=created,
     )
+
+
+def _with_crl(store: CaStore, signer: Signer) -> list[CaId]:
+    """Return the CAs whose CRL is signed here, those that another one takes the place of included."""
+    roots = [each for ca in signer.makes for each in store.generations(ca, [Phase.PREVIOUS])]
+    others = [each for ca in WITH_CRL for each in store.generations(ca, [Phase.PENDING, Phase.PREVIOUS])]
+    return [*signer.makes, *roots, *WITH_CRL, *others]
 
 
 def _refuse_damaged(hierarchy: Hierarchy) -> None:
     """Raise StateError for a key that is damaged: found when it has to sign, it would be found too late."""
-    keys = [path for path in hierarchy.directory.rglob("*.key") if RETIRED not in path.parts]
-    if (path := hierarchy.key_path(ROOT)).exists():
-        keys.append(path)
-    if problems := [found for path in sorted(set(keys)) if (found := damage.of_key(path))]:
+    paths = [*hierarchy.store.keys(), *(hierarchy.directory / release_key.DIRECTORY).glob("*.key")]
+    if (path := hierarchy.store.key_path(ROOT)).exists():
+        paths.append(path)
+    if problems := [found for path in sorted(set(paths)) if (found := damage.of_key(path))]:
         raise StateError("; ".join(problems))
 
 
-def refuse_half_moved(directory: Path, name: str) -> None:
-    """Raise StateError when the CA called `name` is missing because a rollover was cut in the middle of a move."""
-    if generations.generations(directory, name, [OUTGOING]) and not (directory / name / CERTIFICATE).exists():
-        kind = "device" if name.startswith("device-") else name
+def refuse_half_moved(store: CaStore, ca: CaId) -> None:
+    """Raise StateError when a CA is missing because a rollover was cut in the middle of a move."""
+    if store.generations(ca, [Phase.PREVIOUS]) and not store.exists(ca):
         raise StateError(
-            f"the {title(name)} is being replaced, and that was interrupted: run again, as before,"
-            f" {commands.playbook('ca_rollover.yml', ca_rollover=kind)}, which finishes it"
+            f"the {ca.title} is being replaced, and that was interrupted: run again, as before,"
+            f" {commands.playbook('ca_rollover.yml', ca_rollover=ca.kind.value)}, which finishes it"
         )
 
 
-def _founded(hierarchy: Hierarchy, missing: Sequence[str], wanted: dict[str, str], now: datetime) -> list[files.File]:
-    """Return the files of the CAs that are `missing`, made in memory, in the order in which they are to be written.
-
-    A CA's first CRL comes before its certificate: where there is a certificate, there has been a CRL, so one that is
-    missing later is lost and not begun again (see crls.read_record).
-    """
-    contents: list[files.File] = []
-    made: dict[str, Authority] = {}
-    root = None
-    for name in missing:
-        if name == ROOT:
-            made[ROOT], new = _founded_root(hierarchy, now)
-        else:
-            root = root or made.get(ROOT) or hierarchy.authority(ROOT)
-            key, new = sealed_key(hierarchy, name, PROFILES[wanted[name]].key_kind)
-            certificate = root.issue(wanted[name], key.public_key(), new_common_name(hierarchy, name), now=now)
-            new = [*new, _public(hierarchy.directory / name, certificate)]
-            made[name] = Authority(certificate, key)
-        contents += new
-    ends = [compat.not_after(authority.certificate) for authority in made.values()]
-    for name in (ROOT, *WITH_CRL):
-        if name in made and not _has_crl(hierarchy, name) and not _taken_up(hierarchy, name):
-            lifetime = min(ends) - now if name == ROOT else crl_lifetime(hierarchy, name, now)
-            crl = revocation.build_crl(made[name], [], number=1, now=now, lifetime=lifetime)
-            path = hierarchy.directory / name / revocation.CRL
-            for place in dict.fromkeys((path, hierarchy.key_path(name).with_name(revocation.CRL))):
-                contents.append(files.File(place, revocation.crl_pem(crl), files.PUBLIC_FILE))
-    return sorted(contents, key=lambda content: content.path.name == CERTIFICATE)
-
-
-def _founded_root(hierarchy: Hierarchy, now: datetime) -> tuple[Authority, list[files.File]]:
-    beside = hierarchy.key_path(ROOT).parent
-    if (beside / CERTIFICATE).exists():  # the medium of a controller that was lost, and set up again
-        found = load_authority(beside, hierarchy.source.read(passphrases.ROOT))
-        of_site(hierarchy.site, beside, found.certificate)
-        check_clock(found.certificate, now)
-        return found, [_public(hierarchy.directory / ROOT, found.certificate), *_taken_up_crl(hierarchy, found)]
-    key, new = sealed_key(hierarchy, ROOT, PROFILES[ROOT].key_kind)
-    root = self_signed(hierarchy.site, new_common_name(hierarchy, ROOT), key, now)
-    places = dict.fromkeys((beside, hierarchy.directory / ROOT))
-    return root, new + [_public(place, root.certificate) for place in places]
-
-
-def _taken_up(hierarchy: Hierarchy, name: str) -> bool:
-    return name == ROOT and _certificate_on_medium(hierarchy).exists()
-
-
-def _certificate_on_medium(hierarchy: Hierarchy) -> Path:
-    return hierarchy.key_path(ROOT).with_name(CERTIFICATE)
-
-
-def _taken_up_crl(hierarchy: Hierarchy, root: Authority) -> list[files.File]:
-    """Return the CRL of a root that was made before: the copy beside its key, where there is none here yet."""
-    own = hierarchy.directory / ROOT / revocation.CRL
-    kept = own if own.exists() else hierarchy.key_path(ROOT).with_name(revocation.CRL)
-    crl = read_record(kept, root.certificate)
-    return [] if kept == own else [files.File(own, revocation.crl_pem(crl), files.PUBLIC_FILE)]
-
-
-def _public(directory: Path, certificate: x509.Certificate) -> files.File:
-    return files.File(directory / CERTIFICATE, pem(certificate), files.PUBLIC_FILE)
-
-
-def _is_new(hierarchy: Hierarchy, secret: str, wanted: dict[str, str]) -> bool:
+def _is_new(hierarchy: Hierarchy, secret: str) -> bool:
     """Whether the passphrase `secret` has to be made; raise StateError when it is lost instead."""
+    store = hierarchy.store
     if hierarchy.source.has(secret):
         return False
-    users = [name for name in wanted if secret_of(name) == secret and hierarchy.key_path(name).exists()]
+    root = secret == passphrases.ROOT
+    users = [ROOT.name] * store.has_key(ROOT) if root else [path.parent.name for path in store.issuing_keys()]
     if users:
         raise StateError(f"the passphrase {secret!r} is missing, but the key of {users[0]} needs it: restore it")
     # of a root that is away, nothing is needed
-    return not (secret == ROOT and _certificate(hierarchy, ROOT).exists())
+    return not (root and store.exists(ROOT))
 
 
-def _certificate(hierarchy: Hierarchy, name: str) -> Path:
-    return hierarchy.directory / name / CERTIFICATE
-
-
-def _has_crl(hierarchy: Hierarchy, name: str) -> bool:
-    return (hierarchy.directory / name / revocation.CRL).exists()
-
-
-def _complete(hierarchy: Hierarchy, name: str) -> bool:
-    """Whether the CA called `name` is there; raise StateError when what is there cannot be it."""
-    key, path = hierarchy.key_path(name), _certificate(hierarchy, name)
+def _complete(hierarchy: Hierarchy, ca: CaId, roots: Sequence[x509.Certificate], signer: Signer) -> bool:
+    """Whether a CA is there; raise StateError when what is there cannot be it."""
+    store = hierarchy.store
+    path = store.certificate_path(ca)
     if not path.exists():
         return False
-    if not key.exists() and not (name == ROOT and hierarchy.root_is_elsewhere):
+    if not store.has_key(ca) and not (ca == ROOT and store.root_is_elsewhere):
         raise StateError(f"{path} has no key beside it: restore {KEY} from the backup of the CA")
-    certificate = load_certificate(path)
+    certificate = store.certificate(ca)
     of_site(hierarchy.site, path.parent, certificate)
-    roots = generations.roots(hierarchy.directory)
-    if roots and not any(chain.issued_by(certificate, root) for root in roots):
+    # a root that is made here may be lost, and taken up again from its medium
+    unknown = not roots and bool(signer.makes)
+    if not unknown and not any(chain.issued_by(certificate, root) for root in roots):
         raise StateError(
             f"{path} is not signed by the root of {hierarchy.site}, or damaged: restore {path.parent} from the backup"
             " of the CA"

@@ -1,4 +1,4 @@
-"""The CRLs that the controller signs, and the copy of the root's beside its key."""
+"""The CRLs that the controller signs, how long they last, and the copy of the root's beside its key."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -6,33 +6,36 @@ from pathlib import Path
 
 from cryptography import x509
 
-from fleetmint import commands, files
-from fleetmint.ca import generations
-from fleetmint.ca.hierarchy import PROFILE_OF, ROOT, Hierarchy, check_clock, title
+from fleetmint import files
+from fleetmint.ca.hierarchy import Hierarchy, check_clock
+from fleetmint.ca.identifier import FACTORY, OPERATOR, ROOT, CaId
+from fleetmint.ca.store import read_record
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan
 from fleetmint.x509 import compat, revocation
-from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificate
+from fleetmint.x509.authority import Authority
+from fleetmint.x509.chain import issued_by
 from fleetmint.x509.profiles import PROFILES, SKEW
 
 # Who signs a CRL on the controller; a device CA's is signed on its gateway, and nobody looks at a server CA's.
-WITH_CRL = ("operator", "factory")
+WITH_CRL = (OPERATOR, FACTORY)
 
 
 def plan_authority_crl(
-    hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
+    hierarchy: Hierarchy, ca: CaId | str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
 ) -> Plan[None]:
-    """Plan the CRL of the CA called `name`, with `serials` added to what it revokes, for `reason` (see Revoked)."""
-    check_clock(load_certificate(hierarchy.directory / ROOT / CERTIFICATE), now)
+    """Plan the CRL of a CA, with `serials` added to what it revokes, for `reason` (see Revoked)."""
+    ca, store = CaId.parse(ca) if isinstance(ca, str) else ca, hierarchy.store
+    check_clock(store.certificate(ROOT), now)
     plan = plan_crl(
-        hierarchy.directory / name / revocation.CRL,
-        load_certificate(hierarchy.directory / name / CERTIFICATE),
-        lambda: hierarchy.authority(name),
+        store.crl_path(ca),
+        store.certificate(ca),
+        lambda: hierarchy.authority(ca),
         [revocation.Revoked(serial, now.replace(microsecond=0), reason) for serial in serials],
-        lifetime=crl_lifetime(hierarchy, name, now),
+        lifetime=crl_lifetime(hierarchy, ca, now),
         now=now,
     )
-    if name != ROOT or not plan.changed:
+    if ca != ROOT or not plan.changed:
         return plan
 
     def apply() -> None:
@@ -47,9 +50,9 @@ def plan_copy(hierarchy: Hierarchy) -> Plan[None]:
 
     Without the medium, and before there is a root, there is nothing to do.
     """
-    own = hierarchy.directory / ROOT / revocation.CRL
-    copy = hierarchy.key_path(ROOT).with_name(revocation.CRL)
-    if copy == own or not own.exists() or not hierarchy.key_path(ROOT).exists():
+    store = hierarchy.store
+    own, copy = store.crl_path(ROOT), store.crl_beside_key(ROOT)
+    if copy == own or not own.exists() or not store.has_key(ROOT):
         return Plan()
     if copy.exists() and copy.read_bytes() == files.read(own, "CRL"):
         return Plan()
@@ -59,34 +62,28 @@ def plan_copy(hierarchy: Hierarchy) -> Plan[None]:
     )
 
 
-def crl_lifetime(hierarchy: Hierarchy, name: str, now: datetime) -> timedelta:
-    """Return how long a CRL of the CA called `name` lasts from `now` on; raise StateError when it signs none here."""
-    if generations.base(name) == ROOT:  # until the first issuing CA ends: nobody has to fetch the root before
-        paths = [hierarchy.directory / each / CERTIFICATE for each in generations.authorities(hierarchy.directory)]
-        ends = [compat.not_after(load_certificate(path)) for path in paths]
-        return min(end for end in ends if end > now) - now
-    fixed = PROFILES[PROFILE_OF[name]].crl_lifetime
+def crl_lifetime(hierarchy: Hierarchy, ca: CaId, now: datetime) -> timedelta:
+    """Return how long a CRL of a CA lasts from `now` on; raise StateError when it signs none here."""
+    if ca.is_root:
+        store = hierarchy.store
+        signed = [one for each in store.issuing() for one in store.certificates(each)]
+        return root_crl_lifetime(store.certificate(ca), signed, now)
+    fixed = PROFILES[ca.profile].crl_lifetime
     if fixed is None:
-        raise StateError(f"the {title(name)} signs no CRL on the controller")
+        raise StateError(f"the {ca.title} signs no CRL on the controller")
     return fixed
 
 
-def read_record(path: Path, issuer: x509.Certificate) -> x509.CertificateRevocationList:
-    """Return the list of `issuer` on the controller; raise StateError when it is missing, damaged or another CA's.
+def root_crl_lifetime(root: x509.Certificate, certificates: Iterable[x509.Certificate], now: datetime) -> timedelta:
+    """Return how long a root's CRL lasts from `now` on: until the first CA ends of those that it has signed.
 
-    A list that is missing is not begun again: it would forget whom it revoked, with numbers that were used before.
+    Nobody has to fetch the root before. `certificates` are all that it may have signed; what has ended already does not
+    count. A root that has signed nothing yet is about to, so its first CRL lasts until that would end.
     """
-    if not path.exists():
-        name = path.parent.name
-        raise StateError(
-            f"{path} is missing, and a new list would forget whom the CA has revoked: restore it from the backup, or"
-            f" fetch the one that a gateway holds (`curl -fO http://GATEWAY/{name}.crl`) and take it over with"
-            f" {commands.fleetmint('ca', 'restore-crl', f'{name}.crl')}"
-        )
-    found = revocation.load_crl(files.read(path, "CRL"), str(path))
-    if not revocation.signed_by(found, issuer):
-        raise StateError(f"{path} is not signed by the CA beside it: restore both from one backup")
-    return found
+    ends = [compat.not_after(each) for each in certificates if issued_by(each, root)]
+    left = [end for end in ends if end > now]
+    soonest = min(left, default=now + min(each.lifetime for each in PROFILES.values() if each.issuer == ROOT.profile))
+    return min(soonest, compat.not_after(root)) - now
 
 
 def plan_crl(

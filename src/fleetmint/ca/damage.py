@@ -10,12 +10,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from fleetmint import files
-from fleetmint.ca import generations
-from fleetmint.ca.crls import read_record
+from fleetmint.ca.identifier import ROOT
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import StateError
 from fleetmint.trust import release_key
-from fleetmint.x509 import revocation
-from fleetmint.x509.authority import CERTIFICATE, KEY, load_certificate
 
 
 def of_key(path: Path) -> str | None:
@@ -32,7 +30,7 @@ def of_key(path: Path) -> str | None:
         except (ValueError, UnsupportedAlgorithm):
             found = "is cut off" if b"-----BEGIN" in data and b"-----END" not in data else "is no private key"
     where = "the backup of the CA"
-    if generations.base(path.parent.name) == generations.ROOT:
+    if path.parent.name == ROOT.name:
         where += ", or from the medium of its ceremony (docs/ceremony.md)"
     return f"{path} {found}: restore it from {where} (docs/recovery.md); it is not made again"
 
@@ -43,8 +41,8 @@ def of_authorities(directory: Path, elsewhere: Path | None = None) -> list[str]:
     `elsewhere` is where the root's key lies when that is another place.
     """
     found = []
-    keys = {path for path in directory.rglob(KEY) if generations.RETIRED not in path.relative_to(directory).parts}
-    keys |= set((directory / release_key.DIRECTORY).glob("*.key"))
+    store = CaStore(directory)
+    keys = {*store.keys()} | set((directory / release_key.DIRECTORY).glob("*.key"))
     if elsewhere is not None and elsewhere.exists():
         keys.add(elsewhere)
     for path in sorted(keys):
@@ -53,12 +51,11 @@ def of_authorities(directory: Path, elsewhere: Path | None = None) -> list[str]:
                 found.append(problem)
         except StateError as error:
             found.append(str(error))
-    for name in generations.authorities(directory):
-        place = directory / name
+    for ca in store.identifiers():
         try:
-            certificate = load_certificate(place / CERTIFICATE)
-            if (place / revocation.CRL).exists():
-                read_record(place / revocation.CRL, certificate)
+            store.certificate(ca)
+            if store.crl_path(ca).exists():
+                store.record(ca)
         except StateError as error:
             found.append(str(error))
     return found

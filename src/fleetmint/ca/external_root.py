@@ -1,7 +1,8 @@
 """The CAs of a controller that never sees the root's key: it asks with files, and takes over what comes back.
 
-The root was made in a ceremony on another machine (ceremony.py). What travels is in exchange.py. Nothing is taken over
-unless all of it is what was asked for, under the root whose fingerprint people have compared with the transcript.
+The root was made in a ceremony on another machine (ceremony/root.py), and ceremony/exchange.py has what travels.
+Nothing is taken over unless all of it is what was asked for, under the root whose fingerprint people have compared with
+the transcript.
 """
 
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from cryptography import x509
 
 from fleetmint import files, passphrases
 from fleetmint.ca.ceremony import exchange
-from fleetmint.ca.crls import WITH_CRL, plan_authority_crl, read_record
-from fleetmint.ca.hierarchy import ROOT, Hierarchy, check_clock, fingerprint, issuing, of_site, sealed_key, title
+from fleetmint.ca.hierarchy import Hierarchy, check_clock, of_site, sealed_key
+from fleetmint.ca.identifier import ROOT, CaId
+from fleetmint.ca.signer import Certified, Made
+from fleetmint.ca.store import fingerprint, read_record
 from fleetmint.errors import StateError
-from fleetmint.plan import Plan
-from fleetmint.trust import bundle, release_key
-from fleetmint.x509 import chain, compat, keys, names, revocation
-from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_certificate, pem
+from fleetmint.x509 import chain, compat, keys, revocation
+from fleetmint.x509.authority import Authority, load_certificate
 from fleetmint.x509.profiles import PROFILES
 
 
@@ -30,6 +31,14 @@ class Exchange:
     requests: Path
     answers: Path
     root_fingerprint: str
+
+    def request_path(self, ca: CaId) -> Path:
+        """Return where the request of a CA goes."""
+        return self.requests / f"{ca.name}{exchange.REQUEST}"
+
+    def answer_path(self, ca: CaId) -> Path:
+        """Return where the certificate of a CA comes from."""
+        return self.answers / f"{ca.name}{exchange.ANSWER}"
 
 
 @dataclass(frozen=True)
@@ -42,78 +51,57 @@ class _Root:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The CAs whose request nobody has answered: they are `waiting`."""
+class ExternalRoot:
+    """A root on a machine of its own, reached with the files of `post`."""
 
-    waiting: tuple[str, ...]
+    post: Exchange
+
+    @property
+    def makes(self) -> tuple[CaId, ...]:
+        """No root: its key never comes here."""
+        return ()
+
+    def roots(self, hierarchy: Hierarchy, now: datetime) -> list[x509.Certificate]:
+        """Return the root that is trusted: the one here, or the one that came."""
+        root = _take_over_root(hierarchy, self.post, now).certificate
+        return [] if root is None else [root, *(each for each in hierarchy.store.roots() if each != root)]
+
+    def certify(self, hierarchy: Hierarchy, missing: Sequence[CaId], now: datetime) -> Certified:
+        """Decide which answers to take over and what to ask for; a request that lies there is not made again."""
+        root, post = _take_over_root(hierarchy, self.post, now), self.post
+        answers, taken = _take_over_answers(hierarchy, missing, post, root, now)
+        waiting = tuple(ca for ca in missing if ca not in answers)
+        unasked = [ca for ca in waiting if not _asked(hierarchy, ca, post)]
+        reasons = [*root.reasons]
+        reasons += [f"take over the {ca.title} from {post.answers}" for ca in answers]
+        reasons += [f"ask for the {ca.title} in {post.requests}" for ca in unasked]
+
+        def make() -> Made:
+            requests = [content for ca in unasked for content in _ask(hierarchy, ca, post)]
+            return Made([*root.new, *taken, *requests], answers)
+
+        def done() -> None:
+            for ca in answers:
+                post.request_path(ca).unlink(missing_ok=True)
+
+        return Certified(tuple(reasons), tuple(answers), waiting, make, done)
 
 
-def plan_offline_hierarchy(hierarchy: Hierarchy, gateways: Sequence[str], post: Exchange, now: datetime) -> Plan[Asked]:
-    """Plan the keys and requests of the issuing CAs, and the take-over of the answers that are there.
-
-    A key that exists is never made again.
-    Raises StateError, before anything is written, when an answer is not exactly what was asked for.
-    """
-    names.site_name(hierarchy.site)
-    wanted = issuing(gateways)
-    if hierarchy.key_path(ROOT).exists():
-        raise StateError(
-            f"{hierarchy.key_path(ROOT)} is the key of a root, which a controller beside a ceremony must not hold:"
-            " leave fleet_ca_root at `controller`, or carry that key to the machine of the root"
-        )
-    root = _take_over_root(hierarchy, post, now)
-    missing = [name for name in wanted if not _complete(hierarchy, name, root.certificate)]
-    answers, taken = _take_over_answers(hierarchy, missing, post, root, now)
-    answered = list(answers)
-    asking = [name for name in missing if name not in answered]
-    unasked = [name for name in asking if not _asked(hierarchy, name, post)]
-    new_secret = not hierarchy.source.has(passphrases.ISSUING)
-    if new_secret and (users := sorted(hierarchy.directory.glob(f"*/{KEY}"))):
-        raise StateError(f"the passphrase {passphrases.ISSUING!r} is missing, but {users[0]} needs it: restore it")
-
-    reasons = ["make a passphrase for the issuing keys"] if new_secret else []
-    reasons += root.reasons
-    reasons += [f"take over the {title(name)} from {post.answers}" for name in answered]
-    reasons += [f"ask for the {title(name)} in {post.requests}" for name in unasked]
-    signed = [name for name in WITH_CRL if name not in missing]
-    signed = [name for name in signed if plan_authority_crl(hierarchy, name, (), now).changed]
-    first = [name for name in WITH_CRL if name in answered and not _crl(hierarchy, name).exists()]
-    reasons += [f"sign the CRL of the {title(name)}" for name in (*signed, *first)]
-
-    later = [release_key.plan_release(hierarchy.directory, hierarchy.source)]
-    if not set(bundle.ANCHORS) & set(asking):  # devices are told of both server CAs, or of none
-        later.append(bundle.plan_bundle(hierarchy.directory, hierarchy.site, hierarchy.source, now))
-    reasons += [reason for plan in later for reason in plan.reasons]
-
-    asked = Asked(tuple(asking))
-
-    def apply() -> Asked:
-        if new_secret:
-            hierarchy.source.make(passphrases.ISSUING)
-        # before their certificates, so that a CRL that is missing later is known to be lost
-        crls = [_first_crl(hierarchy, name, answers[name], now) for name in first]
-        requests = [content for name in unasked for content in _ask(hierarchy, name, post)]
-        files.write_together([*root.new, *crls, *taken, *requests])
-        for name in answered:
-            (post.requests / f"{name}{exchange.REQUEST}").unlink(missing_ok=True)
-        for name in signed:
-            plan_authority_crl(hierarchy, name, (), now).apply()
-        for plan in later:
-            plan.apply()
-        return asked
-
-    return Plan(
-        tuple(reasons),
-        apply,
-        before="".join(f"{name}\n" for name in wanted if name not in missing),
-        after="".join(f"{name}{' (waiting)' * (name in asking)}\n" for name in wanted),
-        expected=asked,
-    )
+def known_root(hierarchy: Hierarchy, requests: Path, answers: Path) -> ExternalRoot:
+    """Return the root whose certificate is here already, which people have compared when it came."""
+    here = hierarchy.store.roots()
+    return ExternalRoot(Exchange(requests, answers, fingerprint(here[0]) if here else ""))
 
 
 def _take_over_root(hierarchy: Hierarchy, post: Exchange, now: datetime) -> _Root:
     """Decide about the root's certificate and CRL, those that are here and those that came."""
-    own, came = hierarchy.directory / ROOT / CERTIFICATE, post.answers / exchange.ROOT_CERTIFICATE
+    store = hierarchy.store
+    if store.has_key(ROOT):
+        raise StateError(
+            f"{store.key_path(ROOT)} is the key of a root, which a controller beside a ceremony must not hold:"
+            " leave fleet_ca_root at `controller`, or carry that key to the machine of the root"
+        )
+    own, came = store.certificate_path(ROOT), post.answers / exchange.ROOT_CERTIFICATE
     if not own.exists() and not came.exists():
         return _Root(None, [], [])
     root = load_certificate(own if own.exists() else came)
@@ -128,10 +116,10 @@ def _take_over_root(hierarchy: Hierarchy, post: Exchange, now: datetime) -> _Roo
         )
     crl = _newer_crl(hierarchy, post, root, now)
     if crl is not None:
-        new.append(files.File(hierarchy.directory / ROOT / revocation.CRL, revocation.crl_pem(crl), files.PUBLIC_FILE))
+        new.append(files.File(store.crl_path(ROOT), revocation.crl_pem(crl), files.PUBLIC_FILE))
         reasons.append(f"take over the root's CRL number {revocation.crl_number(crl)}")
     if not own.exists():
-        new.append(files.File(own, pem(root), files.PUBLIC_FILE))
+        new.append(store.public(ROOT, root))
     return _Root(root, new, reasons)
 
 
@@ -157,8 +145,8 @@ def _newer_crl(
     hierarchy: Hierarchy, post: Exchange, root: x509.Certificate, now: datetime
 ) -> x509.CertificateRevocationList | None:
     """Return the CRL that came, when it is newer than the one here; raise StateError when it must not be used."""
-    own, came = _crl(hierarchy, ROOT), post.answers / exchange.ROOT_CRL
-    if own.with_name(CERTIFICATE).exists():
+    own, came = hierarchy.store.crl_path(ROOT), post.answers / exchange.ROOT_CRL
+    if hierarchy.store.exists(ROOT):
         read_record(own, root)  # what came on an earlier visit must not take the place of a lost one
     elif not came.exists() and not own.exists():
         raise StateError(f"the root came without its CRL, {came}: bring all of the answers")
@@ -181,22 +169,25 @@ def _newer_crl(
 
 
 def _take_over_answers(
-    hierarchy: Hierarchy, missing: Sequence[str], post: Exchange, root: _Root, now: datetime
-) -> tuple[dict[str, Authority], list[files.File]]:
-    """Check every answer to an open request; return those CAs by name, and the files of their certificates."""
+    hierarchy: Hierarchy, missing: Sequence[CaId], post: Exchange, root: _Root, now: datetime
+) -> tuple[dict[CaId, Authority], list[files.File]]:
+    """Check every answer to an open request; return those CAs, and the files of their certificates."""
     answered, taken = {}, []
-    for name in missing:
-        path = post.answers / f"{name}{exchange.ANSWER}"
+    for ca in missing:
+        path = post.answer_path(ca)
         if not path.exists():
             continue
+        if hierarchy.store.has_certificate(load_certificate(path)):
+            continue  # the answer to the request of an earlier CA of this name
         if root.certificate is None:
             raise StateError(f"{path} came without {exchange.ROOT_CERTIFICATE}: bring all of the answers")
-        key_path = hierarchy.key_path(name)
+        key_path = hierarchy.store.key_path(ca)
         if not key_path.exists():
             raise StateError(f"{path} answers a request that was not made here: restore {key_path}, or remove {path}")
         secret = hierarchy.source.read(passphrases.ISSUING)
         key = keys.load_key(files.read_private(key_path, "the CA's key", refuse=True), secret, str(key_path))
-        found = exchange.check_answer(path, hierarchy.site, root.certificate, key.public_key())
+        request = exchange.Request(ca, key.public_key(), hierarchy.new_common_name(ca))
+        found = exchange.check_answer(path, hierarchy.site, request, root.certificate)
         if compat.not_before(found) > now:
             raise StateError(
                 f"{path} begins on {compat.not_before(found):%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z:"
@@ -204,48 +195,21 @@ def _take_over_answers(
             )
         if found.serial_number in _revoked(hierarchy, root):
             raise StateError(f"{path} is revoked by the root's CRL: have a new request answered")
-        answered[name] = Authority(found, key)
-        taken.append(files.File(hierarchy.directory / name / CERTIFICATE, pem(found), files.PUBLIC_FILE))
+        answered[ca] = Authority(found, key)
+        taken.append(hierarchy.store.public(ca, found))
     return answered, taken
 
 
-def _crl(hierarchy: Hierarchy, name: str) -> Path:
-    return hierarchy.directory / name / revocation.CRL
-
-
-def _first_crl(hierarchy: Hierarchy, name: str, authority: Authority, now: datetime) -> files.File:
-    lifetime = PROFILES[exchange.profile_of(name)].crl_lifetime
-    if lifetime is None:
-        raise StateError(f"the {title(name)} signs no CRL on the controller")
-    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=lifetime)
-    return files.File(_crl(hierarchy, name), revocation.crl_pem(crl), files.PUBLIC_FILE)
-
-
 def _revoked(hierarchy: Hierarchy, root: _Root) -> set[int]:
-    path = hierarchy.directory / ROOT / revocation.CRL
+    path = hierarchy.store.crl_path(ROOT)
     data = [content.data for content in root.new if content.path == path] or [path.read_bytes()] * path.exists()
     return {entry.serial for pem_crl in data for entry in revocation.entries(revocation.load_crl(pem_crl, str(path)))}
 
 
-def _complete(hierarchy: Hierarchy, name: str, root: x509.Certificate | None) -> bool:
-    path = hierarchy.directory / name / CERTIFICATE
-    if not path.exists():
-        return False
-    if not hierarchy.key_path(name).exists():
-        raise StateError(f"{path} has no key beside it: restore {KEY} from the backup of the CA")
-    certificate = load_certificate(path)
-    of_site(hierarchy.site, path.parent, certificate)
-    if root is None or not chain.issued_by(certificate, root):
-        raise StateError(
-            f"{path} is not signed by the root of this site, or damaged: restore it from the backup of the CA"
-        )
-    return True
-
-
-def _asked(hierarchy: Hierarchy, name: str, post: Exchange) -> bool:
-    """Whether the request of the CA called `name` lies there; raise StateError when it is damaged."""
-    path = post.requests / f"{name}{exchange.REQUEST}"
-    if not path.exists() or not hierarchy.key_path(name).exists():
+def _asked(hierarchy: Hierarchy, ca: CaId, post: Exchange) -> bool:
+    """Whether the request of a CA lies there; raise StateError when it is damaged."""
+    path = post.request_path(ca)
+    if not path.exists() or not hierarchy.store.has_key(ca):
         return False
     try:
         exchange.read_request(path, hierarchy.site)
@@ -254,7 +218,7 @@ def _asked(hierarchy: Hierarchy, name: str, post: Exchange) -> bool:
     return True
 
 
-def _ask(hierarchy: Hierarchy, name: str, post: Exchange) -> list[files.File]:
-    key, new = sealed_key(hierarchy, name, PROFILES[exchange.profile_of(name)].key_kind)
-    request = exchange.build_request(hierarchy.site, name, key)
-    return [*new, files.File(post.requests / f"{name}{exchange.REQUEST}", request, files.PUBLIC_FILE)]
+def _ask(hierarchy: Hierarchy, ca: CaId, post: Exchange) -> list[files.File]:
+    key, new = sealed_key(hierarchy, ca, PROFILES[ca.profile].key_kind)
+    request = exchange.build_request(hierarchy.site, ca, hierarchy.new_common_name(ca), key)
+    return [*new, files.File(post.request_path(ca), request, files.PUBLIC_FILE)]

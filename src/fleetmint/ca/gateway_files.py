@@ -13,22 +13,21 @@ a rollover delivers the same. docs/rollover.md says why the order of the steps r
 from collections.abc import Mapping
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes
-
 from fleetmint import commands, files
-from fleetmint.ca import generations
-from fleetmint.ca.generations import INCOMING, LEAVING, OUTGOING, ROOT
-from fleetmint.ca.hierarchy import device_ca
+from fleetmint.ca import identifier
+from fleetmint.ca.identifier import PHASES, CaId, Kind, Phase
+from fleetmint.ca.store import CaStore, fingerprint
 from fleetmint.errors import StateError
-from fleetmint.x509 import revocation
-from fleetmint.x509.authority import CERTIFICATE, load_certificate, pem
-from fleetmint.x509.listeners import DELIVERED, DEVICE, LISTENERS
+from fleetmint.x509.authority import pem
+from fleetmint.x509.listeners import DELIVERED, LISTENERS
 
-# The CAs of each file; "device" stands for the device CA of the gateway that is asked about.
-_TRUST: Mapping[str, tuple[str, ...]] = {f"{each.name}.ca": each.authorities for each in LISTENERS.values()}
+# The CAs of each file; the device CA is that of the gateway that is asked about.
+_TRUST: Mapping[str, tuple[Kind, ...]] = {
+    f"{each.name}.ca": tuple(map(Kind, each.authorities)) for each in LISTENERS.values()
+}
 _ROOTS = "roots"
-_CERTIFICATES = (ROOT, _ROOTS, "server", "operator", "factory", "device")
-_CRLS = {f"{name}.crl": name for name in DELIVERED}
+_CERTIFICATES = (Kind.ROOT.value, _ROOTS, *map(str, (Kind.SERVER, Kind.OPERATOR, Kind.FACTORY, Kind.DEVICE)))
+_CRLS = {f"{name}.crl": CaId(Kind(name)) for name in DELIVERED}
 _FINGERPRINTS = "root.sha256"
 FILES = (*_TRUST, *_CERTIFICATES, *_CRLS, _FINGERPRINTS)
 
@@ -39,29 +38,32 @@ class NotMadeError(StateError):
 
 def gateway_file(directory: Path, gateway: str, file: str) -> bytes:
     """Return the content of `file` (one of FILES) for `gateway`; raise NotMadeError when a CA of it is missing."""
+    store = CaStore(directory)
     if file in _CRLS:
-        return _crls(directory, _CRLS[file])
+        return _crls(store, _CRLS[file])
     if file not in FILES:
         raise StateError(f"no gateway is given {file!r}: choose one of {', '.join(FILES)}")
-    chosen = _TRUST.get(file, (ROOT if file in (_ROOTS, _FINGERPRINTS) else file,))
+    chosen = _TRUST.get(file) or (Kind.ROOT if file in (_ROOTS, _FINGERPRINTS) else Kind(file),)
     found = []
-    for name in chosen:
-        path = device_ca(gateway) if name == DEVICE else name
-        certificates = generations.trusted(directory, path)
+    for kind in chosen:
+        ca = identifier.device_ca(gateway) if kind is Kind.DEVICE else CaId(kind)
+        certificates = store.trusted(ca)
         if not certificates:
-            raise NotMadeError(f"there is no {directory / path / CERTIFICATE}: run {commands.playbook('ca.yml')}")
-        if file == _ROOTS:  # a leaving root's CRL is delivered until no listener trusts it, and has to be checked
-            leaving = generations.generations(directory, ROOT, [LEAVING])
-            certificates += [load_certificate(directory / each / CERTIFICATE) for each in leaving]
+            raise _not_made(store, ca)
+        if file == _ROOTS:  # a distrusted root's CRL is delivered until no listener trusts it, and has to be checked
+            certificates += [store.certificate(each) for each in store.generations(ca, [Phase.DISTRUSTED])]
         found += certificates
     if file == _FINGERPRINTS:
-        return "\n".join(each.fingerprint(hashes.SHA256()).hex(":").upper() for each in found).encode()
+        return "\n".join(fingerprint(each) for each in found).encode()
     return pem(*found)
 
 
-def _crls(directory: Path, name: str) -> bytes:
-    places = ("", INCOMING, OUTGOING, LEAVING)
-    paths = [directory / each / revocation.CRL for each in generations.generations(directory, name, places)]
-    if not paths:
-        raise NotMadeError(f"there is no {directory / name / CERTIFICATE}: run {commands.playbook('ca.yml')}")
-    return b"".join(files.read(path, "CRL") for path in paths)
+def _crls(store: CaStore, ca: CaId) -> bytes:
+    found = store.generations(ca, PHASES)
+    if not found:
+        raise _not_made(store, ca)
+    return b"".join(files.read(store.crl_path(each), "CRL") for each in found)
+
+
+def _not_made(store: CaStore, ca: CaId) -> NotMadeError:
+    return NotMadeError(f"there is no {store.certificate_path(ca)}: run {commands.playbook('ca.yml')}")

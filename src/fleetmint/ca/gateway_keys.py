@@ -8,11 +8,12 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint import commands
-from fleetmint.ca import generations
-from fleetmint.ca.hierarchy import Hierarchy, device_ca
+from fleetmint.ca import identifier
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import CaId
 from fleetmint.errors import StateError
 from fleetmint.x509 import keys
-from fleetmint.x509.authority import CERTIFICATE, load_certificate, pem, public_key_bytes
+from fleetmint.x509.authority import pem, public_key_bytes
 
 # What a gateway says that was never set up.
 NOTHING_HELD: Mapping[str, Any] = {"installed": False, "crl_only": []}
@@ -23,12 +24,12 @@ NOTHING_THERE = "the gateway has no device CA yet"
 class Step:
     """A command for the gateway, the words behind `fleetmint gateway`, and why it is due.
 
-    `authority` is the CA whose certificate and key it reads on its standard input, see `handed_over`; empty for none.
+    `authority` is the CA whose certificate and key it reads on its standard input, see `handed_over`; None for none.
     """
 
     command: tuple[str, ...]
     reason: str
-    authority: str = ""
+    authority: CaId | None = None
 
 
 def plan_steps(
@@ -40,34 +41,34 @@ def plan_steps(
     the CRL of each; afterwards it keeps none. With `force` one that has valid certificates is removed, too. `foreseen`
     says that the CAs would be made earlier in a run that only pretends. Raises StateError when there is no device CA.
     """
-    name = device_ca(gateway)
-    wanted = _wanted(hierarchy, name)
-    if name not in wanted:
+    ca = identifier.device_ca(gateway)
+    wanted = _wanted(hierarchy, ca)
+    if ca not in wanted:
         if foreseen:
-            return (Step(("install-ca",), NOTHING_THERE, name),)
-        path = hierarchy.directory / name / CERTIFICATE
+            return (Step(("install-ca",), NOTHING_THERE, ca),)
+        path = hierarchy.store.certificate_path(ca)
         raise StateError(f"there is no {path}: run {commands.playbook('ca.yml')}")
     kept = wanted if len(wanted) > 1 else {}
-    return (*_copies(kept, held), *_issuing(name, wanted[name], held), *_retired(kept, held, force))
+    return (*_copies(kept, held), *_issuing(ca, wanted[ca], held), *_retired(kept, held, force))
 
 
-def handed_over(hierarchy: Hierarchy, name: str) -> bytes:
-    """Return certificate and unencrypted key of the CA called `name`, PEM, as `install-ca` reads them."""
-    authority = hierarchy.authority(name)
+def handed_over(hierarchy: Hierarchy, ca: CaId) -> bytes:
+    """Return certificate and unencrypted key of a CA, PEM, as `install-ca` reads them."""
+    authority = hierarchy.authority(ca)
     return pem(authority.certificate) + keys.plain_pem(authority.key)
 
 
-def _wanted(hierarchy: Hierarchy, name: str) -> dict[str, tuple[str, str]]:
-    """Return the device CAs called `name`, each with the SHA-256 of its public key and of its certificate, in hex."""
+def _wanted(hierarchy: Hierarchy, ca: CaId) -> dict[CaId, tuple[str, str]]:
+    """Return the device CAs of one gateway, each with the SHA-256 of its public key and of its certificate, in hex."""
     found = {}
-    for each in generations.generations(hierarchy.directory, name):
-        certificate = load_certificate(hierarchy.directory / each / CERTIFICATE)
+    for each in hierarchy.store.generations(ca):
+        certificate = hierarchy.store.certificate(each)
         spki = hashlib.sha256(public_key_bytes(certificate)).hexdigest()
         found[each] = (spki, certificate.fingerprint(hashes.SHA256()).hex())
     return found
 
 
-def _copies(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any]) -> list[Step]:
+def _copies(kept: Mapping[CaId, tuple[str, str]], held: Mapping[str, Any]) -> list[Step]:
     there = {each["spki_sha256"]: each["certificate_sha256"] for each in _crl_only(held)}
     # a gateway of one version before knows that name only
     option = "--crl-only" if "crl_only" in held else "--beside"
@@ -83,19 +84,19 @@ def _crl_only(held: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
     return found
 
 
-def _issuing(name: str, wanted: tuple[str, str], held: Mapping[str, Any]) -> list[Step]:
+def _issuing(ca: CaId, wanted: tuple[str, str], held: Mapping[str, Any]) -> list[Step]:
     """It comes behind the copies: the one that issued until then is kept by that time."""
     spki, certificate = wanted
     if not held["installed"]:
-        return [Step(("install-ca",), NOTHING_THERE, name)]
+        return [Step(("install-ca",), NOTHING_THERE, ca)]
     if held["spki_sha256"] != spki:
-        return [Step(("install-ca",), "the gateway holds another device CA", name)]
+        return [Step(("install-ca",), "the gateway holds another device CA", ca)]
     if held["certificate_sha256"] != certificate:
-        return [Step(("install-ca",), "the gateway holds an earlier certificate of its device CA", name)]
+        return [Step(("install-ca",), "the gateway holds an earlier certificate of its device CA", ca)]
     return []
 
 
-def _retired(kept: Mapping[str, tuple[str, str]], held: Mapping[str, Any], force: bool) -> list[Step]:
+def _retired(kept: Mapping[CaId, tuple[str, str]], held: Mapping[str, Any], force: bool) -> list[Step]:
     """What is kept for no rollover any more; the gateway refuses while certificates of it are valid."""
     stays: Collection[str] = {spki for spki, _ in kept.values()}
     options = ("--force",) if force else ()

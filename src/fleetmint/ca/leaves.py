@@ -7,24 +7,25 @@ from pathlib import Path
 from cryptography import x509
 
 from fleetmint import choices, commands, files
-from fleetmint.ca.crls import WITH_CRL, read_record
-from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.ca.crls import WITH_CRL
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import OPERATOR, PHASES, ROOT, SERVER, CaId, Phase
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan, Warned
 from fleetmint.x509 import compat, keys, revocation
-from fleetmint.x509.authority import CERTIFICATE, check_kind, load_certificate, load_certificates, pem, public_key_bytes
+from fleetmint.x509.authority import check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.x509.hosts import host
 from fleetmint.x509.profiles import SKEW, profile
 from fleetmint.x509.request import read_host_request
 
-OPERATOR = "operator"
+OPERATOR_PROFILE = "operator"
 # Certificates of operators that are not in use any more, renewed or revoked, as NAME.SERIAL.crt.
 SUPERSEDED = "superseded"
 # Where they were put aside one version before.
 _EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' listeners.
 OPERATOR_PROFILES = choices.OPERATOR_PROFILES
-CA_OF = {"server": "server", "server-rsa": "server", **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
+CA_OF = {"server": SERVER, "server-rsa": SERVER, **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
 
 
 def renewal_reasons(
@@ -118,16 +119,19 @@ def superseded(directory: Path) -> list[Path]:
     return [path for place in (_EARLIER, SUPERSEDED) for path in sorted((directory / place).glob("*.crt"))]
 
 
-def revoked(hierarchy: Hierarchy, name: str, serial: int) -> revocation.Revoked | None:
-    """Return what the CRL of the CA called `name` says about a serial number, None when it is not revoked.
+def revoked(hierarchy: Hierarchy, ca: CaId, serial: int) -> revocation.Revoked | None:
+    """Return what the CRL of a CA, or of another one of its name, says about a serial number; None when nothing.
 
-    Raises StateError when the CRL is missing: nobody would be revoked any more. A server CA has none.
+    Raises StateError when a CRL is missing: nobody would be revoked any more. A server CA has none.
     """
-    if name not in (ROOT, *WITH_CRL):
+    ca = ca.at(Phase.ACTIVE)
+    if ca not in (ROOT, *WITH_CRL):
         return None
-    path = hierarchy.directory / name / revocation.CRL
-    listed = revocation.entries(read_record(path, load_certificate(path.with_name(CERTIFICATE))))
-    return next((entry for entry in listed if entry.serial == serial), None)
+    store = hierarchy.store
+    found = [
+        entry for each in store.generations(ca, PHASES) or [ca] for entry in revocation.entries(store.record(each))
+    ]
+    return next((entry for entry in found if entry.serial == serial), None)
 
 
 def _plan(
@@ -142,7 +146,7 @@ def _plan(
 ) -> Plan[None]:
     check_kind(profile(profile_name), public_key)
     ca = CA_OF[profile_name]
-    issuer = load_certificate(hierarchy.directory / ca / CERTIFICATE)
+    issuer = hierarchy.store.certificate(ca)
     reasons: tuple[str, ...] = (f"there is no {path.name} yet",)
     before = ""
     kept: x509.Certificate | None = None

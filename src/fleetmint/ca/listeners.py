@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from cryptography import x509
 
-from fleetmint import choices, files
-from fleetmint.ca import generations
-from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint import choices
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import ROOT, CaId, Kind
 from fleetmint.errors import FleetmintError
 from fleetmint.trust import bundle
-from fleetmint.x509 import listeners, names, revocation
+from fleetmint.x509 import listeners, names
 from fleetmint.x509.listeners import LISTENERS
 from fleetmint.x509.profiles import CLIENT, SERVER
 from fleetmint.x509.verify import Listener
@@ -27,25 +27,14 @@ def open_listener(hierarchy: Hierarchy, kind: str, crls: Sequence[x509.Certifica
         return Listener("devices", SERVER, bundle.anchors(hierarchy.directory), (), None, names.GATEWAYS_UNIT)
     if kind not in _POLICIES:
         raise FleetmintError(f"there is no listener for {kind!r}: choose one of {', '.join(KINDS)}")
-    policy = _POLICIES[kind]
+    policy, store = _POLICIES[kind], hierarchy.store
     # the device CAs of all gateways: which one a device is at is not asked here
     issuing = [
-        name
+        ca
         for issuer in policy.issuers
-        for name in (sorted(_device_cas(hierarchy)) if issuer == listeners.DEVICE else [issuer])
+        for ca in (store.device_cas() if issuer == listeners.DEVICE else [CaId(Kind(issuer))])
     ]
-    everything = [each for name in (ROOT, *issuing) for each in generations.generations(hierarchy.directory, name)]
-    lists = [*_crls(hierarchy, everything), *crls]
-    cas = [certificate for name in issuing for certificate in generations.trusted(hierarchy.directory, name)]
-    roots = generations.roots(hierarchy.directory)
-    return Listener(f"the {policy.name}' listeners", CLIENT, roots, cas, lists, policy.unit, policy.check_name)
-
-
-def _device_cas(hierarchy: Hierarchy) -> set[str]:
-    found = {generations.base(name) for name in generations.authorities(hierarchy.directory)}
-    return {name for name in found if name.startswith("device-")}
-
-
-def _crls(hierarchy: Hierarchy, authorities: Sequence[str]) -> list[x509.CertificateRevocationList]:
-    paths = [hierarchy.directory / name / revocation.CRL for name in authorities]
-    return [revocation.load_crl(files.read(path, "CRL"), str(path)) for path in paths if path.exists()]
+    own = [store.crl(each) for ca in (ROOT, *issuing) for each in store.generations(ca)]
+    lists = [*(crl for crl in own if crl is not None), *crls]
+    cas = [certificate for ca in issuing for certificate in store.trusted(ca)]
+    return Listener(f"the {policy.name}' listeners", CLIENT, store.roots(), cas, lists, policy.unit, policy.check_name)

@@ -14,7 +14,8 @@ from cryptography import x509
 from fleetmint import commands
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.ca.leaves import OPERATOR, plan_client, put_aside, revoked, superseded
+from fleetmint.ca.identifier import OPERATOR, CaId
+from fleetmint.ca.leaves import plan_client, put_aside, revoked, superseded
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan
 from fleetmint.x509 import compat, names
@@ -63,24 +64,29 @@ def plan_revoked_client(hierarchy: Hierarchy, client: Client, reason: str, now: 
     With the one in use go those put aside under the same name, since a renewed certificate has the same key.
     The CRL comes first: a run that is cut off leaves a key that is worth nothing, and the next run deletes it.
     """
-    serials = [client.certificate.serial_number]
+    certificates = [client.certificate]
     if client.in_use:
         others = list_clients(hierarchy, client.path.parent, now)
-        serials += [
-            other.certificate.serial_number for other in others if other.name == client.name and not other.in_use
-        ]
-    serials = [serial for serial in serials if revoked(hierarchy, OPERATOR, serial) is None]
-    crl = plan_authority_crl(hierarchy, OPERATOR, serials, now, reason) if serials else Plan()
+        certificates += [other.certificate for other in others if other.name == client.name and not other.in_use]
+    serials: dict[CaId, list[int]] = {}
+    for certificate in certificates:
+        if revoked(hierarchy, OPERATOR, certificate.serial_number) is None:
+            issuer = hierarchy.store.issuer_of(certificate) or OPERATOR
+            serials.setdefault(issuer, []).append(certificate.serial_number)
+    crls = [plan_authority_crl(hierarchy, issuer, found, now, reason) for issuer, found in serials.items()]
     # beside a certificate that was put aside lies none: the key of that name belongs to a newer one
     leftovers = [path for suffix in _SECRETS if (path := client.path.with_name(client.name + suffix)).exists()]
-    reasons = crl.reasons + tuple(f"delete {path.name}" for path in leftovers)
+    reasons = tuple(reason for crl in crls for reason in crl.reasons) + tuple(
+        f"delete {path.name}" for path in leftovers
+    )
 
     def apply() -> None:
-        crl.apply()
+        for crl in crls:
+            crl.apply()
         for path in leftovers:
             path.unlink(missing_ok=True)
 
-    return Plan(reasons, apply, crl.before, crl.after)
+    return Plan(reasons, apply, "".join(crl.before for crl in crls), "".join(crl.after for crl in crls))
 
 
 def plan_replacement(

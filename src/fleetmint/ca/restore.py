@@ -12,20 +12,20 @@ from pathlib import Path
 from cryptography import x509
 
 from fleetmint import commands, files
-from fleetmint.ca import generations
-from fleetmint.ca.crls import WITH_CRL, read_record
-from fleetmint.ca.hierarchy import ROOT, Hierarchy, title
+from fleetmint.ca.crls import WITH_CRL
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import PHASES, ROOT, CaId, Phase
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import ClockError, StateError
 from fleetmint.plan import Plan
 from fleetmint.x509 import compat, names, revocation
-from fleetmint.x509.authority import CERTIFICATE, load_certificate
 
 
 @dataclass(frozen=True)
 class _Restored:
-    """One list to be taken over: the directory name of its CA, where it goes, and what is there now."""
+    """One list to be taken over: whose it is, where it goes, and what is there now."""
 
-    name: str
+    ca: CaId
     path: Path
     crl: x509.CertificateRevocationList
     before: x509.CertificateRevocationList | None
@@ -55,13 +55,13 @@ def plan_restored(hierarchy: Hierarchy, sources: Sequence[Path], now: datetime) 
     somebody; ClockError for one from the future.
     """
     found = [_restored(hierarchy, path, now) for path in sources]
-    twice = {one.name for one in found if [other.name for other in found].count(one.name) > 1}
+    twice = [one.ca for one in found if [other.ca for other in found].count(one.ca) > 1]
     if twice:
-        raise StateError(f"two of these files are lists of the {title(min(twice))}: give the newer one only")
+        raise StateError(f"two of these files are lists of the {min(twice, key=str).title}: give the newer one only")
     changes = [one for one in found if one.before is None or _number(one.before) < _number(one.crl)]
     contents = [files.File(one.path, revocation.crl_pem(one.crl), files.PUBLIC_FILE) for one in changes]
     restored = Restored(
-        tuple(RestoredList(one.name, _number(one.crl), len(revocation.entries(one.crl))) for one in found)
+        tuple(RestoredList(str(one.ca), _number(one.crl), len(revocation.entries(one.crl))) for one in found)
     )
 
     def take_over() -> Restored:
@@ -69,71 +69,76 @@ def plan_restored(hierarchy: Hierarchy, sources: Sequence[Path], now: datetime) 
         return restored
 
     return Plan(
-        tuple(f"take over the CRL number {_number(one.crl)} of the {title(one.name)}" for one in changes),
+        tuple(f"take over the CRL number {_number(one.crl)} of the {one.ca.title}" for one in changes),
         take_over,
-        before="".join(_line(one.name, one.before) for one in found),
-        after="".join(_line(one.name, one.crl) for one in found),
+        before="".join(_line(one.ca, one.before) for one in found),
+        after="".join(_line(one.ca, one.crl) for one in found),
         expected=restored,
     )
 
 
 def _restored(hierarchy: Hierarchy, source: Path, now: datetime) -> _Restored:
     crl = revocation.read_crl(files.read(source, "CRL"), str(source))
-    name = _signer(hierarchy, crl, source)
+    ca = _signer(hierarchy.store, hierarchy.site, crl, source)
     if compat.last_update(crl) > now:
         raise ClockError(
             f"{source} was signed on {compat.last_update(crl):%Y-%m-%d %H:%M}Z, and here it is {now:%Y-%m-%d %H:%M}Z:"
             " set the clock that is wrong; nothing was taken over"
         )
-    path = hierarchy.directory / name / revocation.CRL
-    before = _here(path)
+    path = hierarchy.store.crl_path(ca)
+    before = _here(hierarchy.store, ca)
     if before is not None:
         revocation.refuse_forgetting(
-            crl, before, what=str(source), where=str(path), remedy=lambda lost: _go_on_from(source, path, lost)
+            crl,
+            before,
+            what=str(source),
+            where=str(path),
+            remedy=lambda lost: _go_on_from(source, hierarchy.store, ca, lost),
         )
-    return _Restored(name, path, crl, before)
+    return _Restored(ca, path, crl, before)
 
 
-def _signer(hierarchy: Hierarchy, crl: x509.CertificateRevocationList, source: Path) -> str:
-    for base in (ROOT, *WITH_CRL):
-        for name in generations.generations(hierarchy.directory, base):
-            if revocation.signed_by(crl, load_certificate(hierarchy.directory / name / CERTIFICATE)):
-                return name
+def _signer(store: CaStore, site: str, crl: x509.CertificateRevocationList, source: Path) -> CaId:
+    for name in (ROOT, *WITH_CRL):
+        for ca in store.generations(name):
+            if revocation.signed_by(crl, store.certificate(ca)):
+                return ca
     who = names.common_name(crl.issuer) or crl.issuer.rfc4514_string()
-    for path in sorted(hierarchy.directory.glob(f"device-*/{CERTIFICATE}")):
-        if revocation.signed_by(crl, load_certificate(path)):
+    for ca in store.device_cas():
+        if any(revocation.signed_by(crl, store.certificate(each)) for each in store.generations(ca, PHASES)):
             raise StateError(
                 f"{source} is the list of {who!r}, which its gateway signs and keeps: it is no file of the controller"
                 " (docs/moving.md says how a gateway gets it back)"
             )
     raise StateError(
-        f"{source} is signed by {who!r}, which is no CA of {hierarchy.site} here, or it is damaged: fetch the list of"
-        f" this site again, from http://GATEWAY/NAME.crl with {ROOT}, {' or '.join(WITH_CRL)} as NAME"
+        f"{source} is signed by {who!r}, which is no CA of {site} here, or it is damaged: fetch the list of"
+        f" this site again, from http://GATEWAY/NAME.crl with {ROOT}, {' or '.join(map(str, WITH_CRL))} as NAME"
     )
 
 
-def _here(path: Path) -> x509.CertificateRevocationList | None:
+def _here(store: CaStore, ca: CaId) -> x509.CertificateRevocationList | None:
     """Return the list that is there and good; one that is damaged or another CA's is none to go on from."""
     try:
-        return read_record(path, load_certificate(path.with_name(CERTIFICATE)))
+        return store.record(ca)
     except StateError:
         return None
 
 
-def _go_on_from(source: Path, path: Path, lost: Sequence[int]) -> str:
-    """Say what to do about a list that must not take the place of the one at `path`."""
+def _go_on_from(source: Path, store: CaStore, ca: CaId, lost: Sequence[int]) -> str:
+    """Say what to do about a list that must not take the place of the one of `ca`."""
+    path = store.crl_path(ca)
     if not lost:
         return f"keep {path}"
-    name = path.parent.name
-    words = _whole_cas(path.parents[1], lost) if name == ROOT else [(f"{one:x}", "--ca", name) for one in lost]
+    words = _whole_cas(store, lost) if ca.is_root else [(f"{one:x}", "--ca", ca.name) for one in lost]
     again = ", ".join(str(commands.fleetmint("revoke", *each)) for each in sorted(words))
     return f"to go on from {source}, move {path} away, run this again, and then revoke each of these again: {again}"
 
 
-def _whole_cas(directory: Path, serials: Sequence[int]) -> list[tuple[str, str]]:
+def _whole_cas(store: CaStore, serials: Sequence[int]) -> list[tuple[str, str]]:
     """Return the arguments that revoke these CAs, by their files where those are here."""
-    paths = {load_certificate(path).serial_number: path for path in directory.glob(f"*/{CERTIFICATE}")}
-    unknown = directory / "NAME" / CERTIFICATE
+    known = [ca for ca in store.identifiers() if ca.phase is Phase.ACTIVE]
+    paths = {store.certificate(ca).serial_number: store.certificate_path(ca) for ca in known}
+    unknown = store.directory / "NAME" / store.certificate_path(ROOT).name
     return list({(str(paths.get(serial, unknown)), "--whole-ca") for serial in serials})
 
 
@@ -141,7 +146,5 @@ def _number(crl: x509.CertificateRevocationList) -> int:
     return revocation.crl_number(crl)
 
 
-def _line(name: str, crl: x509.CertificateRevocationList | None) -> str:
-    return (
-        f"{name} " + ("-" if crl is None else f"number {_number(crl)}, {len(revocation.entries(crl))} revoked") + "\n"
-    )
+def _line(ca: CaId, crl: x509.CertificateRevocationList | None) -> str:
+    return f"{ca} " + ("-" if crl is None else f"number {_number(crl)}, {len(revocation.entries(crl))} revoked") + "\n"

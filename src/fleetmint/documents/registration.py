@@ -13,7 +13,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -84,13 +84,13 @@ def write_registration(site: str, gateway: str, batch: str, rows: Iterable[Mappi
     yield b"\n ]\n}\n"
 
 
-def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.Certificate | None) -> Registration:
+def read_registration(data: bytes, *, site: str, gateway: str, factory_cas: Sequence[x509.Certificate]) -> Registration:
     """Check a document for `gateway` of `site` and return it; raise RegistrationRefusedError naming the entry.
 
-    `factory_ca` may be None at a site without one: then an entry with a certificate is refused.
+    `factory_cas` are several while one takes the place of another. Without any an entry with a certificate is refused.
     """
     batch, listed = check_addressee(read_object(data), FORMAT, site, gateway)
-    entries = tuple(_entry(number, entry, site, factory_ca) for number, entry in enumerate(listed, 1))
+    entries = tuple(_entry(number, entry, site, factory_cas) for number, entry in enumerate(listed, 1))
     for what in (
         [entry.device for entry in entries],
         [entry.token_sha256 for entry in entries if isinstance(entry, TokenEntry)],
@@ -103,7 +103,9 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_ca: x509.
     return Registration(batch, entries, hashlib.sha256(data).hexdigest())
 
 
-def _entry(number: int, entry: Any, site: str, factory_ca: x509.Certificate | None) -> TokenEntry | CertificateEntry:
+def _entry(
+    number: int, entry: Any, site: str, factory_cas: Sequence[x509.Certificate]
+) -> TokenEntry | CertificateEntry:
     if not isinstance(entry, dict):
         raise RegistrationRefusedError(f"device {number} of the document is no JSON object")
     try:
@@ -113,7 +115,7 @@ def _entry(number: int, entry: Any, site: str, factory_ca: x509.Certificate | No
     if set(entry) == {"device", "token_sha256", "token_expires"}:
         return _token_entry(device, entry["token_sha256"], entry["token_expires"])
     if set(entry) == {"device", "certificate"}:
-        return _certificate_entry(device, entry["certificate"], site, factory_ca)
+        return _certificate_entry(device, entry["certificate"], site, factory_cas)
     raise RegistrationRefusedError(f"{device} has to have either token_sha256 and token_expires, or certificate")
 
 
@@ -129,8 +131,8 @@ def _token_entry(device: str, token_sha256: Any, expires: Any) -> TokenEntry:
     return TokenEntry(device, token_sha256, expires_at)
 
 
-def _certificate_entry(device: str, text: Any, site: str, factory_ca: x509.Certificate | None) -> CertificateEntry:
-    if factory_ca is None:
+def _certificate_entry(device: str, text: Any, site: str, factory_cas: Sequence[x509.Certificate]) -> CertificateEntry:
+    if not factory_cas:
         raise RegistrationRefusedError(f"{device} has a certificate, but this gateway knows no factory CA")
     try:
         with parsing():
@@ -146,7 +148,7 @@ def _certificate_entry(device: str, text: Any, site: str, factory_ca: x509.Certi
         raise RegistrationRefusedError(
             f"{device}: the certificate is for {subject.rfc4514_string()!r}, not for this device"
         )
-    if not issued_by(certificate, factory_ca):
+    if not any(issued_by(certificate, ca) for ca in factory_cas):
         raise RegistrationRefusedError(f"{device}: the certificate was not issued by this site's factory CA")
     return CertificateEntry(
         device,

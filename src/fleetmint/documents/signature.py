@@ -12,6 +12,7 @@ cannot check before somebody has written them anew.
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,14 +80,17 @@ def read(data: bytes) -> Signed:
     return Signed(payload, certificate)
 
 
-def signer(signed: Signed, site: str, issuer: x509.Certificate, revoked: frozenset[int], now: datetime) -> str:
+def signer(
+    signed: Signed, site: str, issuers: Sequence[x509.Certificate], revoked: frozenset[int], now: datetime
+) -> str:
     """Return the name of the operator or station that signed; raise RegistrationRefusedError when it may not sign.
 
-    `issuer` is the operator CA of `site`, and `revoked` the serials on its CRL.
+    `issuers` are the operator CA of `site`, several while one takes the place of another, and `revoked` the serials on
+    their CRLs.
     """
     found = signed.certificate
     name = names.common_name(found.subject) or "?"
-    if not issued_by(found, issuer):
+    if not any(issued_by(found, issuer) for issuer in issuers):
         raise RegistrationRefusedError(f"the signer {name} has no certificate of this site's operator CA")
     units = [attribute.value for attribute in found.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
     if found.subject != names.subject(site, names.OPERATORS_UNIT, name) or units != [names.OPERATORS_UNIT]:

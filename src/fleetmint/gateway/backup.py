@@ -38,7 +38,7 @@ from fleetmint.ledger.upgrade import Migration, migrate
 from fleetmint.ledger.version import is_older, newer, version_of
 from fleetmint.plan import Plan
 from fleetmint.x509 import keys, revocation
-from fleetmint.x509.authority import Authority, load_certificate
+from fleetmint.x509.authority import Authority, load_certificates
 
 ISSUERS = ("device", "factory")
 LEDGER, CRL = "ledger.sqlite", "device-crl.pem"
@@ -265,12 +265,13 @@ def _issuer(authority: Authority) -> str:
 
 
 def _factory_list(config: Config) -> list[x509.CertificateRevocationList]:
-    """Return the factory CA's CRL that the play has brought."""
+    """Return the factory CA's CRLs that the play has brought: several while one takes the place of another."""
     path = config.crl("factory")
     if not path.exists():
         return []
-    crl = revocation.load_crl(files.read(path, "CRL"), str(path))
-    return [crl] * revocation.signed_by(crl, load_certificate(config.trusted("factory")))
+    issuers = load_certificates(config.trusted("factory"))
+    lists = read_lists(path, "factory CRL")
+    return [crl for crl in lists if any(revocation.signed_by(crl, issuer) for issuer in issuers)]
 
 
 def _refuse_others(engine: Engine, config: Config) -> None:

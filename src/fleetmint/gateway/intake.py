@@ -16,8 +16,8 @@ from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import handover, imports, reading, writing
 from fleetmint.ledger.imports import Skipped
 from fleetmint.x509 import revocation
-from fleetmint.x509.authority import load_certificate, load_certificates
-from fleetmint.x509.chain import title
+from fleetmint.x509.authority import load_certificates
+from fleetmint.x509.chain import issued_by, title
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
         counts = {"updated": len(done.updated), "revoked": len(done.revoked), "unchanged": done.unchanged}
         return Report(done.changed, counts, done.skipped)
     path = config.trusted("factory")
-    factory_ca = load_certificate(path) if path.exists() else None
-    wanted = registration.read_registration(data, site=config.site, gateway=config.gateway, factory_ca=factory_ca)
+    factory_cas = load_certificates(path) if path.exists() else ()
+    wanted = registration.read_registration(data, site=config.site, gateway=config.gateway, factory_cas=factory_cas)
     with transaction(engine) as connection:
         decision = (
             imports.decide(connection, wanted, now)
@@ -73,10 +73,12 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
 def open_signed(config: Config, data: bytes, now: datetime) -> tuple[bytes, str]:
     """Return the document in a signed file and the station that signed it; raise RegistrationRefusedError otherwise."""
     found = signature.read(data)
-    issuers = load_certificates(config.trusted("operator"))  # one key: while a root is replaced, under either
-    if {issuer.serial_number for issuer in issuers} & _revoked(config, "root"):
+    issuers = load_certificates(config.trusted("operator"))
+    # of one key while a root is replaced, under either root
+    own = {issuer.serial_number for issuer in issuers if issued_by(found.certificate, issuer)}
+    if own & _revoked(config, "root"):
         raise RegistrationRefusedError("this site's operator CA is revoked: nobody may sign for it any more")
-    name = signature.signer(found, config.site, issuers[0], _revoked(config, "operator"), now)
+    name = signature.signer(found, config.site, issuers, _revoked(config, "operator"), now)
     if name not in config.station_names:
         raise RegistrationRefusedError(
             f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"

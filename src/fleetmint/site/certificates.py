@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 from cryptography import x509
 
 from fleetmint import commands, files
-from fleetmint.ca import generations
-from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.ca import identifier
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import ROOT, CaId, Kind, Phase
 from fleetmint.ca.leaves import revoked, superseded
-from fleetmint.ca.rollover.steps import DEVICE, KINDS
+from fleetmint.ca.rollover.steps import KINDS
 from fleetmint.commands import Command
 from fleetmint.errors import StateError
 from fleetmint.site.state import Site
 from fleetmint.x509 import compat, names, revocation
-from fleetmint.x509.authority import CERTIFICATE, load_certificate
-from fleetmint.x509.chain import issued_by
+from fleetmint.x509.authority import load_certificate
 from fleetmint.x509.inspect import days_left, public_key_text, time_text
 from fleetmint.x509.profiles import PROFILES
 
@@ -35,14 +35,14 @@ OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factor
 
 @dataclass(frozen=True)
 class Issued:
-    """One certificate and where it lies. `authority` is the directory name of the CA that issued it.
+    """One certificate and where it lies. `authority` issued it, or one of the same name that it took the place of.
 
     `in_use` is false for an operator's that was renewed or replaced.
     """
 
     kind: str
     name: str
-    authority: str
+    authority: CaId
     certificate: x509.Certificate
     path: Path
     in_use: bool = True
@@ -56,13 +56,13 @@ def certificates(site: Site) -> list[Issued]:
         certificate = load_certificate(path)
         if path.is_relative_to(site.operators):
             name = names.common_name(certificate.subject) or path.stem
-            found.append(Issued(OPERATOR, name, "operator", certificate, path, path not in aside))
+            found.append(Issued(OPERATOR, name, identifier.OPERATOR, certificate, path, path not in aside))
         else:
-            found.append(Issued(SERVER, path.parent.name, "server", certificate, path))
+            found.append(Issued(SERVER, path.parent.name, identifier.SERVER, certificate, path))
     for path, row in _registered(site):
         if "certificate" in row:
             leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
-            found.append(Issued(FACTORY_DEVICE, row["device"], "factory", leaf, path))
+            found.append(Issued(FACTORY_DEVICE, row["device"], identifier.FACTORY, leaf, path))
     return found
 
 
@@ -90,23 +90,15 @@ class Renewal(NamedTuple):
     commands: tuple[Command, ...] = ()
 
 
-def issuer_of(hierarchy: Hierarchy, certificate: x509.Certificate) -> str | None:
-    """Return the name of the CA of this site that issued `certificate` (ca/generations.py), None when none did."""
-    for name in generations.authorities(hierarchy.directory):
-        if issued_by(certificate, load_certificate(hierarchy.directory / name / CERTIFICATE)):
-            return name
-    return None
-
-
 def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     """Describe the CAs that are not retired, the root first, each with its depth in the tree.
 
-    `phase` is empty for one in use, else incoming, outgoing or leaving (ca/generations.py). `key` says
+    `phase` is empty for one in use, else incoming, outgoing or leaving (ca/identifier.py). `key` says
     what it is and whether it is on this machine: a CA without its key here can sign nothing here.
     """
-    if not (hierarchy.directory / ROOT / CERTIFICATE).exists():
+    if not hierarchy.store.exists(ROOT):
         raise StateError(f"there is no CA in {hierarchy.directory}: run {commands.playbook('ca.yml')}")
-    return [_authority(hierarchy, name, now) for name in generations.authorities(hierarchy.directory)]
+    return [_authority(hierarchy, ca, now) for ca in hierarchy.store.identifiers()]
 
 
 def expiries(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, Any]]:
@@ -126,14 +118,11 @@ def expiries(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, 
     return sorted(rows, key=lambda row: (row["ends"], row["name"]))
 
 
-def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]:
-    directory = hierarchy.directory / name
-    certificate = load_certificate(directory / CERTIFICATE)
+def _authority(hierarchy: Hierarchy, ca: CaId, now: datetime) -> dict[str, Any]:
+    certificate = hierarchy.store.certificate(ca)
     end = compat.not_after(certificate)
-    path = directory / revocation.CRL
     crl = None
-    if path.exists():
-        listed = revocation.load_crl(files.read(path, "CRL"), str(path))
+    if (listed := hierarchy.store.crl(ca)) is not None:
         ends = compat.next_update(listed)
         crl = {
             "number": revocation.usable_number(listed),
@@ -142,13 +131,13 @@ def _authority(hierarchy: Hierarchy, name: str, now: datetime) -> dict[str, Any]
             "revoked": len(revocation.entries(listed)),
         }
     return {
-        "name": name,
-        "phase": generations.phase(name),
-        "title": names.common_name(certificate.subject) or name,
+        "name": str(ca),
+        "phase": ca.phase.value,
+        "title": names.common_name(certificate.subject) or str(ca),
         "depth": 0 if certificate.subject == certificate.issuer else 1,
         "serial": f"{certificate.serial_number:x}",
         "key": public_key_text(certificate.public_key()),
-        "key_here": hierarchy.key_path(name).exists(),
+        "key_here": hierarchy.store.has_key(ca),
         "not_before": time_text(compat.not_before(certificate)),
         "not_after": time_text(end),
         "days_left": days_left(end, now),
@@ -163,22 +152,21 @@ def _ending(kind: str, name: str, ends: str, days: int, renewal: Renewal) -> dic
 
 
 def _renews_ca(ca: dict[str, Any]) -> Renewal:
-    name = generations.base(ca["name"])
-    if ca["phase"]:
+    which = CaId.parse(ca["name"])
+    if which.phase is not Phase.ACTIVE:
         return Renewal("nothing: another one takes its place")
-    if name == "server-next":
+    if which.kind is Kind.SERVER_NEXT:
         return Renewal("nothing yet: it waits sealed until the server CA is replaced")
-    kind = DEVICE if name.startswith("device-") else name
-    if kind not in KINDS:
-        return Renewal("nothing yet: the operator CA and the factory CA have no rollover")
-    early = PROFILES[kind if kind == ROOT else f"{kind}-ca"].renew_before.days // 365
+    if which.kind not in KINDS:
+        return Renewal("nothing yet")
+    early = PROFILES[which.profile].renew_before.days // 365
     text = f"playbooks/ca_rollover.yml, from {early} years before; nothing does it by itself"
-    return Renewal(text, (commands.playbook("ca_rollover.yml", ca_rollover=kind),))
+    return Renewal(text, (commands.playbook("ca_rollover.yml", ca_rollover=which.kind.value),))
 
 
 def _renews_crl(ca: dict[str, Any]) -> Renewal:
     make = commands.playbook("ca.yml")
-    if ca["name"] == ROOT:
+    if ca["name"] == str(ROOT):
         return Renewal("playbooks/ca.yml, with the root's key at hand", (make,))
     text = "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
     return Renewal(text, (make, commands.to_gateways()))

@@ -11,14 +11,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fleetmint import commands, files
-from fleetmint.ca import generations
-from fleetmint.ca.rollover.steps import DEVICE, KINDS
+from fleetmint.ca.identifier import OPERATOR, CaId
+from fleetmint.ca.rollover.steps import KINDS
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import StateError
 from fleetmint.ledger.audit import Finding
 from fleetmint.site.state import Site
 from fleetmint.timekeeping import ATTEST, TOLERANCE
 from fleetmint.x509 import compat, revocation
-from fleetmint.x509.authority import CERTIFICATE, load_certificate
+from fleetmint.x509.authority import load_certificate
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
 # A play would refuse to go on while there is something of the future.
@@ -45,23 +46,23 @@ def findings(site: Site, now: datetime) -> list[Finding]:
 
 
 def _authorities(directory: Path) -> Iterator[_Dated]:
-    for name in generations.authorities(directory):
-        certificate, crl = directory / name / CERTIFICATE, directory / name / revocation.CRL
+    store = CaStore(directory)
+    for ca in store.identifiers():
+        certificate, crl = store.certificate_path(ca), store.crl_path(ca)
         if found := _read(certificate):
-            yield _Dated(str(certificate), compat.not_before(found), _renews_ca(generations.base(name)))
+            yield _Dated(str(certificate), compat.not_before(found), _renews_ca(ca))
         listed = _read_crl(crl)
         if listed is not None:  # an empty list is false
             again = str(commands.playbook("ca.yml", **_ATTESTED))
-            if generations.base(name) == generations.ROOT:
+            if ca.is_root:
                 again += ", with the root's key at hand,"
             anew = f"{again} signs it anew, then {commands.playbook('gateway.yml', **_ATTESTED)} brings it"
             yield _Dated(str(crl), revocation.signed_at(listed), anew)
 
 
-def _renews_ca(name: str) -> str:
-    kind = DEVICE if name.startswith("device-") else name
-    if kind in KINDS and kind != generations.ROOT:
-        return f"{commands.playbook('ca_rollover.yml', ca_rollover=kind, **_ATTESTED)} brings another CA"
+def _renews_ca(ca: CaId) -> str:
+    if ca.kind in KINDS and not ca.is_root:
+        return f"{commands.playbook('ca_rollover.yml', ca_rollover=ca.kind.value, **_ATTESTED)} brings another CA"
     return (
         f"while nothing of this site is in use, move its CAs away, and {commands.playbook('ca.yml')} makes others;"
         " otherwise nothing takes its place, and what it signs is good from that date on"
@@ -69,7 +70,7 @@ def _renews_ca(name: str) -> str:
 
 
 def _issued(site: Site) -> Iterator[_Dated]:
-    listed = _read_crl(site.ca_directory / "operator" / revocation.CRL)
+    listed = _read_crl(CaStore(site.ca_directory).crl_path(OPERATOR))
     # a revoked operator gets nothing new
     gone = set() if listed is None else {entry.serial for entry in revocation.entries(listed)}
     for path in sorted(site.issued.glob("*/*.crt")):

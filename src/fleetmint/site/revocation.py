@@ -13,9 +13,9 @@ from pathlib import Path
 from cryptography import x509
 
 from fleetmint import commands, files
-from fleetmint.ca import generations
 from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.ca.hierarchy import ROOT, Hierarchy
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import CaId, Kind
 from fleetmint.ca.leaves import revoked
 from fleetmint.ca.operators import Client, plan_revoked_client
 from fleetmint.errors import FleetmintError
@@ -28,6 +28,7 @@ from fleetmint.x509.inspect import read_certificates
 
 # A serial number of ours has 40 hexadecimal digits; anything that short could as well be a device id.
 _SERIAL = re.compile(r"[0-9a-fA-F]{16,40}")
+_SERVERS = (Kind.SERVER, Kind.SERVER_NEXT)
 
 
 def _no_crl() -> str:
@@ -42,9 +43,12 @@ def _no_crl() -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be revoked. `client` is set for an operator whose files are here; `certificate` when it is known."""
+    """What is to be revoked. `client` is set for an operator whose files are here; `certificate` when it is known.
 
-    authority: str
+    `authority` issued it; None is the device CA of a gateway, which one only the gateways know.
+    """
+
+    authority: CaId | None
     serial: int
     title: str
     certificate: x509.Certificate | None = None
@@ -53,17 +57,18 @@ class Target:
     @property
     def is_device(self) -> bool:
         """Whether its title is the id of a device."""
-        return self.on_gateway or (self.authority.startswith("factory") and self.title != f"{self.serial:x}")
+        of_factory = self.authority is not None and self.authority.kind is Kind.FACTORY
+        return self.on_gateway or (of_factory and self.title != f"{self.serial:x}")
 
     @property
     def on_gateway(self) -> bool:
         """Whether its gateway signs the CRL that it belongs on."""
-        return self.authority.startswith("device-")
+        return self.authority is None or self.authority.is_device
 
 
 def on_its_gateway(device: str) -> Target:
     """Return a device whose gateway signs for it, or of which nothing is known here: its gateway has its serials."""
-    return Target("device-", 0, names.device_id(device))
+    return Target(None, 0, names.device_id(device))
 
 
 def find(hierarchy: Hierarchy, site: Site, text: str, authority: str | None = None) -> list[Target]:
@@ -80,10 +85,10 @@ def find(hierarchy: Hierarchy, site: Site, text: str, authority: str | None = No
         found = [row for row in known if row.name == names.operator_name(text)]
         if not found:
             raise FleetmintError(f"there is no operator {text}: {commands.fleetmint('operator', 'list')} shows who is")
-        return [_target(row) for row in found]
+        return [_target(hierarchy, row) for row in found]
     by_name = [row for row in known if row.name == text]
     if by_name:
-        return [_target(row) for row in by_name]
+        return [_target(hierarchy, row) for row in by_name]
     serial = text.replace(":", "")
     if _SERIAL.fullmatch(serial):
         return _by_serial(hierarchy, known, revocation.serial_number(serial), authority)
@@ -111,10 +116,9 @@ def plan(
 
 def outlook(hierarchy: Hierarchy, target: Target, *, told: bool = False) -> str:
     """Say where the revocation is now and, unless the gateways are told, what brings it to them."""
-    if target.authority.startswith("device-"):
+    if target.authority is None or target.authority.is_device:
         return f"{target.title} of the site {hierarchy.site} is its gateway's to revoke."
-    path = hierarchy.directory / target.authority / revocation.CRL
-    number = revocation.crl_number(revocation.load_crl(files.read(path, "CRL"), str(path)))
+    number = revocation.crl_number(hierarchy.store.record(target.authority))
     text = (
         f"{target.title} is revoked at the site {hierarchy.site}: CRL number {number} of the {target.authority} CA,"
         " here on the controller."
@@ -122,72 +126,74 @@ def outlook(hierarchy: Hierarchy, target: Target, *, told: bool = False) -> str:
     if told:
         return text
     text += f" The gateways refuse it after {commands.to_gateways()}"
-    if target.authority == "factory":
+    if target.authority.kind is Kind.FACTORY:
         also = commands.playbook("revoke.yml", device=target.title)
         text += f"; {also} does that and also ends it in the ledger"
-    elif target.authority in (ROOT, "operator"):
+    elif target.authority.kind in (Kind.ROOT, Kind.OPERATOR):
         text += ", which restarts the broker to end its live sessions"
     return text
 
 
 def _plan(hierarchy: Hierarchy, target: Target, reason: str, now: datetime, whole_ca: bool) -> Plan[None]:
-    issuer = generations.base(target.authority)
-    if issuer.startswith("server") or (issuer == ROOT and target.title.startswith("server")):
-        raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")
-    if issuer.startswith("device-"):
+    issuer = target.authority
+    if issuer is None or issuer.is_device:
         return Plan((f"revoke {target.title} on its gateway",))
-    if issuer == ROOT and not whole_ca:
+    if issuer.kind in _SERVERS or (issuer.is_root and target.title.startswith(Kind.SERVER)):
+        raise FleetmintError(f"{target.title} was not revoked: {_no_crl()}")
+    if issuer.is_root and not whole_ca:
         raise FleetmintError(
             f"{target.title} is a CA, and everything it issued ends with it: give --whole-ca if that is what you want"
         )
     if target.client is not None:
         return plan_revoked_client(hierarchy, target.client, reason, now)
-    if revoked(hierarchy, target.authority, target.serial) is not None:
+    if revoked(hierarchy, issuer, target.serial) is not None:
         return Plan()
-    return plan_authority_crl(hierarchy, target.authority, [target.serial], now, reason)
+    return plan_authority_crl(hierarchy, issuer, [target.serial], now, reason)
 
 
 def _targets_of_file(hierarchy: Hierarchy, site: Site, certificate: x509.Certificate, text: str) -> list[Target]:
-    authority = certificates.issuer_of(hierarchy, certificate)
+    authority = hierarchy.store.issuer_of(certificate)
     if authority is None:
         raise FleetmintError(f"{text} was not issued by a CA in {hierarchy.directory}: only its own CA can revoke it")
     title = names.common_name(certificate.subject) or f"{certificate.serial_number:x}"
-    if generations.base(authority) == ROOT:
+    if authority.is_root:
         if certificate.subject == certificate.issuer:
             raise FleetmintError("the root cannot be revoked: nobody is above it. Make a new one and roll over to it")
         of_ca = _targets_of_ca(hierarchy, certificate)
         return of_ca or [Target(authority, certificate.serial_number, title, certificate)]
     for row in certificates.certificates(site):
         if row.certificate == certificate:
-            return [_target(row)]
+            return [_target(hierarchy, row)]
     return [Target(authority, certificate.serial_number, title, certificate)]
 
 
 def _targets_of_ca(hierarchy: Hierarchy, certificate: x509.Certificate) -> list[Target]:
     """Return every certificate of a CA that is here: while a root is replaced its key has one of each root."""
     key = public_key_bytes(certificate)
-    for name in generations.authorities(hierarchy.directory):
-        found = generations.trusted(hierarchy.directory, name)
-        if generations.base(name) != ROOT and key in map(public_key_bytes, found):
+    store = hierarchy.store
+    for ca in store.issuing():
+        found = store.trusted(ca)
+        if key in map(public_key_bytes, found):
             return [
-                Target(authority, each.serial_number, generations.base(name), each)
+                Target(authority, each.serial_number, ca.name, each)
                 for each in found
-                if (authority := certificates.issuer_of(hierarchy, each)) is not None
+                if (authority := store.issuer_of(each)) is not None
             ]
     return []
 
 
-def _target(row: certificates.Issued) -> Target:
+def _target(hierarchy: Hierarchy, row: certificates.Issued) -> Target:
     client = None
     if row.kind == certificates.OPERATOR:
         client = Client(row.name, row.certificate, row.path, "", has_key=True, in_use=row.in_use)
-    return Target(row.authority, row.certificate.serial_number, row.name, row.certificate, client)
+    authority = hierarchy.store.issuer_of(row.certificate) or row.authority
+    return Target(authority, row.certificate.serial_number, row.name, row.certificate, client)
 
 
 def _by_serial(
     hierarchy: Hierarchy, known: Sequence[certificates.Issued], serial: int, authority: str | None
 ) -> list[Target]:
-    found = [_target(row) for row in known if row.certificate.serial_number == serial]
+    found = [_target(hierarchy, row) for row in known if row.certificate.serial_number == serial]
     if found:
         return found
     if authority is None:
@@ -195,4 +201,6 @@ def _by_serial(
             f"nothing here has the serial number {serial:x}: say which CA issued it with --ca operator or --ca factory"
             f" (for a device of a gateway's CA run {commands.playbook('revoke.yml', device='ID')})"
         )
-    return [Target(authority, serial, f"{serial:x}")]
+    # which one of that name issued it is not known: it goes on the list of each
+    issuers = hierarchy.store.generations(CaId.parse(authority))
+    return [Target(issuer, serial, f"{serial:x}") for issuer in issuers]

@@ -110,7 +110,7 @@ def test_the_registration_holds_hashes_and_no_secret_and_the_gateway_reads_it(ba
     data = (location.directory / "registration.json").read_bytes()
     known = secrets.load(location.directory, hierarchy.source).devices
     factory = load_certificate(hierarchy.directory / "factory/ca.crt")
-    found = read_registration(data, site="test", gateway="gateway", factory_ca=factory)
+    found = read_registration(data, site="test", gateway="gateway", factory_cas=[factory])
     assert [entry.device for entry in found.entries] == list(known)
     assert found.entries[0].token_sha256 == hashlib.sha256(known["lamp-000001"].token.encode()).hexdigest()
     assert known["lamp-000001"].token not in data.decode()
@@ -154,7 +154,7 @@ def test_a_batch_that_grows_keeps_what_it_has_and_adds_only_the_new_ones(batch, 
     assert (location.directory / "secrets.bin").read_bytes().startswith(start)
     factory = load_certificate(hierarchy.directory / "factory/ca.crt")
     data = (location.directory / "registration.json").read_bytes()
-    assert len(read_registration(data, site="test", gateway="gateway", factory_ca=factory).entries) == 5
+    assert len(read_registration(data, site="test", gateway="gateway", factory_cas=[factory]).entries) == 5
     engine = open_ledger(location.ledger)
     with reading(engine) as connection:
         assert [unit.device for unit in list_units(connection, "first")] == list(after)

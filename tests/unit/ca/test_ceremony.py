@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from fleetmint import files
 from fleetmint.ca.ceremony import exchange
 from fleetmint.ca.ceremony.root import Custody, check_shares, plan_answers, plan_root
+from fleetmint.ca.identifier import CaId, device_ca
+from fleetmint.ca.store import common_name
 from fleetmint.errors import ClockError, NameRefusedError, SecretError, StateError
 from fleetmint.passphrases import shares
 from fleetmint.x509 import compat, keys, names, revocation
@@ -239,7 +241,7 @@ def test_a_revoked_issuing_ca_is_on_the_crl_and_may_ask_with_a_new_key(site, tmp
     site.ask()
     site.answer()
     stolen = load_certificate(site.post.answers / "device-gateway.crt").serial_number
-    fresh = exchange.build_request("test", "device-gateway", keys.new_key())
+    fresh = exchange.build_request("test", device_ca("gateway"), "test device CA of gateway", keys.new_key())
     (site.post.requests / "device-gateway.csr").write_bytes(fresh)
     with pytest.raises(StateError, match=f"asks with another key.*{stolen:x}.*revoke"):
         site.answer()
@@ -251,7 +253,9 @@ def test_a_revoked_issuing_ca_is_on_the_crl_and_may_ask_with_a_new_key(site, tmp
 
 
 def csr(site: str, name: str, *, curve: str = "P-256", extension=None, subject=None) -> bytes:
-    builder = x509.CertificateSigningRequestBuilder().subject_name(subject or exchange.subject(site, name))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(
+        subject or exchange.subject(site, CaId.parse(name), common_name(site, CaId.parse(name)))
+    )
     if extension is not None:
         builder = builder.add_extension(extension, critical=True)
     return builder.sign(keys.new_key(curve), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from fleetmint.ca import hierarchy as module
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import CaId
 from fleetmint.errors import SecretError, StateError
 from fleetmint.passphrases import open_source
 
@@ -126,6 +126,7 @@ class Blind:
 
 
 def test_the_title_of_each_ca_is_in_its_subject(hierarchy, openssl):
-    for name in (*module.PROFILE_OF, "root", "device-gateway"):
+    for name in ("server", "server-next", "operator", "factory", "root", "device-gateway"):
         subject = openssl("x509", "-in", hierarchy.directory / name / "ca.crt", "-noout", "-subject").stdout.decode()
         assert "O = test, OU = authorities, CN = test " in subject
+        assert subject.strip().endswith(f"CN = test {CaId.parse(name).title}")

@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from fleetmint.ca.ceremony import exchange
-from fleetmint.ca.external_root import plan_offline_hierarchy
+from fleetmint.ca.create import plan_hierarchy
+from fleetmint.ca.external_root import ExternalRoot
 from fleetmint.errors import ClockError, FleetmintError, StateError
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import Authority, load_certificate, pem, self_signed
@@ -212,7 +213,7 @@ def test_a_full_disk_takes_over_nothing(answered, snapshot, full_disk, tmp_path)
 
 def test_a_controller_that_holds_the_key_of_its_root_is_told_so(hierarchy, site):
     with pytest.raises(StateError, match="which a controller beside a ceremony must not hold"):
-        plan_offline_hierarchy(hierarchy, ["gateway"], site.post, site.now)
+        plan_hierarchy(hierarchy, ["gateway"], site.now, ExternalRoot(site.post))
 
 
 def test_a_damaged_request_is_named_and_can_be_removed(site):

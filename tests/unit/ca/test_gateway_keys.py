@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from fleetmint.ca import gateway_keys
 from fleetmint.ca.gateway_keys import NOTHING_HELD, plan_steps
+from fleetmint.ca.identifier import Kind
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
@@ -49,7 +50,7 @@ def follow(site, gateway):
 
 
 def move(site, name):
-    plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), name, utc_now()).apply()
+    plan_move(Rollover(site.hierarchy, Kind.DEVICE, ["gateway"], site.root), name, utc_now()).apply()
 
 
 def test_a_bare_gateway_gets_its_device_ca_once(site, gateway, follow):

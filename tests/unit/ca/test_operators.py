@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from fleetmint.ca.identifier import OPERATOR
 from fleetmint.ca.leaves import OPERATOR_PROFILES, plan_client, revoked
 from fleetmint.ca.operators import find_client, list_clients, plan_replacement, plan_revoked_client
 from fleetmint.errors import SecretError, StateError
@@ -41,9 +42,9 @@ def test_revoking_puts_it_on_the_crl_and_deletes_every_copy_of_the_key(hierarchy
     (directory / "alice@test.p12").write_bytes(b"key inside")
     plan = revoke(hierarchy, directory, now)
     assert plan.reasons == (f"revoke {serial(directory):x}", "delete alice@test.key", "delete alice@test.p12")
-    assert revoked(hierarchy, "operator", serial(directory)) is not None
+    assert revoked(hierarchy, OPERATOR, serial(directory)) is not None
     assert sorted(path.name for path in directory.iterdir()) == ["alice@test.crt", "bob@test.crt", "bob@test.key"]
-    assert revoked(hierarchy, "operator", serial(directory, "bob@test")) is None
+    assert revoked(hierarchy, OPERATOR, serial(directory, "bob@test")) is None
 
 
 def test_revoking_twice_changes_nothing_and_a_run_that_was_cut_is_finished(hierarchy, directory, now):
@@ -73,10 +74,10 @@ def test_a_replacement_has_another_key_and_the_old_certificate_is_revoked_and_ke
     key = keys.load_key((directory / "alice@test.key").read_bytes(), None, "key")
     certificate = load_certificate(directory / "alice@test.crt")
     assert certificate.public_key().public_numbers() == key.public_key().public_numbers()
-    entry = revoked(hierarchy, "operator", old)
+    entry = revoked(hierarchy, OPERATOR, old)
     assert entry is not None
     assert entry.reason == "key_compromise"
-    assert revoked(hierarchy, "operator", certificate.serial_number) is None
+    assert revoked(hierarchy, OPERATOR, certificate.serial_number) is None
     assert [(client.name, client.status) for client in list_clients(hierarchy, directory, now)] == [
         ("alice@test", "valid"),
         ("alice@test", "revoked"),
@@ -99,7 +100,7 @@ def test_a_renewed_certificate_is_revoked_together_with_the_one_before(hierarchy
     assert [client.in_use for client in list_clients(hierarchy, directory, later)] == [True, False, True]
     client = find_client(hierarchy, directory, "alice@test", later)
     plan_revoked_client(hierarchy, client, "unspecified", later).apply()
-    assert all(revoked(hierarchy, "operator", number) for number in (old, new))
+    assert all(revoked(hierarchy, OPERATOR, number) for number in (old, new))
     assert not plan_revoked_client(hierarchy, client, "unspecified", later).changed
 
 
@@ -110,7 +111,7 @@ def test_what_one_version_before_put_aside_is_revoked_too(hierarchy, directory, 
     clients = list_clients(hierarchy, directory, later)
     assert [(client.name, client.in_use) for client in clients][:2] == [("alice@test", True), ("alice@test", False)]
     plan_revoked_client(hierarchy, clients[0], "unspecified", later).apply()
-    assert revoked(hierarchy, "operator", old)
+    assert revoked(hierarchy, OPERATOR, old)
 
 
 def test_a_renewal_that_cannot_sign_leaves_everything_as_it_was(hierarchy, directory, now):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import Kind
 from fleetmint.ca.leaves import plan_client
 from fleetmint.ca.operators import find_client, plan_revoked_client
 from fleetmint.ca.restore import plan_restored
@@ -128,7 +129,7 @@ def test_a_list_that_would_forget_somebody_is_refused(hierarchy, fetched, path, 
 
 def test_the_list_of_each_of_two_roots_is_taken_back_to_its_own_place(hierarchy, tmp_path, now):
     for move in ("introduce", "switch"):
-        plan_move(Rollover(hierarchy, "root", ["gateway"], tmp_path / "issued"), move, now).apply()
+        plan_move(Rollover(hierarchy, Kind.ROOT, ["gateway"], tmp_path / "issued"), move, now).apply()
     paths = [hierarchy.directory / name / "crl.pem" for name in ("root", "outgoing/root")]
     before = [path.read_bytes() for path in paths]
     fetched = [tmp_path / "root.crl", tmp_path / "root-2.crl"]

@@ -8,8 +8,9 @@ import pytest
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.crls import plan_authority_crl
-from fleetmint.ca.hierarchy import Hierarchy, fingerprint
+from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ca.leaves import plan_client
+from fleetmint.ca.store import fingerprint
 from fleetmint.errors import StateError
 from fleetmint.passphrases import open_source
 from fleetmint.x509 import compat, revocation

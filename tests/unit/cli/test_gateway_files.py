@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.ca.gateway_files import gateway_file
+from fleetmint.ca.identifier import Kind
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
 from fleetmint.cli import root
@@ -197,7 +198,7 @@ def test_while_a_root_is_replaced_the_lists_of_both_say_who_is_revoked(
     bring, signer, site, document, devices, now, revoked_under
 ):
     for move in ("introduce", "switch"):
-        plan_move(Rollover(site.hierarchy, "root", ["gateway"], site.root), move, now).apply()
+        plan_move(Rollover(site.hierarchy, Kind.ROOT, ["gateway"], site.root), move, now).apply()
     ca = site.hierarchy.directory
     for file, target in {
         "roots": site.config.trusted("root"),
@@ -277,3 +278,33 @@ def test_the_stations_of_a_configuration_are_operators_names(site):
     site.config_path.write_text(site.config_path.read_text().replace("second@test", "lamp-000001"))
     with pytest.raises(StateError, match="no operator name"):
         load_config(site.config_path)
+
+
+def test_while_an_operator_ca_is_replaced_a_gateway_takes_the_files_of_both_and_the_list_of_the_old_one_counts(
+    bring, signer, site, document, devices, now
+):
+    old = signer()
+    for move in ("introduce", "switch"):
+        plan_move(Rollover(site.hierarchy, Kind.OPERATOR, ["gateway"], site.root), move, now).apply()
+    ca = site.hierarchy.directory
+    ship(site)
+    new = signer()
+    assert bring(old(document), "--check")["added"] == 1
+    assert bring(new(document), "--check")["added"] == 1
+    plan_authority_crl(site.hierarchy, "outgoing/operator", [old.certificate.serial_number], now).apply()
+    ship(site)
+    refused(bring(old(document)), "revoked")
+    assert bring(new(document), "--check")["added"] == 1
+    # a list of one of the two alone is a gap, not a permission
+    site.config.crl("operator").write_bytes((ca / "operator/crl.pem").read_bytes())
+    refused(bring(old(document)), "cannot be told")
+    plan_move(Rollover(site.hierarchy, Kind.OPERATOR, ["gateway"], site.root), "retire", now).apply()
+    ship(site)
+    refused(bring(old(document)), "has no certificate of this site's operator CA")
+    assert bring(new(document))["added"] == 1
+
+
+def ship(site):
+    ca = site.hierarchy.directory
+    site.config.trusted("operator").write_bytes(gateway_file(ca, "gateway", "operator"))
+    site.config.crl("operator").write_bytes(gateway_file(ca, "gateway", "operator.crl"))

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from fleetmint.ca.identifier import OPERATOR
 from fleetmint.ca.leaves import revoked
 from fleetmint.x509.authority import load_certificate
 
@@ -145,7 +146,7 @@ def test_list_shows_everybody_and_who_is_revoked(fleetmint):
 def test_revoke_says_what_ships_it_and_is_the_same_twice(fleetmint, hierarchy, issued):
     said = fleetmint("operator", "revoke", "alice@test", "--reason", "key_compromise")
     assert "playbooks/gateway.yml" in said.stdout
-    entry = revoked(hierarchy, "operator", load_certificate(issued / "alice@test.crt").serial_number)
+    entry = revoked(hierarchy, OPERATOR, load_certificate(issued / "alice@test.crt").serial_number)
     assert entry is not None
     assert entry.reason == "key_compromise"
     assert fleetmint("operator", "revoke", "alice@test", "--json")["changed"] is False

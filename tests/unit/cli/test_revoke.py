@@ -4,7 +4,7 @@ import pytest
 from cryptography import x509
 
 from fleetmint.batch import secrets
-from fleetmint.ca import generations
+from fleetmint.ca.identifier import FACTORY, OPERATOR, ROOT, Kind
 from fleetmint.ca.leaves import revoked
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
@@ -41,7 +41,7 @@ def test_an_operator_by_name_serial_or_file(fleetmint, hierarchy, state, tmp_pat
     said = fleetmint("revoke", target, "--reason", "key_compromise", "--json")
     assert said["changed"] is True
     assert said["revoked"] == [{"name": "alice@test", "serial": f"{certificate.serial_number:x}", "ca": "operator"}]
-    entry = revoked(hierarchy, "operator", certificate.serial_number)
+    entry = revoked(hierarchy, OPERATOR, certificate.serial_number)
     assert entry is not None
     assert entry.reason == "key_compromise"
     assert not (state / "issued/operators/alice@test.key").exists()
@@ -64,7 +64,7 @@ def test_check_changes_nothing(fleetmint, hierarchy, state):
 
 def test_a_device_whose_key_the_factory_made(fleetmint, hierarchy, factory_made):
     text = fleetmint("revoke", "lamp-000002").stdout
-    assert revoked(hierarchy, "factory", factory_made.serial_number) is not None
+    assert revoked(hierarchy, FACTORY, factory_made.serial_number) is not None
     assert "playbooks/revoke.yml -e device=lamp-000002" in text  # for the ledger
 
 
@@ -92,14 +92,14 @@ def test_a_ca_is_revoked_on_demand_only(fleetmint, refused, hierarchy, ca):
     refused(fleetmint("revoke", path), "everything it issued ends with it", "--whole-ca")
     said = fleetmint("revoke", path, "--whole-ca", "--json")
     assert said["revoked"][0]["ca"] == "root"
-    assert revoked(hierarchy, "root", load_certificate(path).serial_number) is not None
+    assert revoked(hierarchy, ROOT, load_certificate(path).serial_number) is not None
 
 
 @pytest.mark.parametrize("moves", [1, 2], ids=["before the switch", "after it"])
 @pytest.mark.parametrize("file", ["ca.crt", "the other one"])
 def test_while_a_root_is_replaced_a_ca_is_revoked_by_both(fleetmint, hierarchy, state, now, moves, file):
     for move in ("introduce", "switch")[:moves]:
-        plan_move(Rollover(hierarchy, "root", ["gateway"], state / "issued"), move, now).apply()
+        plan_move(Rollover(hierarchy, Kind.ROOT, ["gateway"], state / "issued"), move, now).apply()
     place = hierarchy.directory / "device-gateway"
     other = place / ("ca.incoming.crt" if moves == 1 else "ca.outgoing.crt")
     path = place / "ca.crt" if file == "ca.crt" else other
@@ -107,10 +107,8 @@ def test_while_a_root_is_replaced_a_ca_is_revoked_by_both(fleetmint, hierarchy, 
     assert [row["name"] for row in said["revoked"]] == ["device-gateway"] * 2
     listed = {
         entry.serial
-        for name in generations.generations(hierarchy.directory, "root")
-        for entry in revocation.entries(
-            revocation.load_crl((hierarchy.directory / name / revocation.CRL).read_bytes(), name)
-        )
+        for root in hierarchy.store.generations(ROOT)
+        for entry in revocation.entries(hierarchy.store.record(root))
     }
     assert listed == {load_certificate(place / "ca.crt").serial_number, load_certificate(other).serial_number}
     assert fleetmint("revoke", path, "--whole-ca", "--json")["changed"] is False
@@ -124,7 +122,7 @@ def test_a_serial_number_that_nobody_knows_needs_its_ca(fleetmint, refused, hier
     serial = "5c517c308e2e59beb76579424526"
     refused(fleetmint("revoke", serial), "--ca operator")
     assert fleetmint("revoke", serial, "--ca", "factory", "--json")["changed"] is True
-    assert revoked(hierarchy, "factory", int(serial, 16)) is not None
+    assert revoked(hierarchy, FACTORY, int(serial, 16)) is not None
 
 
 def test_what_a_replacement_put_aside_does_not_take_the_new_key_with_it(fleetmint, state):

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from cryptography import x509
 from sqlalchemy import update
 
-from fleetmint.ca import generations
 from fleetmint.ca.gateway_files import gateway_file
+from fleetmint.ca.identifier import CaId, Kind
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.steps import Rollover
+from fleetmint.ca.store import CaStore
 from fleetmint.cli import root
 from fleetmint.errors import PublishError, StateError
 from fleetmint.gateway import device_ca
@@ -46,11 +47,11 @@ def roll(site, gateway, now):
     """Make a move on the controller, and bring to the gateway what follows, as the play does."""
 
     def follow(move):
-        plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), move, now).apply()
+        plan_move(Rollover(site.hierarchy, Kind.DEVICE, ["gateway"], site.root), move, now).apply()
         ca = site.hierarchy.directory
         for name in ("device", "factory"):
             (site.config.trusted(name)).write_bytes(gateway_file(ca, "gateway", name))
-        names = generations.generations(ca, "device-gateway")
+        names = CaStore(ca).generations(CaId.parse("device-gateway"))
         if len(names) > 1:
             for each in names:
                 gateway("install-ca", "--crl-only", data=ca_pem(site.hierarchy.authority(each)))
@@ -211,7 +212,7 @@ def test_the_copy_of_the_ca_that_issues_is_removed_without_a_question(site, gate
 
 
 def test_another_ca_is_installed_only_when_the_old_one_is_kept_for_its_crl(site, gateway, refused, now):
-    plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), "introduce", now).apply()
+    plan_move(Rollover(site.hierarchy, Kind.DEVICE, ["gateway"], site.root), "introduce", now).apply()
     new = ca_pem(site.hierarchy.authority("incoming/device-gateway"))
     assert "another device CA is installed" in refused("install-ca", data=new)
     gateway("install-ca", "--crl-only", data=new)
@@ -222,7 +223,7 @@ def test_another_ca_is_installed_only_when_the_old_one_is_kept_for_its_crl(site,
 
 def test_between_the_new_key_and_the_new_certificate_the_service_goes_on_with_the_old_ones(site, enrol, now):
     enrol("lamp-000001")
-    plan_move(Rollover(site.hierarchy, "device", ["gateway"], site.root), "introduce", now).apply()
+    plan_move(Rollover(site.hierarchy, Kind.DEVICE, ["gateway"], site.root), "introduce", now).apply()
     new = site.hierarchy.authority("incoming/device-gateway")
     key = site.config.device_ca / "ca.key"
     key.unlink()

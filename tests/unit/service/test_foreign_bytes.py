@@ -147,7 +147,7 @@ def test_a_registration_with_such_a_certificate_is_refused(site, subject):
     data = registration([{"device": "lamp-000001", "certificate": base64.b64encode(der).decode()}])
     factory = site.hierarchy.authority("factory").certificate
     with pytest.raises(RegistrationRefusedError, match="lamp-000001: the certificate"):
-        read_registration(data, site="test", gateway="gateway", factory_ca=factory)
+        read_registration(data, site="test", gateway="gateway", factory_cas=[factory])
 
 
 @pytest.mark.parametrize("subject", NO_NAMES.values(), ids=NO_NAMES)

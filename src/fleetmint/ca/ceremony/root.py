@@ -14,12 +14,13 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files, passphrases, staging, trouble
-from fleetmint.ca import crls
 from fleetmint.ca.ceremony import exchange, transcript
-from fleetmint.ca.hierarchy import ROOT, Hierarchy, check_clock, fingerprint, of_site, title
+from fleetmint.ca.crls import plan_crl, root_crl_lifetime
+from fleetmint.ca.hierarchy import Hierarchy, check_clock, of_site
+from fleetmint.ca.identifier import ROOT, CaId
+from fleetmint.ca.store import CaStore, common_name, fingerprint
 from fleetmint.errors import StateError
 from fleetmint.passphrases import shares
 from fleetmint.plan import Plan
@@ -65,23 +66,25 @@ def plan_root(directory: Path, site: str, custody: Custody, people: Sequence[str
     """
     names.site_name(site)
     shares.checked_numbers(custody.count, custody.needed)
-    final = directory / ROOT
-    if (final / CERTIFICATE).exists():
-        found = load_certificate(final / CERTIFICATE)
+    store = CaStore(directory)
+    final = store.place(ROOT)
+    if store.exists(ROOT):
+        found = store.certificate(ROOT)
         of_site(site, final, found)
         check_clock(found, now)
         line = f"root {fingerprint(found)}\n"
         return Plan(before=line, after=line, expected=Root(fingerprint(found)))
-    if (final / KEY).exists():
-        raise StateError(f"{final / KEY} has no certificate beside it: restore {final} from the backup of the CA")
+    if store.has_key(ROOT):
+        raise StateError(
+            f"{store.key_path(ROOT)} has no certificate beside it: restore {final} from the backup of the CA"
+        )
 
     secret = shares.new_secret()
-    key = keys.new_key(PROFILES[ROOT].key_kind)
-    authority = self_signed(site, f"{site} {title(ROOT)}", key, now)
+    key = keys.new_key(PROFILES[ROOT.profile].key_kind)
+    authority = self_signed(site, common_name(site, ROOT), key, now)
     root = authority.certificate
     # The first CRL comes with the root, so that one that is missing later is known to be lost.
-    life = min(wanted.lifetime for wanted in PROFILES.values() if wanted.issuer == ROOT)
-    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=life)
+    crl = revocation.build_crl(authority, [], number=1, now=now, lifetime=root_crl_lifetime(root, (), now))
     papers = shares_directory(custody, root)
     made = Root(fingerprint(root), str(papers))
 
@@ -135,19 +138,21 @@ def plan_answers(
     CRL. Raises StateError when a request is not exactly what that CA may ask, or when a CA that the root signed and did
     not revoke asks with another key.
     """
-    root = load_certificate(hierarchy.directory / ROOT / CERTIFICATE)
-    of_site(hierarchy.site, hierarchy.directory / ROOT, root)
+    store = hierarchy.store
+    root = store.certificate(ROOT)
+    of_site(hierarchy.site, store.place(ROOT), root)
     check_clock(root, now)
     if not requests.is_dir():
         raise StateError(f"there is no directory {requests}: plug in the medium with the requests of the controller")
     asked = {
-        path: exchange.read_request(path, hierarchy.site) for path in sorted(requests.glob(f"*{exchange.REQUEST}"))
+        exchange.issuing_ca(path.stem): exchange.read_request(path, hierarchy.site)
+        for path in sorted(requests.glob(f"*{exchange.REQUEST}"))
     }
-    crl_path = hierarchy.directory / ROOT / revocation.CRL
-    gone = {entry.serial for entry in _revoked(crl_path)} | set(revoke)
-    known = {path: _answered(hierarchy, path.stem, key, gone, now) for path, key in asked.items()}
-    new = [path for path, certificate in known.items() if certificate is None]
-    reasons = [f"sign the {title(path.stem)} (SPKI {keys.spki_sha256(asked[path]).hex()})" for path in new]
+    crl_path = store.crl_path(ROOT)
+    gone = {entry.serial for entry in revocation.entries(store.record(ROOT))} | set(revoke)
+    known = {ca: _answered(hierarchy, request, gone, now) for ca, request in asked.items()}
+    new = [ca for ca, certificate in known.items() if certificate is None]
+    reasons = [f"sign the {asked[ca].title} (SPKI {keys.spki_sha256(asked[ca].key).hex()})" for ca in new]
     own = Root(fingerprint(root))
     opened: list[Authority] = []
 
@@ -156,41 +161,33 @@ def plan_answers(
             opened.append(hierarchy.authority(ROOT))
         return opened[0]
 
-    def plan_crl(also: Sequence[x509.Certificate]) -> Plan[None]:
-        ends = [compat.not_after(certificate) for certificate in (root, *_issued(hierarchy), *also)]
-        return crls.plan_crl(
+    def plan_list(also: Sequence[x509.Certificate]) -> Plan[None]:
+        return plan_crl(
             crl_path,
             root,
             authority,
             [revocation.Revoked(serial, now.replace(microsecond=0)) for serial in revoke],
-            lifetime=min(end for end in ends if end > now) - now,
+            lifetime=root_crl_lifetime(root, (*_issued(hierarchy), *also), now),
             now=now,
         )
 
-    reasons += plan_crl(()).reasons
-    stale = [path.name for path in known if path not in new and not _same(answers, path.stem, known[path])]
-    reasons += [f"answer {name} as before" for name in stale]
+    reasons += plan_list(()).reasons
+    stale = [ca for ca in known if ca not in new and not _same(answers, ca, known[ca])]
+    reasons += [f"answer {ca}{exchange.REQUEST} as before" for ca in stale]
     if not reasons:
         reasons += _missing(answers, root, crl_path)
 
     def answer() -> Root:
-        signed = {
-            path: authority().issue(
-                exchange.profile_of(path.stem), asked[path], f"{hierarchy.site} {title(path.stem)}", now=now
-            )
-            for path in new
-        }
+        signed = {ca: authority().issue(ca.profile, asked[ca].key, asked[ca].common_name, now=now) for ca in new}
         # the record first: what the root signed is known here before anybody else has it
-        files.write_together([_record(hierarchy, path.stem, certificate) for path, certificate in signed.items()])
-        plan_crl(tuple(signed.values())).apply()
+        files.write_together([_record(hierarchy, ca, certificate) for ca, certificate in signed.items()])
+        plan_list(tuple(signed.values())).apply()
         crl = files.read(crl_path, "CRL")
-        replies = {path: certificate for path, certificate in (known | signed).items() if certificate is not None}
-        text = transcript.of_answers(
-            root, {path.stem: certificate for path, certificate in replies.items()}, crl, people, now
-        )
+        replies = {ca: certificate for ca, certificate in (known | signed).items() if certificate is not None}
+        text = transcript.of_answers(root, replies, crl, people, now)
         contents = [
-            files.File(answers / f"{path.stem}{exchange.ANSWER}", pem(certificate), files.PUBLIC_FILE)
-            for path, certificate in replies.items()
+            files.File(answers / f"{ca}{exchange.ANSWER}", pem(certificate), files.PUBLIC_FILE)
+            for ca, certificate in replies.items()
         ]
         contents += [
             files.File(answers / exchange.ROOT_CERTIFICATE, pem(root), files.PUBLIC_FILE),
@@ -205,8 +202,8 @@ def plan_answers(
     return Plan(
         tuple(reasons),
         answer,
-        before="".join(f"{path.stem}\n" for path in asked if path not in new),
-        after="".join(f"{path.stem}\n" for path in asked),
+        before="".join(f"{ca}\n" for ca in asked if ca not in new),
+        after="".join(f"{ca}\n" for ca in asked),
         expected=own,
     )
 
@@ -216,21 +213,20 @@ def check_shares(directory: Path, parts: Sequence[shares.Share]) -> str:
 
     Nothing is written anywhere.
     """
-    root = load_certificate(directory / ROOT / CERTIFICATE)
+    store = CaStore(directory)
+    root = store.certificate(ROOT)
     for part in parts:
         if part.root != root.fingerprint(hashes.SHA256())[: shares.ROOT_BYTES]:
             raise StateError(
                 f"share {part.number} is of another root than {fingerprint(root)}: bring this root's shares"
             )
     source = shares.source(lambda: parts)
-    key_path = directory / ROOT / KEY
+    key_path = store.key_path(ROOT)
     key = keys.load_key(
         files.read_private(key_path, "the root's key", refuse=True), source.read(passphrases.ROOT), str(key_path)
     )
     if keys.spki(key.public_key()) != public_key_bytes(root):
-        raise StateError(
-            f"{key_path} does not belong to {directory / ROOT / CERTIFICATE}: restore both from one backup"
-        )
+        raise StateError(f"{key_path} does not belong to {store.certificate_path(ROOT)}: restore both from one backup")
     numbers = ", ".join(str(number) for number in sorted({part.number for part in parts}))
     return f"The shares {numbers} open the root {fingerprint(root)}."
 
@@ -258,41 +254,41 @@ def _rename(source: Path, target: Path) -> None:
         ) from error
 
 
-def _revoked(path: Path) -> tuple[revocation.Revoked, ...]:
-    return revocation.entries(crls.read_record(path, load_certificate(path.with_name(CERTIFICATE))))
-
-
 def _issued(hierarchy: Hierarchy) -> list[x509.Certificate]:
     return [load_certificate(path) for path in sorted((hierarchy.directory / ISSUED).glob("*.crt"))]
 
 
-def _record(hierarchy: Hierarchy, name: str, certificate: x509.Certificate) -> files.File:
-    path = hierarchy.directory / ISSUED / f"{name}.{certificate.serial_number:x}.crt"
+def _record(hierarchy: Hierarchy, ca: CaId, certificate: x509.Certificate) -> files.File:
+    path = hierarchy.directory / ISSUED / f"{ca}.{certificate.serial_number:x}.crt"
     return files.File(path, pem(certificate), files.PUBLIC_FILE)
 
 
 def _answered(
-    hierarchy: Hierarchy, name: str, key: ec.EllipticCurvePublicKey, gone: set[int], now: datetime
+    hierarchy: Hierarchy, request: exchange.Request, gone: set[int], now: datetime
 ) -> x509.Certificate | None:
-    """Return the certificate that this request was answered with, if it was."""
-    for path in sorted((hierarchy.directory / ISSUED).glob(f"{name}.*.crt")):
+    """Return the certificate that this request was answered with, if it was.
+
+    A later CA of one name has another CN, and takes nothing from the one before: that one stays good until it ends.
+    """
+    ca = request.ca
+    for path in sorted((hierarchy.directory / ISSUED).glob(f"{ca}.*.crt")):
         found = load_certificate(path)
-        if (
-            found.serial_number in gone
-            or compat.not_after(found) - now < PROFILES[exchange.profile_of(name)].renew_before
-        ):
+        if names.common_name(found.subject) != request.common_name or found.serial_number in gone:
             continue
-        if public_key_bytes(found) == keys.spki(key):
+        if compat.not_after(found) - now < PROFILES[ca.profile].renew_before:
+            continue
+        if public_key_bytes(found) == keys.spki(request.key):
             return found
         raise StateError(
-            f"the {title(name)} asks with another key than the one that was signed (serial {found.serial_number:x}): if"
-            " that key is lost, revoke its certificate with --revoke and the serial; if not, somebody else is asking"
+            f"the {request.title} asks with another key than the one that was signed (serial"
+            f" {found.serial_number:x}): if that key is lost, revoke its certificate with --revoke and the serial; if"
+            " not, somebody else is asking"
         )
     return None
 
 
-def _same(answers: Path, name: str, certificate: x509.Certificate | None) -> bool:
-    path = answers / f"{name}{exchange.ANSWER}"
+def _same(answers: Path, ca: CaId, certificate: x509.Certificate | None) -> bool:
+    path = answers / f"{ca}{exchange.ANSWER}"
     return certificate is not None and path.exists() and path.read_bytes() == pem(certificate)
 
 

@@ -13,7 +13,8 @@ from cryptography.hazmat.backends.openssl import backend
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import __version__
-from fleetmint.ca.hierarchy import fingerprint, title
+from fleetmint.ca.identifier import CaId
+from fleetmint.ca.store import fingerprint
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import organization
 
@@ -40,17 +41,17 @@ def of_root(
 
 def of_answers(
     root: x509.Certificate,
-    signed: Mapping[str, x509.Certificate],
+    signed: Mapping[CaId, x509.Certificate],
     crl_pem: bytes,
     people: Sequence[str],
     now: datetime,
 ) -> str:
-    """Return the transcript of answering requests; `signed` holds the certificates by the name of their CA."""
+    """Return the transcript of answering requests; `signed` holds the certificates by their CA."""
     body = [f"The root of the site {organization(root)} was opened.", f"  root SHA-256  {fingerprint(root)}", ""]
-    for name, certificate in signed.items():
+    for ca, certificate in signed.items():
         key = certificate.public_key()
         if isinstance(key, ec.EllipticCurvePublicKey):
-            body += [*_certificate(title(name), certificate, key), ""]
+            body += [*_certificate(ca.title, certificate, key), ""]
     crl = revocation.load_crl(crl_pem, "the root's CRL")
     body.append(f"CRL number {revocation.crl_number(crl)}, ends {_time(compat.next_update(crl))}")
     revoked = [f"  revoked  {entry.serial:x}  on {_time(entry.at)}" for entry in revocation.entries(crl)]

@@ -1,11 +1,12 @@
-"""A new device CA, server CA or root in the place of the one in use, while both are trusted: each move, and when.
+"""A new CA in the place of the one in use, while both are trusted: each move, and when.
 
     device   introduce: a new CA for each gateway, trusted at its ports    switch: it issues    retire: the old one ends
+    operator, factory   the same, with one CA for all gateways
     server   switch: the sealed next CA is in use, and a new one is sealed                      retire: the old one ends
     root     introduce: a new root, trusted, and each CA certified by it   switch: it is shown  leave, retire: the same
 
 Between two moves the gateways get what follows from the last one (gateway_files.py). What lies on disk says how far a
-rollover is (generations.py), so a run that was cut is simply run again: a move that was made is not made twice, one
+rollover is (identifier.py), so a run that was cut is simply run again: a move that was made is not made twice, one
 that was half made is finished. A key is moved and never made again; those of retired CAs stay, encrypted.
 """
 
@@ -15,16 +16,24 @@ from datetime import datetime
 from pathlib import Path
 
 from fleetmint import commands
-from fleetmint.ca import generations
-from fleetmint.ca.generations import INCOMING, LEAVING, OUTGOING, ROOT
-from fleetmint.ca.hierarchy import check_clock, title
-from fleetmint.ca.rollover import device, root, server
-from fleetmint.ca.rollover.steps import DEVICE, INTRODUCE, LEAVE, SERVER, SWITCH, Move, Rollover
+from fleetmint.ca.hierarchy import check_clock
+from fleetmint.ca.identifier import Kind, Phase
+from fleetmint.ca.rollover import client, root, server
+from fleetmint.ca.rollover.steps import INTRODUCE, LEAVE, SWITCH, Move, Rollover, run
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.plan import Plan
 
-_MOVES: Mapping[str, Mapping[str, Move]] = {DEVICE: device.MOVES, SERVER: server.MOVES, ROOT: root.MOVES}
-_LEFT: Mapping[str, Mapping[str, Callable[[], str]]] = {DEVICE: device.LEFT, SERVER: server.LEFT, ROOT: root.LEFT}
+_MOVES: Mapping[Kind, Mapping[str, Move]] = {
+    **dict.fromkeys(client.KINDS, client.MOVES),
+    Kind.SERVER: server.MOVES,
+    Kind.ROOT: root.MOVES,
+}
+_LEFT: Mapping[Kind, Mapping[Phase, Callable[[], str]]] = {
+    **{kind: client.left(kind) for kind in client.KINDS},
+    Kind.SERVER: server.LEFT,
+    Kind.ROOT: root.LEFT,
+}
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,13 @@ def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan[Moved]:
     moves = _MOVES.get(rollover.kind, {})
     if move not in moves:
         raise FleetmintError(f"a {rollover.kind} has no move {move!r}: choose one of {', '.join(moves) or 'none'}")
-    roots = generations.roots(rollover.directory)
+    roots = rollover.store.roots()
     if not roots:
-        raise StateError(f"there is no root in {rollover.directory}: run {commands.playbook('ca.yml')} first")
+        raise StateError(f"there is no root in {rollover.store.directory}: run {commands.playbook('ca.yml')} first")
     check_clock(roots[0], now)
     steps = moves[move](rollover, now)
 
-    moved = Moved(_left_after(rollover, move))
+    moved = Moved(_left_after(rollover, move, now))
 
     def apply() -> Moved:
         for _, step in steps:
@@ -62,15 +71,20 @@ def plan_move(rollover: Rollover, move: str, now: datetime) -> Plan[Moved]:
 def left_to_do(directory: Path) -> list[str]:
     """Return a sentence for every rollover that is under way: how far it is, and what comes next."""
     found = []
-    for name in generations.authorities(directory):
-        kind = DEVICE if generations.base(name).startswith("device-") else generations.base(name)
-        sentence = _LEFT.get(kind, {}).get(generations.phase(name))
+    for ca in CaStore(directory).identifiers():
+        sentence = _LEFT.get(ca.kind, {}).get(ca.phase)
         if sentence is not None:
-            found.append(f"{title(name)}: {sentence()}")
+            found.append(f"{ca.title}: {sentence()}")
     return found
 
 
-def _left_after(rollover: Rollover, move: str) -> str:
-    place = {INTRODUCE: INCOMING, SWITCH: OUTGOING, LEAVE: LEAVING}.get(move, "")
-    sentence = _LEFT[rollover.kind].get(place)
+def _left_after(rollover: Rollover, move: str, now: datetime) -> str:
+    if rollover.kind in client.KINDS and move in (INTRODUCE, SWITCH) and (asked := client.waiting(rollover, now)):
+        titles = ", ".join(ca.title for ca in asked)
+        return (
+            f"the root has not certified the new {titles} yet: carry the requests to its machine (docs/ceremony.md),"
+            f" bring what it answers, and run {run(rollover.kind)} again"
+        )
+    phases = {INTRODUCE: Phase.PENDING, SWITCH: Phase.PREVIOUS, LEAVE: Phase.DISTRUSTED}
+    sentence = _LEFT[rollover.kind].get(phases.get(move, Phase.ACTIVE))
     return "" if sentence is None else sentence()

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from fleetmint import commands
-from fleetmint.ca.generations import CERTIFICATE_INCOMING, CERTIFICATE_OUTGOING, OUTGOING, RETIRED
+from fleetmint.ca.identifier import SERVER, SERVER_NEXT, Kind, Phase
 from fleetmint.ca.rollover.steps import (
     RETIRE,
-    SERVER,
     SWITCH,
     Move,
     Rollover,
     Step,
-    advance,
     need,
     need_root,
     put_away,
@@ -24,39 +21,40 @@ from fleetmint.ca.rollover.steps import (
 from fleetmint.errors import StateError
 from fleetmint.trust import bundle
 from fleetmint.x509 import chain, compat
-from fleetmint.x509.authority import CERTIFICATE, load_certificate
+from fleetmint.x509.authority import load_certificate
 from fleetmint.x509.profiles import BACKDATE
 
 # A device asks its gateway once a day whom to trust. One that was away for longer than this knows one server CA less,
 # and would be lost when two are replaced meanwhile.
 LEARN = timedelta(days=30)
 # What is left to do, by where the CA lies.
-LEFT: Mapping[str, Callable[[], str]] = {
-    OUTGOING: lambda: (
-        f"the gateways stand under the new one; {run(SERVER, RETIRE)} takes the old one out of the devices' trust"
+LEFT: Mapping[Phase, Callable[[], str]] = {
+    Phase.PREVIOUS: lambda: (
+        f"the gateways stand under the new one; {run(Kind.SERVER, RETIRE)} takes the old one out of the devices' trust"
     ),
 }
 
 
 def _switch_server(rollover: Rollover, now: datetime) -> list[Step]:
-    directory = rollover.directory
+    store = rollover.store
     refuse_while_new_root_waits(rollover)
-    outgoing = directory / OUTGOING / SERVER
-    if outgoing.exists() and (directory / SERVER / CERTIFICATE).exists():
+    aside = store.place(SERVER.at(Phase.PREVIOUS)).exists()
+    if aside and store.exists(SERVER):
         return []
-    if not outgoing.exists():
+    if not aside:
         need(rollover, SERVER)
-        need(rollover, "server-next")
+        need(rollover, SERVER_NEXT)
         _refuse_unknown_next(rollover, now)
         need_root(rollover, "seal a new next server CA")
-    return [("bring the sealed next server CA into service", lambda: advance(directory, SERVER, "server-next"))]
+    return [("bring the sealed next server CA into service", lambda: store.advance(SERVER, SERVER_NEXT))]
 
 
 def _retire_server(rollover: Rollover, now: datetime) -> list[Step]:
     refuse_before_switch(rollover, SERVER)
-    if not (rollover.directory / OUTGOING / SERVER).exists():
+    previous = SERVER.at(Phase.PREVIOUS)
+    if not rollover.store.place(previous).exists():
         return []
-    current = load_certificate(rollover.directory / SERVER / CERTIFICATE)
+    current = rollover.store.certificate(SERVER)
     for gateway in rollover.gateways:
         for path in sorted((rollover.issued / gateway).glob("*.crt")):
             if not chain.issued_by(load_certificate(path), current):
@@ -65,7 +63,7 @@ def _retire_server(rollover: Rollover, now: datetime) -> list[Step]:
                     f" {commands.playbook('gateway.yml')} for it, or remove the file if no server shows it,"
                     " then run this again"
                 )
-    return put_away(rollover, [f"{OUTGOING}/{SERVER}"])
+    return put_away(rollover, [previous])
 
 
 def _refuse_unknown_next(rollover: Rollover, now: datetime) -> None:
@@ -74,21 +72,17 @@ def _refuse_unknown_next(rollover: Rollover, now: datetime) -> None:
     The first one is in every bundle that a factory ever wrote. Of a later one it is known since when it could be
     learned, and not who has.
     """
-    made = _made(rollover.directory, "server-next")
-    if rollover.force or not list((rollover.directory / RETIRED).glob(f"{SERVER}.*")):
+    store = rollover.store
+    made = min(map(compat.not_before, store.certificates(SERVER_NEXT))) + BACKDATE
+    if rollover.force or not store.has_retired(SERVER):
         return
-    version = bundle.load(rollover.directory / bundle.FILE).label
+    version = bundle.load(store.directory / bundle.FILE).label
     if now - made < LEARN:
         raise StateError(
             f"the next server CA is known since {made:%Y-%m-%d} only (trust bundle {version}): a device that has not"
             f" asked its gateway since then would refuse every gateway. Wait until {made + LEARN:%Y-%m-%d} and see that"
             " all devices have been there, or give ca_rollover_force=true if the others may be lost"
         )
-
-
-def _made(directory: Path, name: str) -> datetime:
-    paths = [directory / name / file for file in (CERTIFICATE, CERTIFICATE_OUTGOING, CERTIFICATE_INCOMING)]
-    return min(compat.not_before(load_certificate(path)) for path in paths if path.exists()) + BACKDATE
 
 
 MOVES: Mapping[str, Move] = {SWITCH: _switch_server, RETIRE: _retire_server}

@@ -15,7 +15,7 @@ from fleetmint.plan import plain
 from fleetmint.site.state import Site
 
 with for_work():
-    from fleetmint.ca.generations import INCOMING, LEAVING, OUTGOING, base
+    from fleetmint.ca.identifier import CaId, Phase
     from fleetmint.ca.restore import plan_restored
     from fleetmint.ca.rollover import left_to_do
     from fleetmint.site import certificates
@@ -89,16 +89,20 @@ def restore_crl(paths: tuple[Path, ...], check: bool, site: Site, as_json: bool)
 
 
 def _row(ca: dict[str, Any]) -> list[str]:
-    phases = {INCOMING: " (trusted, not in use yet)", OUTGOING: " (old, still trusted)", LEAVING: " (old, leaving)"}
+    phases = {
+        Phase.PENDING: " (trusted, not in use yet)",
+        Phase.PREVIOUS: " (old, still trusted)",
+        Phase.DISTRUSTED: " (old, leaving)",
+    }
     crl = ca["crl"]
     key = f"{ca['key']}{'' if ca['key_here'] else ', not here'}"
-    name = f"{'  ' * ca['depth']}{ca['title']}{phases.get(ca['phase'], '')}"
+    name = f"{'  ' * ca['depth']}{ca['title']}{phases.get(Phase(ca['phase']), '')}"
     if crl is None:
         return [
             name,
             key,
             ca["not_after"][:10],
-            "on its gateway" if base(ca["name"]).startswith("device-") else "-",
+            "on its gateway" if CaId.parse(ca["name"]).is_device else "-",
             "-",
             "-",
         ]

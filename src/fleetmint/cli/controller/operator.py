@@ -23,11 +23,12 @@ from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.ca.hierarchy import Hierarchy
-    from fleetmint.ca.leaves import OPERATOR, plan_client
+    from fleetmint.ca.identifier import OPERATOR
+    from fleetmint.ca.leaves import OPERATOR_PROFILE, plan_client
     from fleetmint.ca.operators import find_client, list_clients, plan_replacement, plan_revoked_client
     from fleetmint.site import in_force
     from fleetmint.x509 import compat, keys, names, pkcs12
-    from fleetmint.x509.authority import CERTIFICATE, load_certificate
+    from fleetmint.x509.authority import load_certificate
     from fleetmint.x509.inspect import days_left, time_text
 
 
@@ -119,7 +120,7 @@ def replace(name: str, site: Site, profile: str, reason: str, check: bool, as_js
     """Revoke what NAME has and make a new key and certificate: for a lost laptop or phone."""
     hierarchy, directory, now = _open(site, name)
     password = None if check else _password(**p12)
-    if profile == OPERATOR:
+    if profile == OPERATOR_PROFILE:
         profile = _profile_of(site, directory, name)
     plan = plan_replacement(hierarchy, profile, name, directory, reason, now)
     if check:
@@ -127,7 +128,7 @@ def replace(name: str, site: Site, profile: str, reason: str, check: bool, as_js
         return
     plan.apply()
     written = _write_p12(hierarchy, directory, name, password, **p12)
-    told = in_force.tell(site, None, authorities=[OPERATOR])
+    told = in_force.tell(site, None, authorities=[OPERATOR.name])
     _report(as_json, directory, name, plan.reasons, written, now)
     if not as_json:
         click.echo(f"Of the old one: {_in_words(told)}")
@@ -152,7 +153,7 @@ def revoke(name: str, site: Site, reason: str, check: bool, as_json: bool) -> No
         _predict(as_json, name, plan)
         return
     plan.apply()
-    told = in_force.tell(site, None, authorities=[OPERATOR])
+    told = in_force.tell(site, None, authorities=[OPERATOR.name])
     values = {
         "gateways": in_force.values(told),
         "changed": plan.changed,
@@ -223,7 +224,7 @@ def _profile_of(site: Site, directory: Path, name: str) -> str:
         return "station"
     found = directory / f"{name}.crt"
     rsa = found.exists() and keys.kind_of(load_certificate(found).public_key()) == keys.RSA  # type: ignore[arg-type]
-    return "operator-rsa" if rsa else OPERATOR
+    return "operator-rsa" if rsa else OPERATOR_PROFILE
 
 
 def _status(row: dict[str, Any]) -> str:
@@ -276,7 +277,7 @@ def _write_p12(
         return None
     path = directory / f"{name}.key"
     key = keys.load_leaf_key(files.read_private(path, "key"), None, str(path))
-    issuer = load_certificate(hierarchy.directory / OPERATOR / CERTIFICATE)
+    issuer = hierarchy.store.certificate(OPERATOR)
     made = pkcs12.make_pkcs12(key, load_certificate(directory / f"{name}.crt"), issuer, name, password[0], encryption)
     target = out or directory / f"{name}.p12"
     files.write_atomically(target, made)

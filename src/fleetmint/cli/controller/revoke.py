@@ -18,6 +18,7 @@ from fleetmint.errors import FleetmintError
 from fleetmint.site.state import Site
 
 with for_work():
+    from fleetmint.ca.identifier import Kind
     from fleetmint.site import in_force, revocation
 
 
@@ -66,7 +67,9 @@ def revoke(
         "changed": by_gateway if told and all(found.on_gateway for found in targets) else plan.changed or by_gateway,
         "site": hierarchy.site,
         "reasons": list(plan.reasons),
-        "revoked": [{"name": t.title, "serial": f"{t.serial:x}", "ca": t.authority} for t in targets],
+        "revoked": [
+            {"name": t.title, "serial": f"{t.serial:x}", "ca": str(t.authority or Kind.DEVICE)} for t in targets
+        ],
         "gateways": in_force.values(told),
         "ship": commands.to_gateways().line,
     }
@@ -82,7 +85,7 @@ def revoke(
 
 def _tell(site: Site, name: str | None, targets: Sequence[revocation.Target], reason: str) -> list[in_force.Told]:
     devices = sorted({found.title for found in targets if found.is_device})
-    signed = {found.authority.partition(".")[0] for found in targets} & set(in_force.LISTED)
+    signed = {found.authority.name for found in targets if found.authority is not None} & set(in_force.LISTED)
     told = in_force.tell(site, name, devices=devices, reason=reason, authorities=signed)
     elsewhere = [found.title for found in targets if found.on_gateway]
     if not told and elsewhere:

@@ -7,12 +7,12 @@ from fleetmint.ca.rollover import left_to_do, plan_move
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.x509 import names
 from fleetmint.x509.authority import load_certificate
-from tests.support.rollover_world import EVERYTHING, GATEWAY, MOVES, copy, cut_at
+from tests.support.rollover_world import ENDS, EVERYTHING, GATEWAY, MOVES, copy, cut_at
 
 
-def test_no_listener_refuses_a_valid_certificate_in_any_phase_of_all_three_rollovers(world, operator):
+def test_no_listener_refuses_a_valid_certificate_in_any_phase_of_any_rollover(world, operator):
     for kind, move in EVERYTHING:
-        if (kind, move) == ("device", "retire"):
+        if (kind, move) in ENDS:
             continue
         world.move(kind, move)
         world.make()
@@ -62,7 +62,7 @@ def test_cut_at_any_write_no_valid_client_is_refused_and_the_next_run_ends_the_s
             if not cut_at(number, monkeypatch, lambda cut=cut, move=move: cut.move(kind, move)):
                 break
             assert world.keys() <= cut.keys(), (move, number)
-            if (kind, move) != ("device", "retire"):
+            if (kind, move) not in ENDS:
                 for leaf in world.leaves.values():
                     assert cut.lets_in(leaf), (move, number)
                 assert cut.lets_in(operator, "operators"), (move, number)
@@ -94,7 +94,6 @@ def test_the_names_of_two_generations_differ(world):
         ([("device", "introduce")], "device", "retire", "not in service yet"),
         ([("device", "introduce")], "root", "introduce", "finish that first"),
         ([], "server", "introduce", "no move 'introduce'"),
-        ([], "house", "switch", "no move 'switch'"),
     ],
 )
 def test_a_move_out_of_order_is_refused_and_changes_nothing(world, snapshot, before, kind, move, word):
@@ -124,11 +123,3 @@ def test_what_is_left_to_do_is_said_in_words(world):
     assert plan.expected.left in left_to_do(world.ca)[0]
     world.move("device", "retire")
     assert left_to_do(world.ca) == []
-
-
-@pytest.mark.parametrize(("kind", "move"), [("device", "introduce"), ("server", "switch"), ("root", "introduce")])
-def test_beside_a_ceremony_a_rollover_is_refused_before_anything_moves(world, snapshot, kind, move):
-    before = snapshot(world.ca)
-    with pytest.raises(StateError, match="made in a ceremony"):
-        world.move(kind, move, ceremony=True)
-    assert snapshot(world.ca) == before

@@ -4,6 +4,7 @@ import pytest
 
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import Kind
 from fleetmint.ca.leaves import plan_host_certificate
 from fleetmint.ca.rollover import plan_move
 from fleetmint.ca.rollover.server import LEARN
@@ -33,7 +34,7 @@ def test_devices_trust_three_server_cas_during_the_overlap_and_the_bundle_rises(
 
 def test_a_site_with_the_longest_name_still_fits_into_a_device_with_three_server_cas(tmp_path, now):
     site = Hierarchy(tmp_path / "ca", "w" * 31, open_source(f"file:{tmp_path / 'passphrases'}"))
-    rollover = Rollover(site, "server", [GATEWAY], tmp_path / "issued", force=True)
+    rollover = Rollover(site, Kind.SERVER, [GATEWAY], tmp_path / "issued", force=True)
     plan_hierarchy(site, [GATEWAY], now).apply()
     for move in ("switch", "retire", "switch"):
         plan_move(rollover, move, now).apply()

@@ -64,7 +64,7 @@ waiting:
   description: Issuing CAs whose request the root of the ceremony has not answered.
   type: list
   elements: str
-  returned: when O(root=ceremony)
+  returned: success
 """
 
 from typing import TYPE_CHECKING
@@ -101,13 +101,13 @@ def main() -> None:
         from pathlib import Path
 
         from fleetmint.ca.create import plan_hierarchy
-        from fleetmint.ca.external_root import Exchange, plan_offline_hierarchy
+        from fleetmint.ca.external_root import Exchange, ExternalRoot
 
         params = module.params
         if params["root"] == "controller":
             return plan_hierarchy(hierarchy(module), params["gateways"], utc_now())
         post = Exchange(Path(params["requests"]), Path(params["answers"]), params["root_fingerprint"])
-        return plan_offline_hierarchy(hierarchy(module), params["gateways"], post, utc_now())
+        return plan_hierarchy(hierarchy(module), params["gateways"], utc_now(), ExternalRoot(post))
 
     def foreseen(plan: Plan[object]) -> dict[str, object]:
         # in check mode the plays that follow find no CAs, and have to know that they would

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: rollover
-short_description: Bring a new device CA, server CA or root into service
+short_description: Bring a new CA into service in the place of another
 description:
   - Makes one move of a rollover on the controller. What the gateways get follows from it, so they are brought up to
     date between two moves, which playbooks/ca_rollover.yml does.
@@ -15,7 +15,7 @@ options:
   kind:
     description: What is replaced.
     type: str
-    choices: [device, server, root]
+    choices: [device, operator, factory, server, root]
     required: true
   move:
     description: Which move, if this kind has it.
@@ -32,7 +32,9 @@ options:
     type: path
     required: true
   force:
-    description: Do not wait until devices could have heard of the server CA that comes into service.
+    description:
+      - Do not wait until devices could have heard of the server CA that comes into service, or until the certificates
+        of an old operator CA or factory CA have ended.
     type: bool
     default: false
   number:
@@ -41,9 +43,17 @@ options:
     choices: [1, 2]
     default: 1
   ceremony:
-    description: Whether the root was made in a ceremony, so that its key never comes here.
+    description:
+      - Whether the root was made in a ceremony, so that its key never comes here and is asked with files. Needs
+        O(requests) and O(answers).
     type: bool
     default: false
+  requests:
+    description: Directory for what is asked of the root of the ceremony.
+    type: path
+  answers:
+    description: Directory with what the root of the ceremony answered.
+    type: path
 attributes:
   check_mode:
     support: full
@@ -97,30 +107,47 @@ def main() -> None:
     """Run the module."""
     options = {
         **CA_OPTIONS,
-        "kind": {"type": "str", "choices": ["device", "server", "root"], "required": True},
+        "kind": {"type": "str", "choices": ["device", "operator", "factory", "server", "root"], "required": True},
         "move": {"type": "str", "choices": ["introduce", "switch", "leave", "retire"], "required": True},
         "gateways": {"type": "list", "elements": "str", "required": True},
         "issued": {"type": "path", "required": True},
         "force": {"type": "bool", "default": False},
         "number": {"type": "int", "choices": [1, 2], "default": 1},
         "ceremony": {"type": "bool", "default": False},
+        "requests": {"type": "path"},
+        "answers": {"type": "path"},
     }
-    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    module = AnsibleModule(
+        argument_spec=options,
+        required_if=[("ceremony", True, ("requests", "answers"))],
+        supports_check_mode=True,
+    )
 
     def make_plan() -> Plan[object]:
         from pathlib import Path
 
+        from fleetmint.ca.external_root import known_root
+        from fleetmint.ca.identifier import Kind
+        from fleetmint.ca.local_root import LocalRoot
         from fleetmint.ca.rollover import plan_move
-        from fleetmint.ca.rollover.steps import Rollover
+        from fleetmint.ca.rollover.steps import Leaf, Rollover
+        from fleetmint.site.certificates import certificates
+        from fleetmint.site.state import Site
 
         params = module.params
+        cas, signer = hierarchy(module), None
+        if params["ceremony"]:
+            signer = known_root(cas, Path(params["requests"]), Path(params["answers"]))
+        retiring = params["move"] == "retire" and params["kind"] in ("operator", "factory")
+        known = certificates(Site(Path(params["issued"]).parent)) if retiring else []
         rollover = Rollover(
-            hierarchy(module),
-            params["kind"],
+            cas,
+            Kind(params["kind"]),
             params["gateways"],
             Path(params["issued"]),
             params["force"],
-            params["ceremony"],
+            signer or LocalRoot(),
+            [Leaf(row.name, row.certificate) for row in known if row.in_use],
         )
         return plan_move(rollover, params["move"], utc_now())
 
