@@ -52,7 +52,7 @@ def test_what_has_ended_and_what_another_root_signed_does_not_count(root, now):
     signed = [
         root.issue("server-ca", key, "test server CA", now=now),
         root.issue("factory-ca", key, "test factory CA", now=now + YEAR),
-        other.issue("server-ca", key, "test server CA", now=now),
+        other.issue("server-ca", key, "test server CA", now=now + YEAR / 2),
     ]
     later = compat.not_after(signed[0]) + timedelta(days=1)
     assert later + root_crl_lifetime(root.certificate, signed, later) == compat.not_after(signed[1])
