@@ -1,0 +1,137 @@
+"""A gateway whose ledger is of an earlier version, brought up to date by the play.
+
+The rows are the site's own, in the tables of then: its devices go on meanwhile, and what follows finds them again.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from fleetmint.documents.registration import FORMAT
+from fleetmint.x509 import keys
+from tests.e2e.site import PURPOSE, wait_for
+from virtual.pi import container
+
+THEN = "0003"
+DUMP = Path(__file__).parents[1] / f"unit/ledger/dumps/{THEN}.sqlite.sql"
+DIRECTORY = "/var/lib/fleetmint"
+LEDGER, BACKUP = f"{DIRECTORY}/ledger.sqlite", f"{DIRECTORY}/of-then.tar"
+KEPT = f"{LEDGER}.version-{THEN}"
+STOP, MIGRATE = "End the work of the service while its ledger is brought up to date", "Bring the ledger up to date"
+GATEWAY = "runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway"
+USERS = "fleetmint-crl.timer fleetmint.service"
+
+SERVICE = ("--tags", "service")
+
+
+def on_the_pi(command: str, stdin: str | None = None) -> str:
+    """Return what a shell command prints on the Pi, as root; a ledger is too long for a command line."""
+    return container.of(PURPOSE.name).execute("sh", "-euc", command, stdin=stdin)
+
+
+def fetched(path: str, target: Path) -> Path:
+    """Copy a ledger that nobody has open from the Pi."""
+    target.write_bytes(base64.b64decode(on_the_pi(f"base64 {path}")))
+    return target
+
+
+def rows(path: Path) -> dict[str, list[tuple]]:
+    """What a gateway's ledger says of devices."""
+    with closing(sqlite3.connect(path)) as ledger:
+        tables = ("devices", "public_keys", "tokens", "certificates", "crls", "events")
+        return {table: sorted(ledger.execute(f"SELECT * FROM {table}"), key=repr) for table in tables}  # noqa: S608
+
+
+def as_of_then(now: Path, path: Path) -> Path:
+    """Make a ledger with the tables of then, and with the rows and settings of the site's ledger."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as then:
+        then.executescript(DUMP.read_text())
+        then.execute("ATTACH ? AS now", (str(now),))
+        for (table,) in then.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
+            if table == "settings":
+                continue
+            columns = ", ".join(row[1] for row in then.execute(f"PRAGMA main.table_info({table})"))
+            then.execute(f"DELETE FROM main.{table}")  # noqa: S608
+            then.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")  # noqa: S608
+        then.execute("PRAGMA main.journal_mode=WAL")  # as on a gateway, so that opening it changes nothing
+        then.execute("UPDATE main.settings SET value = 'demo' WHERE name = 'site'")
+        then.execute("UPDATE main.settings SET value = 'gateway' WHERE name = 'owner'")
+    return path
+
+
+@pytest.fixture
+def older(site, tmp_path) -> Path:
+    """The Pi's ledger as it would be had nobody brought it up to date; a backup of it is on the Pi as well."""
+    on_the_pi(f"systemctl stop {USERS}; {GATEWAY} backup {BACKUP}; cd /run; tar xf {BACKUP} ledger.sqlite")
+    made = as_of_then(fetched("/run/ledger.sqlite", tmp_path / "now"), tmp_path / "then")
+    on_the_pi(
+        f"rm -f /run/ledger.sqlite {LEDGER} {LEDGER}-wal {LEDGER}-shm; umask 077; base64 -d >{LEDGER};"
+        f" chown fleetmint: {LEDGER}; {GATEWAY} backup {BACKUP}; systemctl start {USERS}",
+        stdin=base64.b64encode(made.read_bytes()).decode(),
+    )
+    return made
+
+
+def listed() -> set[str]:
+    return {row["device"] for row in json.loads(on_the_pi(f"{GATEWAY} devices --json"))["devices"]}
+
+
+def register(device: str, token: str):
+    entry = {
+        "device": device,
+        "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "token_expires": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    document = {"format": FORMAT, "site": "demo", "gateway": "gateway", "batch": "after", "devices": [entry]}
+    on_the_pi(f"{GATEWAY} import", stdin=json.dumps(document))
+
+
+def changed_tasks(done) -> set[str]:
+    """The names of the tasks that say they changed something, or would."""
+    tasks = re.split(r"^TASK \[(?:[a-z_]+ : )?", done.stdout, flags=re.MULTILINE)[1:]
+    return {task.partition("]")[0] for task in tasks if re.search(r"^changed: ", task, re.MULTILINE)}
+
+
+def changed(done) -> int:
+    assert done.returncode == 0, done.stdout[-3000:]
+    return sum(map(int, re.findall(r"changed=(\d+)", done.stdout)))
+
+
+def test_the_play_brings_an_older_ledger_up_to_date_and_a_restore_does_so_too(site, older, tmp_path):
+    before = on_the_pi(f"sha256sum {LEDGER}; ls -A {DIRECTORY}")
+    foreseen = site.playbook("gateway.yml", "--check", *SERVICE)
+    assert changed(foreseen) > 0
+    assert changed_tasks(foreseen) >= {STOP, MIGRATE}, foreseen.stdout
+    assert on_the_pi(f"sha256sum {LEDGER}; ls -A {DIRECTORY}") == before
+
+    done = site.playbook("gateway.yml", "--skip-tags", "base,time")
+    assert changed(done) > 0
+    assert changed_tasks(done) >= {STOP, MIGRATE}, done.stdout
+    assert on_the_pi(f"stat -c '%U %a' {LEDGER} {KEPT}; systemctl is-active {USERS}").split() == [
+        "fleetmint", "600", "fleetmint", "600", "active", "active"
+    ]  # fmt: skip
+    assert rows(fetched(KEPT, tmp_path / "kept")) == rows(older)
+
+    known = {row[0] for row in rows(older)["devices"]}
+    assert {"lamp-000001", "lamp-000002", "lamp-000003"} <= known
+    assert listed() == known
+    assert on_the_pi(f"{GATEWAY} audit").endswith(f"{len(known)} devices checked: nothing found\n")
+    device, token = "after-upgrade", secrets.token_hex(16)
+    register(device, token)
+    assert site.enrol(device, token, keys.new_key())[0] == 200
+    assert listed() == {*known, device}
+    assert changed(site.playbook("gateway.yml", *SERVICE)) == 0
+
+    restore = f"{GATEWAY} restore --json --replace --keep-tokens {BACKUP}"
+    restored = json.loads(on_the_pi(f"systemctl stop {USERS}; {restore}; systemctl start {USERS}"))
+    assert restored["devices"] == len(known)
+    assert listed() == known
+    wait_for(lambda: site.devices().keys() == known)
