@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from fleetmint import notices
-from fleetmint.errors import LedgerError, StateError
+from fleetmint.errors import FleetmintError, LedgerError, StateError
 from fleetmint.ledger import schema
 from fleetmint.ledger.copies import copy
 from fleetmint.ledger.engine import altering, open_ledger, reading, writing
@@ -169,8 +169,11 @@ def _upgrade(connection: Connection, version: str) -> None:
 
     try:
         migrations.upgrade(connection, version)
-    except DBAPIError as error:
-        said = (str(error.orig).splitlines() or [type(error.orig).__name__])[0]
+    except FleetmintError:
+        raise
+    except Exception as error:  # whatever a migration meets in tables that are not as they should be
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        said = f"{type(cause).__name__}: {cause}".splitlines()[0]
         raise LedgerError(
             f"the ledger {where} could not be brought from version {version} to {schema.VERSION} ({said}), and is as it"
             " was: go on with the Fleetmint that it worked with, and report this"

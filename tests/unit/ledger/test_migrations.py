@@ -196,10 +196,11 @@ def test_whoever_only_looks_sees_it_as_it_is_going_to_be_and_changes_nothing(tmp
     "body",
     [
         "op.add_column('devices', sa.Column('colour', sa.Text))\nop.execute('INSERT INTO nothing VALUES (1)')",
+        "op.execute('DELETE FROM devices')\n{}['port']",
         "op.execute('DELETE FROM batches')",
         "op.execute('DELETE FROM devices')\nraise KeyboardInterrupt",
     ],
-    ids=["an error", "rows that refer to nothing", "an interruption"],
+    ids=["an error", "an error of its own", "rows that refer to nothing", "an interruption"],
 )
 def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path, another, body):
     path = restored(tmp_path, "0004")
