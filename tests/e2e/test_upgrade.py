@@ -73,7 +73,7 @@ def older(site, tmp_path) -> Path:
     on_the_pi(f"systemctl stop {USERS}; {GATEWAY} backup {BACKUP}; cd /run; tar xf {BACKUP} ledger.sqlite")
     made = as_of_then(fetched("/run/ledger.sqlite", tmp_path / "now"), tmp_path / "then")
     on_the_pi(
-        f"rm -f /run/ledger.sqlite {LEDGER} {LEDGER}-wal {LEDGER}-shm; umask 077; base64 -d >{LEDGER};"
+        f"rm -f /run/ledger.sqlite {LEDGER} {LEDGER}-wal {LEDGER}-shm {KEPT}; umask 077; base64 -d >{LEDGER};"
         f" chown fleetmint: {LEDGER}; {GATEWAY} backup {BACKUP}; systemctl start {USERS}",
         stdin=base64.b64encode(made.read_bytes()).decode(),
     )
