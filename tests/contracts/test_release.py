@@ -92,7 +92,8 @@ def test_the_firmware_is_what_a_batch_puts_on_a_board(release, tmp_path):
 
     (archive,) = release.glob("fleetmint-firmware-*")
     with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
+        packed.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+        packed.extractall(tmp_path)  # noqa: S202 - it was built a moment ago
     (top,) = tmp_path.iterdir()
     assert (top / "LICENSE").is_file()
     files = {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}

@@ -18,8 +18,7 @@ from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
 from fleetmint.flash import efuse as flash
 from fleetmint.flash.efuse import Efuses, KeyBlock, read_efuses
-from fleetmint.ledger import events, factory, open_ledger, reading, schema, writing
-from fleetmint.ledger.engine import create_schema
+from fleetmint.ledger import create_schema, events, factory, open_ledger, reading, schema, writing
 
 KEY = bytes(range(32))
 MAC = "00:00:00:00:00:00"

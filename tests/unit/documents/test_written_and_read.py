@@ -23,7 +23,7 @@ def test_a_registration_comes_back_as_it_was_written(hierarchy, now):
         registration.certificate_row("lamp-000002", leaf.public_bytes(Encoding.DER)),
     ]
     data = b"".join(registration.write_registration("test", "gateway", "spring", rows))
-    read = registration.read_registration(data, **ADDRESS, factory_ca=factory.certificate)
+    read = registration.read_registration(data, **ADDRESS, factory_cas=[factory.certificate])
     first, second = read.entries
     assert isinstance(first, TokenEntry)
     assert isinstance(second, CertificateEntry)

@@ -39,7 +39,7 @@ def ca_status(ctx: click.Context, as_json: bool) -> None:
 @click.command("install-ca", epilog=examples("fleetmint gateway install-ca --check < ca.pem"))
 @click.option("--replace", is_flag=True, help="Replace another CA; what that one issued can then no longer be revoked.")
 @click.option("--crl-only", is_flag=True, help="Keep it beside the one that issues, for its revocation list alone.")
-@click.option("--beside", is_flag=True, hidden=True)
+@click.option("--beside", is_flag=True, hidden=True, help="What --crl-only was called one version before.")
 @check_option
 @json_option
 @click.pass_context
