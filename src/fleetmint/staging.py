@@ -49,7 +49,10 @@ def workspace(purpose: str) -> Iterator[Path]:
     _clear_workspaces(f"{_WORKSPACE}{purpose}-")
     while True:
         path = Path(tempfile.mkdtemp(prefix=f"{_WORKSPACE}{purpose}-"))
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            continue  # another run took it for a dead one's before it was held
         if _hold(handle, wait=True):
             break
         os.close(handle)

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,23 @@ def test_only_our_own_parts_are_taken_for_left_over(tmp_path):
     before = sorted(tmp_path.iterdir())
     files.write_atomically(tmp_path / "target", b"t")
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_workspace_that_another_run_removes_before_it_is_held_is_made_again(tmp_path, monkeypatch):
+    make, taken = tempfile.mkdtemp, []
+
+    def mkdtemp(**options):
+        path = make(**options)
+        if not taken:
+            taken.append(path)
+            Path(path).rmdir()
+        return path
+
+    monkeypatch.setattr(staging.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(staging.tempfile, "mkdtemp", mkdtemp)
+    with staging.workspace("test") as place:
+        assert place.is_dir()
+    assert taken != [str(place)]
 
 
 def test_a_workspace_of_a_killed_run_goes_with_the_next_one_of_its_purpose(tmp_path, monkeypatch):
