@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import queue
-import socket
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable, shortened
+from fleetmint.site.broker import Session
 from fleetmint.site.client import Gateway
-from fleetmint.site.unreachable import refused, why
 
 TOPIC = "devices/+/out/readings"
-CONNECT_SECONDS = 15
-# A broker that does not take a certificate says so at once.
-_ALERT_SECONDS = 5
 # For a person; --json has all of it.
 LARGEST_SHOWN = 1000
 # Deeper lists in lists than these say nothing and cannot be written again everywhere.
@@ -68,28 +58,10 @@ def readings(gateway: Gateway, seconds: float | None) -> Iterator[Reading]:
 
     Raises FleetmintError when the broker cannot be reached or refuses the certificate.
     """
-    arrived: queue.Queue[Reading | FleetmintError] = queue.Queue()
-    client = _client(gateway, arrived)
-    try:
-        client.connect(gateway.host, gateway.mqtt_port)
-    except OSError as error:
-        # the socket of a handshake that failed stands open in the library's frames
-        traceback.clear_frames(error.__traceback__)
-        raise FleetmintError(why(error, gateway, gateway.mqtt_port)) from error
-    client.loop_start()
-    end = None if seconds is None else time.monotonic() + seconds
-    try:
-        while end is None or time.monotonic() < end:
-            try:
-                item = arrived.get(timeout=0.5)
-            except queue.Empty:
-                continue
-            if isinstance(item, FleetmintError):
-                raise item
-            yield item
-    finally:
-        client.disconnect()
-        client.loop_stop()
+    with Session(gateway, [TOPIC]) as session:
+        for message in session.messages(seconds):
+            device = message.topic.split("/")[1]
+            yield Reading(device, message.at, values_of(message.payload), message.retained)
 
 
 def of_the_fleet(messages: Iterable[Reading], gateway: Gateway, warn: Callable[[str], None]) -> Iterator[Reading]:
@@ -127,51 +99,3 @@ def _is_flat(values: dict[str, Any]) -> bool:
 
 def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-
-
-def _refusal(gateway: Gateway) -> str:
-    """Ask the broker once more, and only listen: TLS says why a certificate is not taken."""
-    where = (gateway.host, gateway.mqtt_port)
-    try:
-        with (
-            socket.create_connection(where, CONNECT_SECONDS) as raw,
-            gateway.tls().wrap_socket(raw, server_hostname=gateway.host) as connection,
-        ):
-            connection.settimeout(_ALERT_SECONDS)
-            connection.recv(1)
-    except TimeoutError:
-        return f"the broker takes the certificate of {gateway.operator} and ends its session: see the broker's journal"
-    except OSError as error:
-        return why(error, gateway, gateway.mqtt_port)
-    return refused(gateway, "is not taken by the broker")
-
-
-def _client(gateway: Gateway, arrived: queue.Queue[Reading | FleetmintError]) -> mqtt.Client:
-    client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.connect_timeout = CONNECT_SECONDS
-    client.tls_set_context(gateway.tls())
-    welcome = threading.Event()
-
-    def on_connect(client: mqtt.Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            arrived.put(FleetmintError(f"the broker refuses {gateway.operator}: {reason}"))
-        else:
-            welcome.set()
-            client.subscribe(TOPIC, qos=1)
-
-    def on_disconnect(_client: mqtt.Client, _data: Any, _flags: Any, _reason: Any, _properties: Any) -> None:
-        # A client of TLS 1.3 is connected before the server has looked at its certificate: being refused looks like
-        # this. A connection that once worked comes back by itself, after a restart of the broker for instance.
-        if not welcome.is_set():
-            arrived.put(FleetmintError(_refusal(gateway)))
-        welcome.clear()
-
-    def on_message(_client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        # What a device sends is its own business; it must not end what listens.
-        device = message.topic.split("/")[1]
-        arrived.put(Reading(device, time.time(), values_of(bytes(message.payload)), bool(message.retain)))
-
-    client.on_connect = on_connect
-    client.on_disconnect = on_disconnect
-    client.on_message = on_message
-    return client

@@ -52,6 +52,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     "fleet_server_profiles": reading.server_profiles,
     "operators_names": reading.several(reading.operator),
     "operators_rsa_names": reading.several(reading.operator),
+    "mosquitto_stations": reading.several(reading.operator),
     "signing_service_stations": reading.several(reading.operator),
     **dict.fromkeys((*LISTENING, PLAIN, *FIREWALL), reading.port),
     ADDRESSES: reading.some(reading.listen_address),

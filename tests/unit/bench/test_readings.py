@@ -1,25 +1,26 @@
 """Readings, from a broker that is only as much of one as the test needs."""
 
 import contextlib
-import queue
 import socket
 import ssl
 import threading
 import time
+import types
 from datetime import UTC, datetime
 
-import paho.mqtt.client as mqtt
 import pytest
 
 from fleetmint.bench.enrolment_check import EnrolmentCheck
 from fleetmint.bench.readings import Reading, readings
-from fleetmint.bench.readings import _client as make_client
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FleetmintError
+from fleetmint.site.broker import Message
 from fleetmint.site.client import Gateway
 from fleetmint.site.state import Site
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
+
+SESSION = types.SimpleNamespace()
 
 
 def write_pair(authority, profile, name, path, **more):
@@ -66,17 +67,15 @@ def test_who_is_refused_is_told_so_instead_of_waiting(hierarchy, broker_for_devi
 
 
 @pytest.fixture
-def heard(hierarchy, tmp_path):
+def heard(monkeypatch):
     """What comes of a message of a device."""
-    write_pair(hierarchy.authority("operator"), "operator", "eve@test", tmp_path / "issued/operators/x")
-    arrived = queue.Queue()
-    client = make_client(Gateway(Site(tmp_path), "gateway", "eve@test", "localhost", 1, 1), arrived)
 
     def run(payload):
-        message = mqtt.MQTTMessage(topic=b"devices/lamp-000001/out/readings")
-        message.payload = payload
-        client.on_message(client, None, message)
-        return arrived.get_nowait()
+        message = Message("devices/lamp-000001/out/readings", payload, 1.0, retained=False)
+        monkeypatch.setattr("fleetmint.bench.readings.Session", lambda *_: contextlib.nullcontext(SESSION))
+        monkeypatch.setattr(SESSION, "messages", lambda _seconds: [message], raising=False)
+        (reading,) = readings(None, 1)
+        return reading
 
     return run
 
