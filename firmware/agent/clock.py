@@ -7,12 +7,14 @@
 #
 # All times are seconds since 2000-01-01 UTC.
 
+import asyncio
 import os
 import socket
 import time
 
 from agent import nvs_keys, values
 from agent.errors import Missing
+from agent.stream import readable
 
 DAY = 86_400
 # How far above the floor a time may lie: the years a device may wait on a shelf.
@@ -49,18 +51,19 @@ def parse_date(text):
         return None
 
 
-def ask_ntp(host, port=123, timeout=2, sockets=socket):
-    """The time that an NTP server tells (SNTP, RFC 4330), or None when there is no usable answer."""
+async def ask_ntp(host, port=123, timeout=2, sockets=socket):
+    """The time that an NTP server tells (SNTP, RFC 4330), or None when there is no usable answer in `timeout` s."""
     sock = None
     try:
         address = sockets.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0]
         sock = sockets.socket(address[0], socket.SOCK_DGRAM)
-        sock.settimeout(timeout)
+        sock.setblocking(False)
         # The server sends our transmit time back: random bytes there keep blind forgers out.
         nonce = os.urandom(8)
         sock.sendto(b"\x23" + bytes(39) + nonce, address[-1])
+        await asyncio.wait_for(readable(sock), timeout)
         reply = sock.recv(48)
-    except OSError:
+    except (asyncio.TimeoutError, OSError):
         return None
     finally:
         if sock:
@@ -72,7 +75,7 @@ def ask_ntp(host, port=123, timeout=2, sockets=socket):
     return (int.from_bytes(reply[40:44], "big") - _NTP_2000) & 0xFFFFFFFF
 
 
-# `rtc` is a machine.RTC, `ntp` a function that returns a time or None, `clock` the module time.
+# `rtc` is a machine.RTC, `ntp` a coroutine function that returns a time or None, `clock` the module time.
 
 
 class Clock:
@@ -97,12 +100,12 @@ class Clock:
     def now(self):
         return int(self._clock.time()) - self._epoch
 
-    def adjust(self):
+    async def adjust(self):
         """Ask for the time if nobody has told it yet."""
         if not self._ask:
             return
         self._ask = False
-        told = self._ntp()
+        told = await self._ntp()
         if told is None:
             self._say("no time from the network, working from the clock floor")
         elif not self._plausible(told):

@@ -21,7 +21,10 @@ def encode_key(key, point):
 
 
 def decode_key(data):
-    """Private integer and public point of an ECPrivateKey. Raises ValueError when it is not one of P-256."""
+    """Private integer and public point of an ECPrivateKey. A generator, see `steps`.
+
+    Raises ValueError when it is not one of P-256.
+    """
     tag, start, end = der.header(data)
     if tag != der.SEQUENCE or end != len(data):
         raise ValueError("not a private key")
@@ -39,11 +42,13 @@ def decode_key(data):
         start = following
     if not key or key >= p256.N:
         raise ValueError("not a private key")
-    return key, point or p256.public(key)
+    if not point:
+        point = yield from p256.public(key)
+    return key, point
 
 
 def build(key, point, common_name=""):
-    """A signed request for the key pair, with an empty subject or a common name alone."""
+    """A signed request for the key pair, with an empty subject or a common name alone. A generator, see `steps`."""
     name = b""
     if common_name:
         value = der.tlv(der.UTF8_STRING, common_name.encode())
@@ -55,6 +60,6 @@ def build(key, point, common_name=""):
         der.tlv(der.SEQUENCE, der.tlv(der.SEQUENCE, _EC_PUBLIC_KEY, _PRIME256V1), der.bit_string(point)),
         der.tlv(0xA0),
     )
-    r, s = p256.sign(key, info)
+    r, s = yield from p256.sign(key, info)
     signature = der.tlv(der.SEQUENCE, der.integer(r), der.integer(s))
     return der.tlv(der.SEQUENCE, info, der.tlv(der.SEQUENCE, _ECDSA_SHA256), der.bit_string(signature))

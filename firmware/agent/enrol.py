@@ -3,15 +3,16 @@
 import binascii
 import json
 
-from agent import csr, der, https, p256
+from agent import csr, der, https, p256, steps
 from agent.errors import Problem, Refused
 
 _LARGEST_CERTIFICATE = 2048
 
 
-def _make_key():
+async def _make_key():
     key = p256.generate()
-    return csr.encode_key(key, p256.public(key))
+    point = await steps.shared(p256.public(key))
+    return csr.encode_key(key, point)
 
 
 def check(response):
@@ -41,22 +42,23 @@ def _error_code(body):
     return ""
 
 
-def enrol(identity, store, context):
+async def enrol(identity, store, context):
     """Get a certificate for the key in the free slot and store it there; returns the slot.
 
     The radio must be on: key and signature need its randomness. The slot in use stays as it is, the caller proves
     the new identity and activates it.
     """
     token = identity.token()
-    slot, encoded = store.request_key(_make_key)
+    slot, encoded = await store.request_key(_make_key)
     try:
-        key, point = csr.decode_key(encoded)
+        key, point = await steps.shared(csr.decode_key(encoded))
     except ValueError:
         store.discard(slot)
         raise Problem("the key in the NVS was damaged; a new one is made")
-    request = binascii.b2a_base64(csr.build(key, point)).decode().strip()
+    request = await steps.shared(csr.build(key, point))
+    request = binascii.b2a_base64(request).decode().strip()
     body = json.dumps({"device": identity.device_id, "token": token, "csr": request}).encode()
-    response = https.request(context, identity.gateway, identity.https_port, "POST", "/v1/enrol", body)
+    response = await https.request(context, identity.gateway, identity.https_port, "POST", "/v1/enrol", body)
     check(response)
     store.keep(slot, _certificate(response.body, point))
     return slot

@@ -25,7 +25,7 @@ class _Reader:
         self._within = within
         self._held = b""
 
-    def line(self, limit):
+    async def line(self, limit):
         while True:
             end = self._held.find(b"\r\n")
             if 0 <= end <= limit:
@@ -33,29 +33,29 @@ class _Reader:
                 return line
             if end > limit or len(self._held) > limit:
                 raise Problem("the gateway's reply is too long")
-            self._more()
+            await self._more()
 
-    def exactly(self, size):
+    async def exactly(self, size):
         while len(self._held) < size:
-            self._more()
+            await self._more()
         data, self._held = self._held[:size], self._held[size:]
         return data
 
-    def _more(self):
-        data = self._stream.read(512, self._within)
+    async def _more(self):
+        data = await self._stream.read(512, self._within)
         if not data:
             raise Problem("the gateway's reply ends early")
         self._held += data
 
 
-def _head(reader):
-    words = reader.line(256).split(None, 2)
+async def _head(reader):
+    words = (await reader.line(256)).split(None, 2)
     if len(words) < 2 or words[0] not in (b"HTTP/1.1", b"HTTP/1.0") or len(words[1]) != 3 or not words[1].isdigit():
         raise Problem("the gateway does not speak HTTP")
     headers = {}
     room = _LARGEST_HEAD
     while True:
-        line = reader.line(room)
+        line = await reader.line(room)
         if not line:
             return int(words[1]), headers
         room -= len(line)
@@ -67,22 +67,22 @@ def _head(reader):
         headers[name] = _text(value).strip()
 
 
-def _body(reader, headers, limit):
+async def _body(reader, headers, limit):
     if "transfer-encoding" in headers:
         if headers["transfer-encoding"].lower() != "chunked" or "content-length" in headers:
             raise Problem("the gateway's reply has a bad length")
         body = b""
         while True:
-            size = _size(reader.line(64).split(b";")[0].strip(), 16, limit - len(body))
+            size = _size((await reader.line(64)).split(b";")[0].strip(), 16, limit - len(body))
             if not size:
                 # Trailers say nothing of interest; the empty line after them ends the reply.
-                while reader.line(256):
+                while await reader.line(256):
                     pass
                 return body
-            body += reader.exactly(size)
-            if reader.line(0):
+            body += await reader.exactly(size)
+            if await reader.line(0):
                 raise Problem("the gateway's reply has a bad length")
-    return reader.exactly(_size(headers.get("content-length", "").encode(), 10, limit))
+    return await reader.exactly(_size(headers.get("content-length", "").encode(), 10, limit))
 
 
 def _size(digits, base, limit):
@@ -100,23 +100,25 @@ def _text(data):
     return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in data)
 
 
-def request(context, host, port, method, path, body=b"", content_type="application/json", limit=8192, within=20_000):
+async def request(
+    context, host, port, method, path, body=b"", content_type="application/json", limit=8192, within=20_000
+):
     """One request over a verified connection.
 
     Raises Problem when the gateway cannot be reached, is not who it should be, or sends less than it promised or
     more than `limit` bytes of body. Every status is a result, not an error.
     """
-    stream = Stream(context, host, port, within)
+    stream = await Stream.open(context, host, port, within)
     try:
         name = f"[{host}]" if ":" in host else host
         lines = [f"{method} {path} HTTP/1.1", f"Host: {name}:{port}", "Connection: close", "User-Agent: fleetmint"]
         if body:
             lines += [f"Content-Type: {content_type}", f"Content-Length: {len(body)}"]
-        stream.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body, within)
+        await stream.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body, within)
         reader = _Reader(stream, within)
-        status, headers = _head(reader)
+        status, headers = await _head(reader)
         while 100 <= status < 200:
-            status, headers = _head(reader)
-        return Response(status, headers, b"" if status in (204, 304) else _body(reader, headers, limit))
+            status, headers = await _head(reader)
+        return Response(status, headers, b"" if status in (204, 304) else await _body(reader, headers, limit))
     finally:
         stream.close()

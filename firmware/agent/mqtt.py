@@ -1,5 +1,6 @@
 # A small MQTT 3.1.1 client (OASIS standard): connect, publish with QoS 1, subscribe, ping.
 
+import asyncio
 import time
 
 from agent.errors import Problem, Refused
@@ -33,12 +34,12 @@ def _packet(kind, *parts):
             return head + body
 
 
-# One session on a stream.
+# One session on a stream, with a task that reads.
 #
-# `on_message(topic, payload)` is called from inside publish, subscribe and check, so it must not call them. Of a
-# message that is too large for this device `on_too_large(topic, size)` is told instead; it is acknowledged, or the
-# broker would send it again in every session. Every reply has to come within `within` milliseconds; the broker may
-# close a session that is silent for `keepalive` seconds.
+# `on_message(topic, payload)` is called by that task: it must not wait. Of a message that is too large for this device
+# `on_too_large(topic, size)` is told instead; it is acknowledged, or the broker would send it again in every session.
+# Every reply has to come within `within` milliseconds; the broker may close a session that is silent for `keepalive`
+# seconds. Once the session has failed everything raises what it failed of.
 
 
 class Mqtt:
@@ -51,84 +52,131 @@ class Mqtt:
         self._last_id = 0
         self._sent = time.ticks_ms()
         self._ping_sent = None
+        # Packets go out whole, and one question is asked at a time.
+        self._writing = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._wanted = self._wanted_id = self._reply = None
+        # Set when a reply has come, and for good when the session has failed.
+        self._news = asyncio.Event()
+        self._failure = None
+        self._reader = None
 
-    def connect(self, client_id):
-        """Open the session. Raises Refused when the broker does not want this client."""
-        self._send(0x10, _string("MQTT"), b"\x04\x02", self._keepalive.to_bytes(2, "big"), _string(client_id))
-        body = self._reply(_CONNACK, 2)
+    async def connect(self, client_id, will=None):
+        """Open the session. Raises Refused when the broker does not want this client.
+
+        will: topic and payload that the broker publishes, and keeps, when this session ends without `close(True)`.
+        """
+        # A session without a past; the will with QoS 1, retained.
+        flags = 0x02 if will is None else 0x2E
+        head = b"\x04" + bytes((flags,)) + self._keepalive.to_bytes(2, "big")
+        parts = [_string("MQTT"), head, _string(client_id)]
+        if will is not None:
+            topic, payload = will
+            parts += [_string(topic), len(payload).to_bytes(2, "big"), payload]
+        await self._send(0x10, *parts)
+        kind, body = await self._packet(await self._stream.read(1, self._within))
+        if kind != _CONNACK or len(body) != 2:
+            raise Problem("the broker does not speak MQTT")
         if body[1] == 3:
             raise Problem("the broker is not available")
         if body[1]:
             raise Refused(f"the broker refuses the session: {_REFUSALS.get(body[1], body[1])}")
+        self._reader = asyncio.create_task(self._read())
 
-    def publish(self, topic, payload):
+    async def publish(self, topic, payload, retain=False):
         """Publish with QoS 1; returns when the broker has taken the message over."""
         packet_id = self._next_id()
-        self._send(_PUBLISH | 0x02, _string(topic), packet_id, payload)
-        if self._reply(_PUBACK, 2) != packet_id:
-            raise Problem("the broker acknowledged another message")
+        body = await self._ask(_PUBACK, packet_id, _PUBLISH | 0x02 | retain, _string(topic), packet_id, payload)
+        if len(body) != 2:
+            raise Problem("the broker does not speak MQTT")
 
-    def subscribe(self, topic_filter):
+    async def subscribe(self, topic_filter):
         """Ask for messages with at most QoS 1."""
         packet_id = self._next_id()
-        self._send(0x82, packet_id, _string(topic_filter), b"\x01")
-        body = self._reply(_SUBACK, 3)
-        if body[:2] != packet_id or body[2] & 0x80:
+        body = await self._ask(_SUBACK, packet_id, 0x82, packet_id, _string(topic_filter), b"\x01")
+        if len(body) != 3 or body[2] & 0x80:
             raise Problem("the broker refuses the subscription")
 
-    def check(self, within):
-        """Wait at most `within` milliseconds for one packet and handle it; keeps the session alive."""
-        now = time.ticks_ms()
-        if self._ping_sent is not None:
-            if time.ticks_diff(now, self._ping_sent) > self._within:
-                raise Problem("the broker does not answer")
-        elif time.ticks_diff(now, self._sent) >= self._keepalive * 500:
-            self._send(0xC0)
-            self._ping_sent = now
-        # What TLS has decrypted already does not wake a poll on every port, so looking comes before waiting.
-        first = self._stream.peek()
-        if first is None and self._stream.ready(within):
-            first = self._stream.peek()
-        if first is not None:
-            self._handle(*self._packet(first))
+    def check(self):
+        """Raise what the session has failed of, if it has."""
+        if self._failure:
+            raise self._failure
 
-    def close(self):
-        """Say good-bye, so that the broker does not take it for a failure, and close the connection."""
+    async def close(self, farewell=False):
+        """Close the connection. With a farewell the broker forgets the will; without, it takes it for a failure."""
         try:
-            self._send(0xE0)
+            if self._reader:
+                self._reader.cancel()
+                await self._reader
+        except asyncio.CancelledError:
+            pass
+        try:
+            if farewell and not self._failure:
+                await self._send(0xE0)
         except Problem:
             # The connection is what failed.
             pass
-        self._stream.close()
+        finally:
+            self._stream.close()
 
     def _next_id(self):
         self._last_id = self._last_id % 0xFFFF + 1
         return self._last_id.to_bytes(2, "big")
 
-    def _send(self, kind, *parts):
-        self._stream.write(_packet(kind, *parts), self._within)
+    async def _send(self, kind, *parts):
+        async with self._writing:
+            await self._stream.write(_packet(kind, *parts), self._within)
         self._sent = time.ticks_ms()
 
-    def _reply(self, wanted, size):
-        # The broker may send messages and pings before the reply; it may not do so forever.
-        deadline = time.ticks_add(time.ticks_ms(), self._within)
-        while True:
-            left = time.ticks_diff(deadline, time.ticks_ms())
-            if left <= 0:
+    async def _ask(self, wanted, packet_id, kind, *parts):
+        # The reply `wanted` with this packet id. Messages and pings may come before it.
+        async with self._asking:
+            self.check()
+            self._wanted, self._wanted_id, self._reply = wanted, packet_id, None
+            self._news.clear()
+            await self._send(kind, *parts)
+            try:
+                await asyncio.wait_for_ms(self._news.wait(), self._within)
+            except asyncio.TimeoutError:
                 raise Problem("the broker does not answer")
-            kind, body = self._packet(self._stream.read(1, left))
-            if kind == wanted:
-                if len(body) != size:
-                    raise Problem("the broker does not speak MQTT")
-                return body
-            self._handle(kind, body)
+            finally:
+                self._wanted = None
+            self.check()
+            return self._reply
 
-    def _packet(self, first):
+    async def _read(self):
+        try:
+            while True:
+                # What TLS has decrypted already does not wake a poll on every port: look before waiting.
+                first = self._stream.peek()
+                while first is None:
+                    await self._stream.ready(await self._keep_alive())
+                    first = self._stream.peek()
+                await self._handle(*await self._packet(first))
+        except Exception as error:
+            self._failure = error
+            self._news.set()
+
+    async def _keep_alive(self):
+        # Pings when that is due; milliseconds until there is something to do again.
+        now = time.ticks_ms()
+        if self._ping_sent is None:
+            left = self._keepalive * 500 - time.ticks_diff(now, self._sent)
+            if left > 0:
+                return left
+            await self._send(0xC0)
+            self._ping_sent = now
+        left = self._within - time.ticks_diff(now, self._ping_sent)
+        if left <= 0:
+            raise Problem("the broker does not answer")
+        return left
+
+    async def _packet(self, first):
         if not first:
             raise Problem("the broker ended the session")
         size = shift = 0
         while True:
-            digit = self._exactly(1)[0]
+            digit = (await self._exactly(1))[0]
             size |= (digit & 0x7F) << shift
             shift += 7
             if not digit & 0x80:
@@ -143,64 +191,68 @@ class Mqtt:
             except MemoryError:
                 pass
             else:
-                self._fill(body)
+                await self._fill(body)
                 return kind, body
         if kind & 0xF0 != _PUBLISH:
             raise Problem("the broker does not speak MQTT")
-        self._drop(kind, size)
+        await self._drop(kind, size)
         return kind, None
 
-    def _drop(self, kind, size):
+    async def _drop(self, kind, size):
         # MQTT 3.1.1, 3.3.2: topic with its length, packet id if it has a QoS, payload.
-        length = int.from_bytes(self._exactly(2), "big")
+        length = int.from_bytes(await self._exactly(2), "big")
         left = size - 2 - length
         if left < 0:
             raise Problem("the broker does not speak MQTT")
         kept = min(length, _PIECE)
-        topic = self._exactly(kept)
-        self._pass(length - kept)
+        topic = await self._exactly(kept)
+        await self._pass(length - kept)
         packet_id = None
         if kind >> 1 & 3:
-            packet_id = self._exactly(2)
+            packet_id = await self._exactly(2)
             left -= 2
-        self._pass(left)
+        await self._pass(left)
         self._on_too_large(topic, size)
         if packet_id:
-            self._send(_PUBACK, packet_id)
+            await self._send(_PUBACK, packet_id)
 
-    def _pass(self, size):
+    async def _pass(self, size):
         while size > 0:
-            size -= len(self._some(min(size, _PIECE)))
+            size -= len(await self._some(min(size, _PIECE)))
 
-    def _exactly(self, size):
+    async def _exactly(self, size):
         data = bytearray(size)
-        self._fill(data)
+        await self._fill(data)
         return data
 
-    def _fill(self, data):
+    async def _fill(self, data):
         at = 0
         while at < len(data):
-            more = self._some(len(data) - at)
+            more = await self._some(len(data) - at)
             data[at : at + len(more)] = more
             at += len(more)
 
-    def _some(self, size):
+    async def _some(self, size):
         # In pieces, since what is read is a copy that needs room of its own.
-        more = self._stream.read(min(size, _PIECE), self._within)
+        more = await self._stream.read(min(size, _PIECE), self._within)
         if not more:
             raise Problem("the broker ended the session")
         return more
 
-    def _handle(self, kind, body):
-        if kind & 0xF0 == _PUBLISH:
+    async def _handle(self, kind, body):
+        if kind == self._wanted and body[:2] == self._wanted_id:
+            self._wanted = None
+            self._reply = body
+            self._news.set()
+        elif kind & 0xF0 == _PUBLISH:
             if body is not None:
-                self._message(kind, body)
+                await self._message(kind, body)
         elif kind == _PINGRESP:
             self._ping_sent = None
         else:
             raise Problem("the broker sent what nobody asked for")
 
-    def _message(self, kind, body):
+    async def _message(self, kind, body):
         qos = kind >> 1 & 3
         length = 2 + int.from_bytes(body[:2], "big")
         start = length + 2 if qos else length
@@ -217,4 +269,4 @@ class Mqtt:
         else:
             self._on_message(topic, payload)
         if qos:
-            self._send(_PUBACK, body[length:start])
+            await self._send(_PUBACK, body[length:start])

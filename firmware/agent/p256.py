@@ -1,7 +1,8 @@
 # ECDSA on the curve P-256 in plain Python, because stock MicroPython makes neither keys nor signatures.
 #
 # It makes one key and signs one request in the life of a certificate, and verifies what the release key signed; every
-# handshake is done by mbedTLS.
+# handshake is done by mbedTLS. What takes long on a board (public, sign, verify) is a generator that yields after every
+# window of a multiplication, some tens of milliseconds on an ESP32; `steps` runs it, at once or between other tasks.
 # Sources: SEC 1 v2 (curve, encodings), FIPS 186-5 (ECDSA), RFC 6979 with extra data of section 3.6 (nonce),
 # Bernstein and Lange's Explicit-Formulas Database (Jacobian formulas dbl-2001-b and add-2007-bl).
 
@@ -54,6 +55,19 @@ def _add(left, right):
     return x3, (r * (v - x3) - s1 * hhh) % P, z1 * z2 * h % P
 
 
+def _inverse(value, prime):
+    # By Fermat. The exponent is no secret, so its zeros may be skipped; in steps, unlike pow().
+    exponent = prime - 2
+    result = 1
+    for bit in range(255, -1, -1):
+        result = result * result % prime
+        if exponent >> bit & 1:
+            result = result * value % prime
+        if not bit & 15:
+            yield
+    return result
+
+
 def _multiply(k, point):
     # Affine coordinates of k * point, for 0 < k < N. k is made odd and cut into 65 odd digits of -15 .. 15, so that
     # every digit costs four doublings and one addition whatever its value: eight points of table, and the order of
@@ -63,6 +77,7 @@ def _multiply(k, point):
     odd = [point]
     for _ in range(7):
         odd.append(_add(odd[-1], twice))
+        yield
     digits = bytearray(65)
     for i in range(64):
         digits[i] = k & 31
@@ -75,8 +90,9 @@ def _multiply(k, point):
         for _ in range(4):
             result = _double(result)
         result = _add(result, (x, y if digit > 0 else P - y, z))
+        yield
     x, y, z = result
-    inverse = pow(z, P - 2, P)
+    inverse = yield from _inverse(z, P)
     square = inverse * inverse % P
     return x * square % P, y * square * inverse % P
 
@@ -111,8 +127,8 @@ def generate(random=os.urandom):
 
 
 def public(key):
-    """The uncompressed public point of a private key: 65 bytes, 04 || x || y."""
-    x, y = _multiply(key, G)
+    """The uncompressed public point of a private key: 65 bytes, 04 || x || y. A generator, see `steps`."""
+    x, y = yield from _multiply(key, G)
     return b"\x04" + _bytes(x) + _bytes(y)
 
 
@@ -135,7 +151,7 @@ def _nonces(key, digest, extra):
 
 
 def sign(key, message, extra=None):
-    """The ECDSA signature (r, s) of SHA-256(message).
+    """The ECDSA signature (r, s) of SHA-256(message). A generator, see `steps`.
 
     `extra` is the hedge, 32 random bytes by default; an empty one gives the deterministic signature of RFC 6979.
     """
@@ -144,23 +160,28 @@ def sign(key, message, extra=None):
     r = s = 0
     while not (r and s):
         nonce = next(nonces)
-        r = _multiply(nonce, G)[0] % N
-        s = pow(nonce, N - 2, N) * (_int(digest) + r * key) % N
+        x, _ = yield from _multiply(nonce, G)
+        r = x % N
+        inverse = yield from _inverse(nonce, N)
+        s = inverse * (_int(digest) + r * key) % N
     return r, s
 
 
 def verify(point, message, r, s):
-    """Whether (r, s) is an ECDSA signature of SHA-256(message) by the key `point` (64 bytes, x || y)."""
+    """Whether (r, s) is an ECDSA signature of SHA-256(message) by the key `point` (64 bytes, x || y).
+
+    A generator, see `steps`.
+    """
     x, y = _int(point[:32]), _int(point[32:])
     on_curve = x < P and y < P and not (y * y - x * x * x + 3 * x - B) % P
     if len(point) != 64 or not on_curve or not (0 < r < N and 0 < s < N):
         return False
-    inverse = pow(s, N - 2, N)
-    x, y = _multiply(r * inverse % N, (x, y, 1))
+    inverse = yield from _inverse(s, N)
+    x, y = yield from _multiply(r * inverse % N, (x, y, 1))
     total = (x, y, 1)
     scalar = _int(hashlib.sha256(message).digest()) * inverse % N
     if scalar:
-        x, y = _multiply(scalar, G)
+        x, y = yield from _multiply(scalar, G)
         total = _add((x, y, 1), total)
     x, _, z = total
     # Without a division: x / z**2 = r (mod N), where the left side may lie above N by one N at most.

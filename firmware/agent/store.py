@@ -26,11 +26,12 @@ class Store:
         """Certificate and private key of a slot, in DER."""
         return values.blob(self._nvs, nvs_keys.CERTIFICATES[slot]), values.blob(self._nvs, nvs_keys.KEYS[slot])
 
-    def request_key(self, make):
+    async def request_key(self, make):
         """The free slot and the private key in it, for a certificate request.
 
         A key that waits for its certificate is used again: the reply to its request may have been lost, and the
-        same key gets the same certificate. Otherwise make() gives a new one, which is stored before this returns.
+        same key gets the same certificate. Otherwise the coroutine make() gives a new one, which is stored before this
+        returns.
         """
         slot = self._free()
         certificate, key = self.load(slot)
@@ -38,7 +39,7 @@ class Store:
             return slot, key
         # The key goes first: a certificate alone is never taken for something to continue.
         self.discard(slot)
-        key = make()
+        key = await make()
         self._set(nvs_keys.KEYS[slot], key)
         return slot, key
 

@@ -1,6 +1,10 @@
-# TLS connections to the gateway that are always verified and never wait forever.
+# TLS connections to the gateway that are always verified, never wait forever and leave the processor to others.
+#
+# What cannot be shared: the lookup of a name (getaddrinfo knows no other way), so an address that worked is kept until
+# it fails; and each step that mbedTLS takes in a handshake.
 
-import select
+import asyncio
+import errno
 import socket
 import time
 
@@ -23,6 +27,12 @@ _REASONS = {
     116: "timed out",
     118: "no route",
 }
+# Milliseconds: between two tries to write, and the longest sleep over a connection that may have woken unnoticed.
+_BUSY = 10
+_DEAF = 1000
+
+# Addresses of (host, port), as getaddrinfo gave them.
+_known = {}
 
 
 # The gateway closed the connection: what a TLS client sees of a certificate that was not wanted.
@@ -58,24 +68,43 @@ def _reason(error):
     return _REASONS.get(error.errno) or f"error {error.errno}"
 
 
+async def readable(socket):
+    """Wait until there is something to read."""
+    # The queue of asyncio's own streams. Those streams do not serve here: they wait before they look, which sleeps
+    # over what TLS has decrypted already.
+    yield asyncio.core._io_queue.queue_read(socket)
+
+
+async def _writable(socket):
+    yield asyncio.core._io_queue.queue_write(socket)
+
+
 # One connection. Every operation has a deadline in milliseconds, the handshake is part of the first one.
+#
+# One task may read while another one writes; two must not do the same.
 
 
 class Stream:
-    def __init__(self, context, host, port, within=20_000):
-        self._poll = select.poll()
-        self._tls = raw = None
+    def __init__(self, secured, name):
+        self._tls = secured
+        self._name = name
+
+    @staticmethod
+    async def open(context, host, port, within=20_000):
+        """A connection to `host`, a name or an address."""
+        raw = None
         try:
-            raw = _dial(host, port, within)
+            raw = await _dial(host, port, within)
             # Not blocking: on some ports a blocking handshake with a silent server has no end.
-            raw.setblocking(False)
-            self._tls = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+            secured = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
         except OSError as error:
             if raw:
                 raw.close()
+            _known.pop((host, port), None)
             raise Problem(f"no connection to {host}:{port}: {_reason(error)}")
+        return Stream(secured, (host, port))
 
-    def write(self, data, within=20_000):
+    async def write(self, data, within=20_000):
         """Send all of `data`."""
         rest = memoryview(data)
         deadline = time.ticks_add(time.ticks_ms(), within)
@@ -84,21 +113,25 @@ class Stream:
             if sent:
                 rest = rest[sent:]
             else:
-                self._wait(deadline)
+                self._left(deadline)
+                await asyncio.sleep_ms(_BUSY)
 
-    def read(self, limit, within=20_000):
+    async def read(self, limit, within=20_000):
         """At least one byte and at most `limit`; b"" when the other side has ended the connection properly."""
         deadline = time.ticks_add(time.ticks_ms(), within)
         while True:
             data = self._attempt(self._tls.read, limit)
             if data is not None:
                 return data
-            self._wait(deadline)
+            await self.ready(min(self._left(deadline), _DEAF))
 
-    def ready(self, within):
-        """Wait at most so long for something to read; whether there may be something."""
-        self._poll.register(self._tls, select.POLLIN)
-        return bool(self._poll.poll(within))
+    async def ready(self, within):
+        """Wait at most so many milliseconds for something to read; whether there may be something."""
+        try:
+            await asyncio.wait_for_ms(readable(self._tls), within)
+        except asyncio.TimeoutError:
+            return False
+        return True
 
     def peek(self):
         """One byte if it is there already, else None; b"" at the end."""
@@ -114,41 +147,77 @@ class Stream:
     def _attempt(self, operation, argument):
         try:
             return operation(argument)
-        except ValueError as error:
-            # mbedTLS lists what it did not like about the certificate, one per line.
-            text = str(error).strip().replace("\n", "; ")
-            kind = WrongTime if "validity" in text else Problem
-            raise kind(f"the gateway's certificate is not trusted: {text}")
-        except OSError as error:
-            if error.errno in _CLOSED:
-                raise Dropped("the gateway closed the connection")
-            if error.errno in _CERTIFICATE:
-                raise Problem(f"the gateway's certificate is not trusted: error -{-error.errno:#x}")
-            raise Problem(f"connection lost: {_reason(error)}")
+        except (ValueError, OSError) as error:
+            # The address may be somebody else's by now.
+            _known.pop(self._name, None)
+            raise _meaning(error)
 
-    def _wait(self, deadline):
+    def _left(self, deadline):
         left = time.ticks_diff(deadline, time.ticks_ms())
         if left <= 0:
+            _known.pop(self._name, None)
             raise Problem("the gateway does not answer")
-        # A handshake reads and writes whatever the operation is; the short wait covers ports that wake only for one.
-        self._poll.register(self._tls, select.POLLIN)
-        self._poll.poll(min(left, 50))
+        return left
 
 
-def _dial(host, port, within):
-    """A connected socket to the first address of `host` that answers."""
-    try:
-        found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    except OSError:
-        # Every port has numbers of its own for this.
-        raise Problem(f"the network does not know the name {host}")
-    for family, kind, protocol, _, address in found:
+def _meaning(error):
+    # The error of ours that an error of a TLS connection stands for.
+    if isinstance(error, ValueError):
+        # mbedTLS lists what it did not like about the certificate, one per line.
+        text = str(error).strip().replace("\n", "; ")
+        kind = WrongTime if "validity" in text else Problem
+        return kind(f"the gateway's certificate is not trusted: {text}")
+    if error.errno in _CLOSED:
+        return Dropped("the gateway closed the connection")
+    if error.errno in _CERTIFICATE:
+        return Problem(f"the gateway's certificate is not trusted: error -{-error.errno:#x}")
+    return Problem(f"connection lost: {_reason(error)}")
+
+
+async def _dial(host, port, within):
+    # A connected socket to the first address of `host` that answers.
+    deadline = time.ticks_add(time.ticks_ms(), within)
+    for family, kind, protocol, _, address in _addresses(host, port):
         raw = socket.socket(family, kind, protocol)
+        done = False
         try:
-            raw.settimeout(within / 1000)
-            raw.connect(address)
+            raw.setblocking(False)
+            await _connect(raw, address, deadline)
+            done = True
             return raw
         except OSError as error:
-            raw.close()
             failure = error
+        finally:
+            if not done:
+                raw.close()
     raise failure
+
+
+async def _connect(raw, address, deadline):
+    try:
+        raw.connect(address)
+    except OSError as error:
+        if error.errno != errno.EINPROGRESS:
+            raise
+    try:
+        await asyncio.wait_for_ms(_writable(raw), max(1, time.ticks_diff(deadline, time.ticks_ms())))
+    except asyncio.TimeoutError:
+        raise OSError(errno.ETIMEDOUT)
+    # Sockets wake for a failure, too, and tell it when they are used. A TLS server never speaks first.
+    try:
+        raw.recv(1)
+    except OSError as error:
+        if error.errno != errno.EAGAIN:
+            raise
+
+
+def _addresses(host, port):
+    found = _known.get((host, port))
+    if not found:
+        try:
+            found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except OSError:
+            # Every port has numbers of its own for this.
+            raise Problem(f"the network does not know the name {host}")
+        _known[host, port] = found
+    return found

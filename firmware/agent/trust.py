@@ -8,7 +8,7 @@
 
 import os
 
-from agent import nvs_keys, p256, values
+from agent import nvs_keys, p256, steps, values
 from agent.errors import Missing, Problem
 
 PATH = "/v1/trust-bundle"
@@ -37,7 +37,8 @@ def _label(rank):
 
 
 def _is_signed(point, signature, message):
-    return p256.verify(point, message, _number(signature[:32]), _number(signature[32:]))
+    good = yield from p256.verify(point, message, _number(signature[:32]), _number(signature[32:]))
+    return good
 
 
 # A bundle in its parts; raises ValueError when it is none. `point` is the release key, `spare` the other one, both
@@ -74,17 +75,20 @@ class Bundle:
         return self._data[self._at - size : self._at]
 
     def signed(self):
-        """Whether its release key has signed it."""
-        return _is_signed(self.point, self._signature, self._data[:-64])
+        """Whether its release key has signed it. A generator, see `steps`."""
+        return (yield from _is_signed(self.point, self._signature, self._data[:-64]))
 
     def endorsed(self, spare):
-        """Whether the holder of this spare has named its release keys."""
+        """Whether the holder of this spare has named its release keys. A generator, see `steps`."""
         name = bytes((len(self.site),)) + self.site
-        return _is_signed(spare, self.endorsement, _KEYS_MAGIC + name + self.keys)
+        return (yield from _is_signed(spare, self.endorsement, _KEYS_MAGIC + name + self.keys))
 
 
 def check(held, offered):
-    """Raise ValueError with the reason unless a device with the bundle `held` may take `offered`."""
+    """Raise ValueError with the reason unless a device with the bundle `held` may take `offered`.
+
+    A generator, see `steps`.
+    """
     if offered.site != held.site:
         raise ValueError("it is of another site")
     if offered.rank <= held.rank:
@@ -93,9 +97,9 @@ def check(held, offered):
         # Only the spare says who the release keys are: a stolen release key must not shut it out.
         if offered.keys != held.keys or offered.endorsement != held.endorsement:
             raise ValueError("it names other release keys")
-    elif not offered.endorsed(held.spare):
+    elif not (yield from offered.endorsed(held.spare)):
         raise ValueError("its release keys are not named by the spare")
-    if not offered.signed():
+    if not (yield from offered.signed()):
         raise ValueError("it is not signed by the release key")
 
 
@@ -128,11 +132,11 @@ class Trust:
         """The server CAs to trust: a list of DER certificates."""
         return self.held().anchors
 
-    def follow(self, told, fetch, prove):
+    async def follow(self, told, fetch, prove):
         """Take the gateway's bundle if it is a newer one; says what came of it.
 
         told: the gateway's header, or None. fetch() -> bytes: its bundle. prove(anchors): connects to the gateway with
-        these anchors only; raises Problem when that does not work.
+        these anchors only; raises Problem when that does not work. Both are coroutines.
         """
         rank, held = _rank(told), self.held()
         if rank is None or rank == held.rank:
@@ -141,14 +145,14 @@ class Trust:
             self._say(f"trust bundle refused: {_label(rank)} is not newer than {held.label}")
             return
         try:
-            data = fetch()
+            data = await fetch()
             offered = Bundle(data)
-            check(held, offered)
+            await steps.shared(check(held, offered))
         except (ValueError, Problem) as error:
             self._say(f"trust bundle refused: {error}")
             return
         try:
-            prove(offered.anchors)
+            await prove(offered.anchors)
         except Problem as error:
             self._say(f"trust bundle {offered.label} not used yet, the gateway does not stand under it: {error}")
             return

@@ -1,5 +1,6 @@
 # Joining the network the factory named.
 
+import asyncio
 import time
 
 from agent.errors import Problem
@@ -35,7 +36,7 @@ class Wifi:
         """Whether the device is on the network."""
         return self._wlan.isconnected()
 
-    def join(self):
+    async def join(self):
         """Be on the network. Raises Problem with the reason when that does not work."""
         if self.up():
             return
@@ -43,7 +44,7 @@ class Wifi:
         try:
             self._wlan.config(reconnects=_TRIES)
             self._wlan.connect(self._ssid, self._passphrase)
-            self._await()
+            await self._joined()
         except (OSError, Problem) as error:
             # The radio is switched off so that the driver starts afresh and does not go on by itself.
             self._wlan.active(False)
@@ -52,10 +53,10 @@ class Wifi:
             raise Problem(f"Wi-Fi {self._ssid}: the radio fails with error {error.errno}")
         self._say(f"joined Wi-Fi {self._ssid}")
 
-    def _await(self):
+    async def _joined(self):
         deadline = time.ticks_add(time.ticks_ms(), self._within)
         while not self._wlan.isconnected():
             status = self._wlan.status()
             if status not in (_IDLE, _CONNECTING) or time.ticks_diff(deadline, time.ticks_ms()) <= 0:
                 raise Problem(f"Wi-Fi {self._ssid}: {_REASONS.get(status, 'no connection in time')}")
-            time.sleep_ms(100)
+            await asyncio.sleep_ms(100)

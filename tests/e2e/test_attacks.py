@@ -226,11 +226,12 @@ def test_an_older_list_of_devices_is_refused_and_the_next_signing_mends_it(site)
 # --- a server that a client CA has signed, before MicroPython ---
 
 GET = """
+import asyncio
 from agent import https, stream
 from agent.errors import Problem
 try:
     context = stream.context([bytes.fromhex(anchor) for anchor in anchors])
-    result([https.request(context, "localhost", port, "GET", "/").status, ""])
+    result([asyncio.run(https.request(context, "localhost", port, "GET", "/")).status, ""])
 except Problem as error:
     result([0, str(error)])
 """

@@ -143,12 +143,13 @@ def test_a_connection_that_breaks_does_not_make_the_device_change_its_slot(board
     one, two = site.device(), site.device()
     slots = {"key0": one.key_der, "cert0": one.der, "key1": two.key_der, "cert1": two.der, "slot": 1}
     setup = """
-greet, greeted = device._greet, []
-def broken_once(slot):
+from agent.gateway import Gateway
+greet, greeted = Gateway.greet, []
+async def broken_once(self, slot):
     greeted.append(slot)
     if len(greeted) == 1: raise agent.errors.Problem("connection lost")
-    greet(slot)
-device._greet = broken_once
+    await greet(self, slot)
+Gateway.greet = broken_once
 """
     outcome = run(board, gateway, setup=setup, failures=2, **slots)
     assert outcome["stored"]["slot"] == 1
@@ -195,7 +196,7 @@ def broken_read():
     if read() and readings[0] == 1: raise ValueError("sensor")
     return {"temperature": 21}
 def broken_message(topic, payload): raise KeyError(topic)
-device._read, device._on_message = broken_read, broken_message
+device._readings._read, device._inbox._on_message = broken_read, broken_message
 """
     outcome = run(board, gateway, setup=setup, enough=2)
     assert said(outcome, "read() raised ValueError: sensor")
@@ -203,12 +204,53 @@ device._read, device._on_message = broken_read, broken_message
     assert said(outcome, "published reading 1")
 
 
+def test_the_functions_of_a_product_may_be_coroutines(board, gateway):
+    gateway.broker.greeting = [(f"devices/{DEVICE}/in/{n}", b"on", 1) for n in range(12)]
+    setup = """
+async def slow_read():
+    await asyncio.sleep_ms(20)
+    return read()
+async def slow_message(topic, payload):
+    await asyncio.sleep_ms(30)
+    on_message(topic, payload)
+    if topic == "2": raise KeyError(topic)
+device._readings._read, device._inbox._on_message = slow_read, slow_message
+"""
+    outcome = run(board, gateway, setup=setup, enough=8)
+    # they come in order, and a product that cannot keep up loses what is too much and hears of it
+    assert [line.split()[1] for line in outcome["said"] if line.startswith("message")] == [str(n) for n in range(8)]
+    assert len(said(outcome, "dropped a message: on_message is busy with 8 before it")) == 4
+    assert said(outcome, "on_message raised KeyError: 2")
+    assert gateway.broker.acknowledged == 12
+    assert said(outcome, "published reading 8")
+
+
+def test_the_tasks_of_a_product_go_on_while_the_agent_waits_and_when_it_has_stopped(board, gateway):
+    setup = """
+async def main():
+    await device.start()
+    for n in range(30):
+        await asyncio.sleep_ms(10)
+    said.append("product done")
+async def pause(seconds):
+    waits.append(seconds)
+    await asyncio.sleep(seconds)
+device._pause = pause
+"""
+    outcome = run(board, gateway, setup=setup, https_port=1)
+    assert said(outcome, "trying again")
+    assert outcome["said"][-1] == "product done"
+    stopped = run(board, gateway, setup=setup, bundle=None)
+    assert said(stopped, "stopped: the NVS has no bundle")
+    assert stopped["said"][-1] == "product done"
+
+
 def test_lost_wifi_is_joined_again(board, gateway):
     setup = """
 def unplug():
     if readings[0] == 1: wlan.joined = False
     return read()
-device._read = unplug
+device._readings._read = unplug
 """
     outcome = run(board, gateway, setup=setup, failures=2, enough=3)
     assert said(outcome, "Wi-Fi lost")
@@ -216,7 +258,7 @@ device._read = unplug
 
 
 def test_an_unexpected_error_is_survived_and_tells_no_content(board, gateway):
-    setup = "def explode(): raise RuntimeError('secret')\ndevice._wlan = wlan\nwlan.isconnected = explode\n"
+    setup = "def explode(): raise RuntimeError('secret')\nwlan.isconnected = explode\n"
     outcome = run(board, gateway, setup=setup, failures=2)
     assert len(said(outcome, "unexpected RuntimeError")) == 2
     assert not said(outcome, "secret")
@@ -251,7 +293,7 @@ def test_a_device_that_lost_the_time_asks_the_gateway_or_the_server_it_was_given
     ],
 )
 def test_the_greeting_is_one_harmless_line(board, page, words):
-    assert board.run("from agent.agent import greeting\nresult(greeting(page.encode()))", page=page) == words
+    assert board.run("from agent.gateway import greeting\nresult(greeting(page.encode()))", page=page) == words
 
 
 def test_back_off_doubles_with_jitter_up_to_ten_minutes(board):

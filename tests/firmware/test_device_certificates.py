@@ -12,12 +12,14 @@ from tests.support.gateway_double import http, reply, server_context, serving
 pytestmark = pytest.mark.micropython
 
 GET = """
+import asyncio
 from agent import https, stream
 from agent.errors import Problem
 certificate, key = [bytes.fromhex(part) for part in identity]
 try:
     context = stream.context([bytes.fromhex(anchor)], certificate, key)
-    result([https.request(context, "localhost", port, "GET", "/").status, ""])
+    reply = asyncio.run(https.request(context, "localhost", port, "GET", "/"))
+    result([reply.status, ""])
 except Problem as error:
     result([0, str(error)])
 """

@@ -17,6 +17,7 @@ DAY = timedelta(days=1)
 CLOCK = """
 import time
 from agent import clock
+from agent.steps import at_once
 from fake_nvs import NVS
 
 class Rtc:
@@ -37,10 +38,11 @@ nvs = NVS({"clock_floor": floor})
 rtc = Rtc(clock._UNIX_2000 if unix else 0, now)
 said = []
 asked = []
-def ntp():
+async def ntp():
     asked.append(1)
     return told
 c = clock.Clock(nvs, rtc, ntp, said.append, rtc)
+def adjust(): at_once(c.adjust())
 """
 
 
@@ -65,7 +67,7 @@ def test_a_clock_in_the_year_2000_is_set_to_the_floor(board, unix):
 @pytest.mark.parametrize("unix", [False, True])
 def test_a_clock_that_ran_on_is_kept_and_nobody_is_asked(board, unix):
     now = FLOOR + 3 * DAY
-    assert run(board, "c.adjust()\nresult([c.now(), asked])", now=now, unix=unix) == [seconds(now), []]
+    assert run(board, "adjust()\nresult([c.now(), asked])", now=now, unix=unix) == [seconds(now), []]
 
 
 def test_a_clock_far_ahead_is_set_to_the_floor(board):
@@ -75,29 +77,29 @@ def test_a_clock_far_ahead_is_set_to_the_floor(board):
 @pytest.mark.parametrize(("told", "taken"), [(0, True), (400, True), (1800, True), (-1, False), (1900, False)])
 def test_the_network_is_believed_from_the_floor_on_for_a_few_years(board, told, taken):
     moment = FLOOR + told * DAY
-    assert run(board, "c.adjust()\nresult(c.now())", told=moment) == seconds(moment if taken else FLOOR)
+    assert run(board, "adjust()\nresult(c.now())", told=moment) == seconds(moment if taken else FLOOR)
 
 
 def test_the_network_is_asked_once(board):
-    assert run(board, "c.adjust()\nc.adjust()\nresult(len(asked))", told=FLOOR + DAY) == 1
+    assert run(board, "adjust()\nadjust()\nresult(len(asked))", told=FLOOR + DAY) == 1
 
 
 def test_without_an_answer_the_floor_is_the_time(board):
-    assert run(board, "c.adjust()\nresult([c.now(), 'clock floor' in said[-1]])") == [seconds(FLOOR), True]
+    assert run(board, "adjust()\nresult([c.now(), 'clock floor' in said[-1]])") == [seconds(FLOOR), True]
 
 
 def test_nothing_that_the_network_says_is_written_down(board):
-    assert run(board, "c.adjust()\nresult(nvs.writes)", told=FLOOR + 400 * DAY) == 0
+    assert run(board, "adjust()\nresult(nvs.writes)", told=FLOOR + 400 * DAY) == 0
 
 
 def test_a_lie_of_the_network_is_undone_and_then_asked_again(board):
-    script = "c.adjust()\nc.doubt()\nfirst = c.now()\nc.adjust()\nc.doubt()\nc.adjust()\nresult([first, len(asked)])"
+    script = "adjust()\nc.doubt()\nfirst = c.now()\nadjust()\nc.doubt()\nadjust()\nresult([first, len(asked)])"
     assert run(board, script, told=FLOOR + 400 * DAY) == [seconds(FLOOR), 2]
 
 
 def test_a_confirmed_clock_is_not_doubted(board):
     now = FLOOR + 10 * DAY
-    script = "c.confirm(date)\nc.doubt()\nc.adjust()\nresult([c.now(), asked, c.confirmed])"
+    script = "c.confirm(date)\nc.doubt()\nadjust()\nresult([c.now(), asked, c.confirmed])"
     assert run(board, script, now=now, told=FLOOR, date=http(now)) == [seconds(now), [], True]
 
 
@@ -174,7 +176,7 @@ def ntp_server():
     server.close()
 
 
-ASK = "from agent import clock\nresult(clock.ask_ntp('127.0.0.1', port, 1))"
+ASK = "import asyncio\nfrom agent import clock\nresult(asyncio.run(clock.ask_ntp('127.0.0.1', port, 1)))"
 
 
 @pytest.mark.parametrize("now", [FLOOR, datetime(2037, 1, 1, tzinfo=UTC)])

@@ -14,12 +14,13 @@ from tests.support.gateway_double import http, reply, server_context, serving
 pytestmark = pytest.mark.micropython
 
 GET = """
+import asyncio
 from agent import https, stream
 from agent.errors import *
 certificate, key = [bytes.fromhex(part) for part in identity] if identity else (None, None)
 try:
     context = stream.context([bytes.fromhex(anchor) for anchor in anchors], certificate, key)
-    r = https.request(context, host, port, "GET", "/", within=within)
+    r = asyncio.run(https.request(context, host, port, "GET", "/", within=within))
     result([r.status, r.body.decode(), r.headers.get("retry-after")])
 except Problem as error:
     result([type(error).__name__, str(error)])
@@ -83,17 +84,19 @@ def test_a_server_named_by_its_address_is_accepted(board, site, server):
 
 
 SAYS = """
+import asyncio
 from agent import https
 class Stream:
-    def __init__(self, context, host, port, within):
-        pass
-    def write(self, data, within):
+    @staticmethod
+    async def open(context, host, port, within):
+        return Stream()
+    async def write(self, data, within):
         result([data.decode().split("\\r\\n")[1]])
         raise SystemExit
     def close(self):
         pass
 https.Stream = Stream
-https.request(None, host, 443, "GET", "/")
+asyncio.run(https.request(None, host, 443, "GET", "/"))
 """
 
 

@@ -29,9 +29,10 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 MAKE = """
 from agent import csr, p256
+from agent.steps import at_once
 key = p256.generate()
-point = p256.public(key)
-result([csr.encode_key(key, point).hex(), csr.build(key, point, name).hex()])
+point = at_once(p256.public(key))
+result([csr.encode_key(key, point).hex(), at_once(csr.build(key, point, name)).hex()])
 """
 
 
@@ -43,18 +44,26 @@ def openssl(*arguments: str, data: bytes) -> str:
 
 
 def test_the_public_point_is_that_of_the_published_vector(board):
-    assert board.run("from agent import p256\nresult(p256.public(int(key)).hex())", key=str(KEY)) == PUBLIC
+    assert (
+        board.run("from agent import p256, steps\nresult(steps.at_once(p256.public(int(key))).hex())", key=str(KEY))
+        == PUBLIC
+    )
 
 
 @pytest.mark.parametrize("message", SIGNATURES)
 def test_a_signature_without_hedge_is_that_of_rfc_6979(board, message):
-    script = "from agent import p256\nresult([str(n) for n in p256.sign(int(key), message.encode(), b'')])"
+    script = """
+from agent import p256, steps
+result([str(n) for n in steps.at_once(p256.sign(int(key), message.encode(), b''))])
+"""
     r, s = board.run(script, key=str(KEY), message=message)
     assert (int(r), int(s)) == SIGNATURES[message]
 
 
 def test_the_hedge_makes_every_signature_another_one(board):
-    script = "from agent import p256\nresult([str(p256.sign(int(key), b'x')[0]) for _ in range(2)])"
+    script = (
+        "from agent import p256, steps\nresult([str(steps.at_once(p256.sign(int(key), b'x'))[0]) for _ in range(2)])"
+    )
     first, second = board.run(script, key=str(KEY))
     assert first != second
 
@@ -64,7 +73,7 @@ def test_the_smallest_and_largest_keys_have_the_points_that_openssl_gives_them(b
 
     # Where the recoded scalar meets a point of the table, addition has to become doubling.
     scalars = [*range(1, 18), *(ORDER - n for n in range(1, 18)), 1 << 255, (1 << 256) - 1 - ORDER]
-    script = "from agent import p256\nresult([p256.public(int(n)).hex() for n in scalars])"
+    script = "from agent import p256, steps\nresult([steps.at_once(p256.public(int(n))).hex() for n in scalars])"
     for scalar, point in zip(scalars, board.run(script, scalars=[str(n) for n in scalars]), strict=True):
         numbers = ec.derive_private_key(scalar, ec.SECP256R1()).public_key().public_numbers()
         assert point == f"04{numbers.x:064x}{numbers.y:064x}", scalar
@@ -102,9 +111,10 @@ def test_openssl_and_the_service_accept_the_request(board, name, subject):
 def test_openssl_verifies_a_signature(board, tmp_path: Path):
     script = """
 from agent import csr, der, p256
+from agent.steps import at_once
 key = p256.generate()
-point = p256.public(key)
-r, s = p256.sign(key, bytes(range(200)))
+point = at_once(p256.public(key))
+r, s = at_once(p256.sign(key, bytes(range(200))))
 result([csr.encode_key(key, point).hex(), der.tlv(der.SEQUENCE, der.integer(r), der.integer(s)).hex()])
 """
     key, signature = board.run(script)
@@ -118,9 +128,10 @@ result([csr.encode_key(key, point).hex(), der.tlv(der.SEQUENCE, der.integer(r), 
 def test_a_key_survives_storing_and_reading(board):
     script = """
 from agent import csr, p256
+from agent.steps import at_once
 key = p256.generate()
-point = p256.public(key)
-result(csr.decode_key(csr.encode_key(key, point)) == (key, point))
+point = at_once(p256.public(key))
+result(at_once(csr.decode_key(csr.encode_key(key, point))) == (key, point))
 """
     assert board.run(script) is True
 
@@ -128,9 +139,9 @@ result(csr.decode_key(csr.encode_key(key, point)) == (key, point))
 @pytest.mark.parametrize("damage", ["", "30", "3000", "300302010100", "30220420" + "00" * 32, "30220420" + "ff" * 32])
 def test_a_damaged_key_is_told_apart(board, damage):
     script = """
-from agent import csr
+from agent import csr, steps
 try:
-    result(str(csr.decode_key(bytes.fromhex(damage))))
+    result(str(steps.at_once(csr.decode_key(bytes.fromhex(damage)))))
 except ValueError:
     result("refused")
 """
@@ -143,19 +154,25 @@ def test_a_key_of_another_curve_is_refused(board):
 
     key = ec.generate_private_key(ec.SECP256K1())
     data = key.private_bytes(s.Encoding.DER, s.PrivateFormat.TraditionalOpenSSL, s.NoEncryption())
-    script = "from agent import csr\ntry: csr.decode_key(bytes.fromhex(key))\nexcept ValueError as e: result(str(e))"
+    script = """
+from agent import csr, steps
+try: steps.at_once(csr.decode_key(bytes.fromhex(key)))
+except ValueError as e: result(str(e))
+"""
     assert "P-256" in board.run(script, key=data.hex())
 
 
-def test_key_and_request_are_made_in_a_small_heap(board):
-    key, csr = board.run(MAKE, name="", heap="80K")
+def test_key_and_request_are_made_in_a_small_heap_that_holds_the_whole_agent(board):
+    key, csr = board.run(MAKE, name="", heap="112K")
     assert key
     assert csr
 
 
 VERIFY = """
 from agent import p256
-result([p256.verify(bytes.fromhex(point), message.encode(), int(r), int(s)) for point, message, r, s in cases])
+from agent.steps import at_once
+judge = lambda point, message, r, s: at_once(p256.verify(bytes.fromhex(point), message.encode(), int(r), int(s)))
+result([judge(*case) for case in cases])
 """
 
 

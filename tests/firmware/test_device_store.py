@@ -9,6 +9,7 @@ pytestmark = pytest.mark.micropython
 # A whole renewal or enrolment, cut at every write in turn, then whole boots until it is done. A slot "works" when key
 # and certificate belong together; that is checked whenever the device would choose an identity.
 CUT = """
+from agent.steps import at_once
 from agent.store import Store
 from fake_nvs import NVS, PowerCut
 
@@ -24,13 +25,13 @@ def works(store):
 made = [0]
 sent = []
 
-def make():
+async def make():
     made[0] += 1
     return b"key %d" % made[0]
 
 def one_run(nvs):
     store = Store(nvs)
-    slot, key = store.request_key(make)
+    slot, key = at_once(store.request_key(make))
     sent.append((key, nvs.values.get("key%d" % slot)))
     store.keep(slot, certificate(key))
     store.activate(slot)
@@ -76,27 +77,40 @@ def test_a_power_cut_at_any_write_of_the_first_enrolment_can_be_continued(board)
     assert writes == 4
 
 
+PRELUDE = """
+from agent.steps import at_once
+from agent.store import Store
+from fake_nvs import NVS
+nvs = NVS(values)
+store = Store(nvs)
+async def make(): return b'new'
+"""
+
+
 def run(board, script: str, **values):
-    prelude = (
-        "from agent.store import Store\nfrom fake_nvs import NVS\nnvs = NVS(values)\nstore = Store(nvs)\n"
-        "def make(): return b'new'\n"
-    )
-    return board.run(prelude + script, values=values)
+    return board.run(PRELUDE + script, values=values)
 
 
 def test_a_key_that_waits_for_its_certificate_is_used_again(board):
-    assert run(board, "slot, key = store.request_key(make)\nresult([slot, key.decode()])", key0=b"old") == [0, "old"]
+    assert run(board, "slot, key = at_once(store.request_key(make))\nresult([slot, key.decode()])", key0=b"old") == [
+        0,
+        "old",
+    ]
 
 
 def test_the_slot_in_use_is_never_the_free_one(board):
     values = {"key0": b"a", "cert0": b"A", "key1": b"b", "cert1": b"B"}
     for slot in (0, 1):
-        assert run(board, "result(store.request_key(make)[0])", slot=slot, **values) == 1 - slot
+        assert run(board, "result(at_once(store.request_key(make))[0])", slot=slot, **values) == 1 - slot
 
 
 def test_a_new_certificate_does_not_switch_the_slot(board):
     values = {"slot": 0, "key0": b"a", "cert0": b"A"}
-    script = "slot, key = store.request_key(make)\nstore.keep(slot, b'C')\nresult([store.active(), store.identities()])"
+    script = """
+slot, key = at_once(store.request_key(make))
+store.keep(slot, b'C')
+result([store.active(), store.identities()])
+"""
     assert run(board, script, **values) == [0, [0, 1]]
 
 
@@ -121,7 +135,7 @@ def test_a_flash_that_does_not_keep_the_key_is_a_problem_and_not_a_request(board
 from agent.errors import Problem
 nvs.set_blob = lambda key, value: None
 try:
-    store.request_key(make)
+    at_once(store.request_key(make))
 except Problem as error:
     result(str(error))
 """

@@ -43,20 +43,17 @@ def test_the_new_anchors_are_those_of_the_next_connection(board, gateway, site, 
     only = (site.server_ca.certificate.public_bytes(Encoding.DER),)
     gateway.offer(site.bundle(6, anchors=only))
     setup = """
-import agent.agent
+import agent.gateway
 used = []
-real = agent.agent.context
+real = agent.gateway.context
 def context(anchors, *identity):
     used.append(len(anchors))
     return real(anchors, *identity)
-agent.agent.context = context
-device._reading = lambda: said.append("anchors %r" % used)
-device._every = 10
-real_say = device._publish
-def publish(mqtt):
-    device._reading()
+agent.gateway.context = context
+def read_anchors():
+    said.append("anchors %r" % used)
     raise End
-device._publish = publish
+device._readings._read = read_anchors
 """
     outcome = run(board, gateway, setup=setup, **enrolled)
     # greeting, fetching, proving, and the session
@@ -152,13 +149,15 @@ def damaged(data: bytes):
 def test_a_damaged_bundle_is_refused_wherever_the_damage_is(board, site):
     held, offered = site.bundle(5).encode(), site.bundle(6).encode()
     script = """
+import asyncio
 from agent.trust import Trust
 from fake_nvs import NVS
 said = []
 for text in offers:
     nvs = NVS({"bundle": bytes.fromhex(held)})
-    def prove(anchors): raise RuntimeError("it was accepted")
-    Trust(nvs, said.append).follow("0.6", lambda: bytes.fromhex(text), prove)
+    async def fetch(): return bytes.fromhex(text)
+    async def prove(anchors): raise RuntimeError("it was accepted")
+    asyncio.run(Trust(nvs, said.append).follow("0.6", fetch, prove))
     if nvs.writes: said.append("written")
 result(said)
 """
@@ -224,7 +223,7 @@ agent.trust.patience = lambda: lasts.pop(0)
 news = []
 def read_news():
     return {"temperature": 1} if len(lasts) else read()
-device._read = read_news
+device._readings._read = read_news
 """
     outcome = run(board, gateway, setup=setup, enough=1, **enrolled)
     assert len(said(outcome, "gateway says")) == 2
@@ -233,8 +232,12 @@ device._read = read_news
 
 
 CUT = """
+import asyncio
 from agent.trust import Trust
 from fake_nvs import NVS, PowerCut
+async def fetch(): return bytes.fromhex(offered)
+async def prove(anchors): pass
+def follow(nvs): asyncio.run(Trust(nvs, print).follow("0.6", fetch, prove))
 problems = []
 writes = 0
 while True:
@@ -243,12 +246,12 @@ while True:
         values = {"bundle": bytes.fromhex(held)}
         done = True
         try:
-            Trust(NVS(values, writes, survives), print).follow("0.6", lambda: bytes.fromhex(offered), lambda anchors: 0)
+            follow(NVS(values, writes, survives))
         except PowerCut:
             done = False
             after = Trust(NVS(values), print).held().rank
             if after != ((0, 6) if survives else (0, 5)): problems.append([writes, survives, after])
-            Trust(NVS(values), print).follow("0.6", lambda: bytes.fromhex(offered), lambda anchors: 0)
+            follow(NVS(values))
         if Trust(NVS(values), print).held().rank != (0, 6): problems.append([writes, survives, "not in the end"])
     if done: break
 result([writes, problems])

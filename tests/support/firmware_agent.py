@@ -7,9 +7,9 @@ from tests.support.firmware_gateway import Gateway
 
 # The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
 AGENT = """
-import binascii, json, time
+import asyncio, binascii, gc, json, time
 import agent.errors
-from agent.agent import Agent
+from agent import Agent
 from fake_nvs import NVS
 
 class End(BaseException): pass
@@ -22,9 +22,11 @@ class Wlan:
     def status(self): return 1010
 class Rtc:
     def datetime(self, value): pass
+class Board:
+    pass
 
 said, waits = [], []
-def sleep(seconds):
+async def pause(seconds):
     waits.append(seconds)
     if len(waits) >= failures: raise End
 readings = [0]
@@ -35,15 +37,20 @@ def read():
 def on_message(topic, payload):
     said.append("message " + topic + " " + payload.decode())
 asked = []
-def ask(host): asked.append(host)
+async def ask(host): asked.append(host)
 wlan = Wlan()
 nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()})
-device = Agent(nvs, wlan, Rtc(), read, on_message, every, ntp, ask=ask, say=said.append, sleep=sleep)
+Board.nvs, Board.wlan, Board.rtc = nvs, wlan, Rtc()
+device = Agent(read, on_message, every, ntp, Board(), ask, said.append)
+device._pause = pause
+async def main():
+    await device.work()
 SETUP
 try:
-    device.run()
+    asyncio.run(main())
 except End:
     pass
+gc.collect()
 stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
 result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked})
 """
@@ -64,7 +71,7 @@ def run(
     values = {k: v if isinstance(v, int) else v.hex() for k, v in gateway.nvs(**changes).items()}
     script = AGENT.replace("SETUP", setup)
     outcome: dict[str, Any] = board.run(
-        script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="160K"
+        script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="192K"
     )
     return outcome
 

@@ -29,7 +29,8 @@ class Board:
         """Run `script` with the literals `given` as globals; return what it passed to result(), through JSON."""
         prelude = (
             f"import sys, json\nsys.path[:0] = {[str(path) for path in self.path]!r}\nglobals().update({given!r})\n"
-            "def result(value): print('\\nRESULT', json.dumps(value))\n"
+            # Not in one piece, for which there may be no room.
+            "def result(value): print('\\nRESULT ', end=''); json.dump(value, sys.stdout); print()\n"
         )
         # A file, because arguments of MicroPython have at most 255 characters.
         with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
