@@ -52,6 +52,8 @@ _WITHOUT_SITE = (
     ("inspect",),
     ("token", "write"),
 )
+# Beside the commands of a gateway, and for the controller.
+_WITH_SITE = (("gateway", "move"),)
 # What a gateway says is for the controller.
 _ON_CONTROLLER = " on the controller"
 _FOR_CONTROLLER = re.compile(rf"`((?:fleetmint |ansible-playbook playbooks/)[^`]+)`{_ON_CONTROLLER}")
@@ -145,7 +147,8 @@ def fleetmint(*words: str) -> Command:
     """Return the command `fleetmint` with `words`, and the site where the command wants one."""
     if _place.gateway:
         return Command(shlex.join(["fleetmint", *words]), _ON_CONTROLLER)
-    site = [] if _is_one_of(words, _WITHOUT_SITE) else _site_words()
+    elsewhere = _is_one_of(words, _WITHOUT_SITE) and not _is_one_of(words, _WITH_SITE)
+    site = [] if elsewhere else _site_words()
     ledger = ["--ledger", _place.ledger] if _place.ledger and _is_one_of(words, _WITH_LEDGER) else []
     return Command(shlex.join([_program("fleetmint"), *words, *site, *ledger]))
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "revoke": "fleetmint.cli.controller.revoke",
     "token": "fleetmint.cli.bench.token",
     "verify": "fleetmint.cli.controller.verify",
+    "wifi": "fleetmint.cli.controller.wifi",
 }
 
 

@@ -45,13 +45,15 @@ class Session:
     """A session with subscriptions (QoS 1), for a `with` statement; it comes back by itself when it is lost.
 
     Raises FleetmintError when the broker cannot be reached or refuses the certificate. `publish` is for one that
-    `tells`.
+    `tells`. What arrives at a session that is `heard_with` another one is among the messages of that one.
     """
 
-    def __init__(self, gateway: Gateway, topics: Sequence[str], *, tells: bool = False) -> None:
+    def __init__(
+        self, gateway: Gateway, topics: Sequence[str], *, tells: bool = False, heard_with: Session | None = None
+    ) -> None:
         self._gateway = gateway
         self._topics = topics
-        self._arrived: queue.Queue[Message | FleetmintError] = queue.Queue()
+        self._arrived: queue.Queue[Message | FleetmintError] = heard_with._arrived if heard_with else queue.Queue()
         self._taken: queue.Queue[tuple[int, int]] = queue.Queue()
         self._welcome, self._subscribed = threading.Event(), threading.Event()
         # MQTT 5 tells why a message is not taken, and ends one that waits for a device that is away.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from fleetmint import commands
 from fleetmint.cli.gateway import audit, backup, clock, device_ca, ledger, lists, request, watch
 from fleetmint.cli.output import examples
 
+_MOVE = "move"
 _COMMANDS = (
     audit.audit,
     backup.backup,
@@ -30,7 +32,22 @@ _COMMANDS = (
 )
 
 
-@click.group(epilog=examples("fleetmint gateway devices", "fleetmint gateway audit", "fleetmint gateway publish"))
+class _Group(click.Group):
+    """The commands of a gateway, and `move`, which runs on the controller and needs what is installed there."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), _MOVE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != _MOVE:
+            return super().get_command(ctx, cmd_name)
+        found: click.Command = import_module("fleetmint.cli.controller.move").move
+        return found
+
+
+@click.group(
+    cls=_Group, epilog=examples("fleetmint gateway devices", "fleetmint gateway audit", "fleetmint gateway publish")
+)
 @click.option(
     "--config",
     "path",
@@ -39,9 +56,13 @@ _COMMANDS = (
 )
 @click.pass_context
 def gateway(ctx: click.Context, path: Path | None) -> None:
-    """Work on the gateway itself: its CA, its ledger, its revocation lists."""
+    """Work on the gateway itself: its CA, its ledger, its revocation lists.
+
+    From the controller `move` sends devices to it.
+    """
     ctx.obj = path
-    commands.act_on_gateway()
+    if ctx.invoked_subcommand != _MOVE:
+        commands.act_on_gateway()
 
 
 for _command in _COMMANDS:

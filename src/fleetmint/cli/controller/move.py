@@ -1,0 +1,69 @@
+"""`fleetmint gateway move`: where devices that are in the field find their gateway."""
+
+from __future__ import annotations
+
+import click
+
+from fleetmint.cli import completion
+from fleetmint.cli.controller.settings import Asked, chosen, confirm, progress, report, settings_options
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples
+from fleetmint.site.state import Site
+
+with for_work():
+    from fleetmint.site import settings
+    from fleetmint.site.client import open_gateway
+    from fleetmint.x509 import hosts
+
+
+@click.command(
+    epilog=examples(
+        "fleetmint gateway move lamp-000001 --host gateway.example.net",
+        "fleetmint gateway move --all --host 192.0.2.8 --canary lamp-000001",
+        "fleetmint gateway move --batch spring --host attic --gateway cellar",
+    )
+)
+@click.option(
+    "--host",
+    "target",
+    metavar="HOST|GATEWAY",
+    required=True,
+    shell_complete=completion.gateways,
+    help="Where it is: a host name or an address that is in its certificate, or another gateway of the site.",
+)
+@click.option("--https-port", type=click.IntRange(1, 65535), help="Its port for HTTPS, if it is another one.")
+@click.option("--mqtt-port", type=click.IntRange(1, 65535), help="Its port for MQTT, if it is another one.")
+@settings_options
+def move(
+    asked: Asked,
+    target: str,
+    https_port: int | None,
+    mqtt_port: int | None,
+    site: Site,
+    name: str | None,
+    gateway: str | None,
+) -> None:
+    """Tell each DEVICE where its gateway is. This runs on the controller.
+
+    A device goes there at once, and keeps the address when a gateway of this site answered there over TLS and its
+    broker took the device in. Otherwise it goes back and says why. Whom it trusts stays as it is. It has to be
+    connected; who is away, or has not kept the address, is named with the command to run again, and the exit code is 1
+    then.
+    """
+    reached = open_gateway(site, name, gateway)
+    known = site.batch_values().gateways
+    there = known.get(target, known[reached.name])
+    host = there.host if target in known else hosts.host(target)
+    message = settings.gateway_message(host, https_port or there.https_port, mqtt_port or there.mqtt_port)
+    devices = chosen(asked, site, reached)
+    where = f"that their gateway is {host}, ports {message['https_port']} and {message['mqtt_port']}"
+    confirm(asked, devices, where)
+    also = open_gateway(site, name, target) if target in known and target != reached.name else None
+    manner = settings.Manner(asked.seconds, asked.at_once, asked.keep_going, asked.canary)
+    results = settings.tell(reached, settings.GATEWAY, message, devices, manner, also=also, heard=progress(asked))
+    words = ["--host", target]
+    words += ["--https-port", str(https_port)] if https_port else []
+    words += ["--mqtt-port", str(mqtt_port)] if mqtt_port else []
+    words += ["--gateway", gateway] if gateway else []
+    words += ["--as", name] if name else []
+    report(asked, results, ["gateway", "move", *words])
