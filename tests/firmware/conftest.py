@@ -14,12 +14,9 @@ from fleetmint.flash.app import build_app_image
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.nvs import keys
 from fleetmint.nvs.encode import encode
-from fleetmint.x509.authority import pem
 from tests.support.firmware_boards import BOOT, ROOT, Board, Booted
-from tests.support.firmware_gateway import Gateway
+from tests.support.firmware_gateway import Gateway, gateway_of
 from tests.support.firmware_site import Site, make_site
-from tests.support.gateway_double import http, server_context, serving
-from tests.support.mqtt_broker import Broker
 
 
 @pytest.fixture(scope="session")
@@ -99,11 +96,5 @@ def boot(micropython: str) -> Iterator[Callable[..., Booted]]:
 
 @pytest.fixture
 def gateway(site: Site, tmp_path: Path) -> Iterator[Gateway]:
-    made = Gateway(site, [], [], Broker())
-    chain, key = site.server("localhost", "127.0.0.1").files(tmp_path / "gateway")
-    trust = tmp_path / "gateway" / "devices.pem"
-    trust.write_bytes(pem(site.root.certificate, site.device_ca.certificate))
-    https = serving(server_context(chain, key, trust, ask=True), http(made.answer, made.requests))
-    mqtt = serving(server_context(chain, key, trust), made.broker.handle)
-    with https as made.https_port, mqtt as made.mqtt_port:
+    with gateway_of(site, tmp_path / "gateway") as made:
         yield made

@@ -10,7 +10,7 @@ AGENT = """
 import asyncio, binascii, gc, json, time
 import agent.errors
 from agent import Agent
-from fake_nvs import NVS
+from fake_nvs import NVS, PowerCut
 
 class End(BaseException): pass
 class Wlan:
@@ -39,41 +39,65 @@ def on_message(topic, payload):
 asked = []
 async def ask(host): asked.append(host)
 wlan = Wlan()
-nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()})
+nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()}, dies_at, write_survives)
 Board.nvs, Board.wlan, Board.rtc = nvs, wlan, Rtc()
 device = Agent(read, on_message, every, ntp, Board(), ask, said.append)
 device._pause = pause
 async def main():
     await device.work()
 SETUP
+cut = False
 try:
     asyncio.run(main())
 except End:
     pass
+except PowerCut:
+    cut = True
 gc.collect()
 stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
-result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked})
+result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked, "cut": cut, "peak": nvs.peak})
 """
 
 
 def run(
     board: Board,
     gateway: Gateway,
+    /,
     *,
     setup: str = "",
     failures: int = 1,
     enough: int = 1,
     every: float = 0.05,
     ntp: str | None = None,
+    dies_at: int = 0,
+    write_survives: bool = False,
     **changes: Any,
 ) -> dict[str, Any]:
-    """Run the agent on a board until it has failed so often or the test has had enough; return what came of it."""
+    """Run the agent on a board until it has failed so often or the test has had enough; return what came of it.
+
+    With `dies_at` the power goes at that write to the NVS (1 is the first), before or after it took effect. `changes`
+    replaces values of the NVS that a device of this gateway starts with.
+    """
     values = {k: v if isinstance(v, int) else v.hex() for k, v in gateway.nvs(**changes).items()}
     script = AGENT.replace("SETUP", setup)
     outcome: dict[str, Any] = board.run(
-        script, values=values, failures=failures, enough=enough, every=every, ntp=ntp, heap="192K"
+        script,
+        values=values,
+        failures=failures,
+        enough=enough,
+        every=every,
+        ntp=ntp,
+        dies_at=dies_at,
+        write_survives=write_survives,
+        heap="192K",
     )
     return outcome
+
+
+def stored(outcome: dict[str, Any]) -> dict[str, int | bytes]:
+    """Return all that the device had in its NVS in the end."""
+    values = outcome["stored"].items()
+    return {key: value if isinstance(value, int) else bytes.fromhex(value) for key, value in values}
 
 
 def said(outcome: dict[str, Any], text: str) -> list[str]:

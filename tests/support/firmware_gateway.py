@@ -1,17 +1,22 @@
 """A gateway that enrols, greets and brokers as the real one does, and keeps what it saw."""
 
 import base64
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fleetmint.nvs import keys
 from fleetmint.trust.bundle import Bundle
+from fleetmint.x509.authority import pem
 from fleetmint.x509.request import read_request
 from tests.support.firmware_site import DEVICE, Site
-from tests.support.gateway_double import Request, reply
+from tests.support.firmware_succession import Succession
+from tests.support.gateway_double import Request, http, reply, server_context, serving
 from tests.support.mqtt_broker import Broker
 
 # Made up, and known to this gateway only.
@@ -34,13 +39,28 @@ class Gateway:
     # The trust bundle that it delivers, and the label that it claims for it.
     bundle: bytes | None = None
     label: str | None = None
+    # The answer to this request (1 is the first) gets lost, after the request has had its effect.
+    loses: int = 0
+
+    def __post_init__(self) -> None:
+        self.succession = Succession(self.site)
 
     def answer(self, request: Request) -> bytes:
         _, path, _ = request.line.split()
         if path in self.answers:
             return self.answers[path]
+        answer = self._answer(path, request)
+        return b"" if len(self.requests) == self.loses else answer
+
+    def _answer(self, path: str, request: Request) -> bytes:
         if path == "/v1/enrol":
             return self._enrol(json.loads(request.body))
+        if path == "/v1/recover":
+            return self.succession.recovery(json.loads(request.body))
+        if path == "/v1/renew":
+            return self.succession.renewal(request.certificate, json.loads(request.body))
+        if path == "/v1/whoami":
+            return self.succession.whoami(request.certificate, self.label)
         if request.client is None:
             return reply("401 Unauthorized", b"<p>Hello, who are you?</p>")
         if path == "/v1/trust-bundle" and self.bundle is not None:
@@ -80,3 +100,16 @@ class Gateway:
             **changes,
         }
         return {key: value for key, value in values.items() if value is not None}
+
+
+@contextlib.contextmanager
+def gateway_of(site: Site, directory: Path) -> Iterator[Gateway]:
+    """Serve a gateway of this site that knows nothing yet; its files are in `directory`."""
+    made = Gateway(site, [], [], Broker())
+    chain, key = site.server("localhost", "127.0.0.1").files(directory)
+    trust = directory / "devices.pem"
+    trust.write_bytes(pem(site.root.certificate, site.device_ca.certificate))
+    https = serving(server_context(chain, key, trust, ask=True), http(made.answer, made.requests))
+    mqtt = serving(server_context(chain, key, trust), made.broker.handle)
+    with https as made.https_port, mqtt as made.mqtt_port:
+        yield made

@@ -71,12 +71,13 @@ def serving(context: ssl.SSLContext | None, handler: Handler) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent; `client` is the CN of its certificate, None without one."""
+    """What a client sent; `client` is the CN of its certificate, None without one, and `certificate` its DER."""
 
     line: str
     headers: dict[str, str]
     body: bytes
     client: str | None
+    certificate: bytes | None = None
 
 
 def common_name(connection: socket.socket) -> str | None:
@@ -102,7 +103,8 @@ def http(answer: Callable[[Request], bytes], seen: list[Request]) -> Handler:
             name, _, value = header.decode().partition(":")
             headers[name.lower()] = value.strip()
         body = file.read(int(headers.get("content-length", 0)))
-        request = Request(line, headers, body, common_name(connection))
+        shown = connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
+        request = Request(line, headers, body, common_name(connection), shown)
         seen.append(request)
         connection.sendall(answer(request))
 

@@ -1,4 +1,7 @@
 # An esp32.NVS in memory. It can lose power: at the n-th write, before or after that write took effect.
+#
+# `peak` is the largest number of entries of 32 bytes that were in use at once. As on the chip a new value is written
+# before the old one goes.
 
 NOT_FOUND = -0x1102
 
@@ -7,11 +10,17 @@ class PowerCut(BaseException):
     pass
 
 
+def entries(value):
+    # A blob: an index, the head of the data, and the data.
+    return 1 if isinstance(value, int) else 2 + (len(value) + 31) // 32
+
+
 class NVS:
     def __init__(self, values=None, dies_at=0, write_survives=False):
         self.values = values if values is not None else {}
         self.writes = 0
         self.log = []
+        self.peak = self._used()
         self._dies_at = dies_at
         self._survives = write_survives
 
@@ -45,8 +54,14 @@ class NVS:
             raise OSError(NOT_FOUND)
         return value
 
+    def _used(self):
+        # One more for the namespace.
+        return 1 + sum(entries(value) for value in self.values.values())
+
     def _write(self, key, value):
         self.writes += 1
+        if value is not None:
+            self.peak = max(self.peak, self._used() + entries(value))
         dies = self.writes == self._dies_at
         if not dies or self._survives:
             if value is None:
