@@ -11,4 +11,9 @@ def run(read, on_message=None, **options):
 
     The arguments are those of Agent.
     """
-    asyncio.run(Agent(read, on_message, **options).work())
+    asyncio.run(_run(Agent(read, on_message, **options)))
+
+
+async def _run(agent):
+    await agent.start()
+    await agent.wait()

@@ -2,56 +2,120 @@
 
 import asyncio
 import gc
+import sys
+import time
 
-from agent import trust
+from agent import readings, trust, watchdog
 from agent.backoff import Backoff
 from agent.board import Board
 from agent.calls import Inbox
 from agent.clock import Clock, ask_ntp
 from agent.console import Console
 from agent.credentials import Credentials
-from agent.errors import Missing, Problem, Refused, WrongTime
+from agent.errors import Missing, NoNetwork, Problem, Refused, WrongTime
 from agent.gateway import Gateway
 from agent.identity import Identity
-from agent.session import Readings, Session
+from agent.outbox import Outbox
+from agent.session import Session
 from agent.store import Store
 from agent.stream import Dropped
+from agent.version import VERSION
 from agent.wifi import Wifi
+
+# Seconds without a feed until the watchdog resets the board. A lookup of a name and a handshake fit into it twice.
+_WATCHDOG = 60
+# Seconds that a farewell may take.
+_FAREWELL = 5
 
 # Keeps a device connected, beside the product's own tasks.
 #
-# read() -> dict: one reading, as JSON can say it. `n` (a count) and `uptime` (seconds) are added.
+# read() -> dict: one reading, as JSON can say it. `n` (a count) and `uptime` (seconds) are added. None: no readings.
 # on_message(topic, payload): called for each message to this device; topic is what follows devices/<id>/in/.
 # every: seconds between two readings.
 # ntp: the server to ask for the time after power-on, instead of the gateway.
+# firmware: the version of the product, for the device's status.
+# watchdog: seconds after which the hardware resets a board whose loop stands still; True for a minute.
+# outbox_messages, outbox_bytes: how much is kept while there is no connection.
 #
 # Both functions may be coroutines. An exception in either is printed and does not stop the agent.
 
 
 class Agent:
-    def __init__(self, read, on_message=None, every=5, ntp=None, board=None, ask=ask_ntp, output=print):
+    def __init__(
+        self,
+        read=None,
+        on_message=None,
+        every=5,
+        ntp=None,
+        firmware=None,
+        watchdog=None,
+        outbox_messages=64,
+        outbox_bytes=8192,
+        board=None,
+        ask=ask_ntp,
+        output=print,
+    ):
         self._board = board or Board()
         self._console = Console(output)
         self._say = self._console.say
-        self._readings = Readings(read, self._console)
-        self._inbox = Inbox(on_message, self._say) if on_message else None
+        self._read = read
         self._every = max(1, int(every * 1000))
+        self._inbox = Inbox(on_message, self._say) if on_message else None
+        self._outbox = Outbox(self._console.uptime, self._say, outbox_messages, outbox_bytes)
         self._ask = lambda: ask(ntp or self._identity.gateway)
+        self._firmware = firmware
+        self._watchdog = _WATCHDOG if watchdog is True else watchdog
         self._backoff = Backoff()
+        self._hurry = asyncio.Event()
+        self._leaving = False
+        self._session = None
         self._task = None
+        self._tasks = []
 
     async def start(self):
-        """Begin, and return; the agent works as a task from now on."""
-        self._task = asyncio.create_task(self.work())
+        """Begin, and return; the agent works as a task from now on. Nothing is published before."""
+        self._leaving = False
+        self._session = None
+        self._task = asyncio.create_task(self._work())
 
-    async def work(self):
-        """Work until the NVS turns out to lack something."""
+    async def wait(self):
+        """Wait until the agent has ended: by `stop`, or because the NVS lacks something."""
+        await self._task
+
+    async def stop(self):
+        """Say good-bye to the broker and end. What is in the outbox stays there for another `start`."""
+        self._leaving = True
+        self._hurry.set()
+        if self._session:
+            self._session.leave()
         try:
-            self._open()
-            while True:
+            if self._task:
+                await asyncio.wait_for(self._task, _FAREWELL)
+        except asyncio.TimeoutError:
+            self._say("ended without a farewell")
+
+    def publish(self, topic, payload):
+        """Send a message to devices/<id>/out/<topic>, now or as soon as there is a connection.
+
+        A dict goes out as JSON with a count `n` and the `uptime` added; anything else has to be text or bytes. Never
+        waits. Raises ValueError when the message is larger than the outbox.
+        """
+        self._outbox.add(topic, payload)
+
+    def retry(self):
+        """End a back-off: the product knows that there is a reason to try again now."""
+        self._hurry.set()
+
+    async def _work(self):
+        try:
+            while not self._leaving:
                 await self._attempt()
         except Missing as error:
             self._say(f"stopped: {error}")
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._tasks = []
 
     def _open(self):
         board = self._board
@@ -63,9 +127,19 @@ class Agent:
         self._clock = Clock(board.nvs, board.rtc, self._ask, self._say)
         self._gateway = Gateway(identity, trusted, store, self._clock, self._say)
         self._credentials = Credentials(identity, store, self._gateway, self._say)
-        self._session = Session(
-            identity, self._wifi, self._readings, self._every, self._inbox, self._backoff, self._console
-        )
+        session = Session(identity, self._wifi, self._outbox, self._inbox, self._status, self._backoff, self._say)
+        self._begin()
+        self._session = session
+
+    def _begin(self):
+        # What goes on beside the connection.
+        if self._watchdog:
+            # A watchdog cannot be stopped: it is fed on when the agent has ended and the product goes on.
+            period, self._watchdog = int(self._watchdog * 1000), None
+            self._feeding = asyncio.create_task(watchdog.feed_on(self._board.watchdog(period), period // 4))
+        if self._read:
+            work = readings.take_on(self._read, self._every, self._outbox, self._say)
+            self._tasks.append(asyncio.create_task(work))
 
     async def _attempt(self):
         try:
@@ -85,7 +159,12 @@ class Agent:
             await self._pause(wait)
 
     async def _round(self):
-        await self._wifi.join()
+        if self._session is None:
+            self._open()
+        try:
+            await self._wifi.join()
+        except Problem as error:
+            raise NoNetwork(str(error))
         await self._clock.adjust()
         gc.collect()
         # The radio is on, so there is randomness for a key.
@@ -96,4 +175,37 @@ class Agent:
         self._credentials.doubt()
 
     async def _pause(self, seconds):
-        await asyncio.sleep(seconds)
+        # Until the time has passed, somebody asks to hurry, or Wi-Fi is there again.
+        self._hurry.clear()
+        until = time.ticks_add(time.ticks_ms(), seconds * 1000)
+        was_up = self._is_up()
+        while not self._leaving:
+            left = time.ticks_diff(until, time.ticks_ms())
+            if left <= 0:
+                return
+            try:
+                await asyncio.wait_for_ms(self._hurry.wait(), min(left, 1000))
+                return
+            except asyncio.TimeoutError:
+                pass
+            up = self._is_up()
+            if up and not was_up:
+                return
+            was_up = up
+
+    def _is_up(self):
+        try:
+            return self._wifi.up()
+        except Exception:
+            return False
+
+    def _status(self):
+        return {
+            "online": True,
+            "agent": VERSION,
+            "micropython": ".".join(str(part) for part in sys.implementation[1][:3]),
+            "firmware": self._firmware,
+            "uptime": self._console.uptime(),
+            "reset": self._board.reset_cause(),
+            "lost": self._outbox.lost,
+        }

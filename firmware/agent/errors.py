@@ -26,6 +26,13 @@ class WrongTime(Problem):
     pass
 
 
+# There is no way to the gateway, and nobody there who is spared by waiting longer.
+
+
+class NoNetwork(Problem):
+    pass
+
+
 # The NVS lacks what only the factory can write: trying again is no use at all.
 
 

@@ -1,97 +1,102 @@
-# One session with the broker: readings go out, messages come in.
+# One session with the broker: presence, what is in the outbox, messages to the device.
 
-import asyncio
 import gc
 import json
 import time
 
 from agent import trust
-from agent.calls import result_of
 from agent.console import shown
 from agent.errors import Problem
 from agent.mqtt import Mqtt
 from agent.stream import Stream
 
-# What the product measures: counted, and kept until a broker has acknowledged it.
+STATUS = "status"
+# Below this everything is between the gateway and the agent, and no business of the product's.
+OWN = "fleetmint/"
+_AWAY = b'{"online": false}'
+# A session that has lasted so long (in ms) is a success, even if there was nothing to publish.
+_LASTING = 60_000
 
 
-class Readings:
-    def __init__(self, read, console):
-        self._read = read
-        self._console = console
-        self.count = 0
-        self._unsent = None
-
-    async def next(self):
-        """The reading to send, encoded; None when there is none."""
-        # One that the broker did not acknowledge is sent again in the next session: QoS 1 across connections.
-        if self._unsent is None:
-            self._unsent = await self._take()
-        return self._unsent
-
-    def sent(self):
-        self._unsent = None
-
-    async def _take(self):
-        try:
-            reading = dict(await result_of(self._read))
-            reading.update(n=self.count + 1, uptime=self._console.uptime())
-            encoded = json.dumps(reading).encode()
-        except Exception as error:
-            self._console.say(f"no reading: read() raised {type(error).__name__}: {error}")
-            return None
-        self.count += 1
-        return encoded
+# `status()` is the dict that the device says of itself on each connection; `on_own(topic, payload)` gets what comes
+# below devices/<id>/in/fleetmint/, `inbox` everything else.
 
 
 class Session:
-    def __init__(self, identity, wifi, readings, every, inbox, backoff, console):
+    def __init__(self, identity, wifi, outbox, inbox, status, backoff, say, on_own=None):
         self._identity = identity
         self._wifi = wifi
-        self._readings = readings
-        self._every = every
+        self._outbox = outbox
         self._inbox = inbox
+        self._status = status
         self._backoff = backoff
-        self._say = console.say
+        self._say = say
+        self._on_own = on_own
+        self._leaving = False
+
+    def leave(self):
+        """End the session as soon as that is possible, with a farewell."""
+        self._leaving = True
+        self._outbox.wake()
 
     async def hold(self, made):
-        """Talk to the broker under the TLS context `made`. Returns after about a day, raises what ends it before."""
-        identity = self._identity
+        """Talk to the broker under the TLS context `made`.
+
+        Returns after about a day or when somebody said `leave`; raises what ends it before.
+        """
+        identity, outbox = self._identity, self._outbox
         stream = await Stream.open(made, identity.gateway, identity.mqtt_port)
         mqtt = Mqtt(stream, self._receive, on_too_large=self._too_large)
         done = False
         try:
-            await mqtt.connect(identity.device_id)
+            await mqtt.connect(identity.device_id, will=(self._out(STATUS), _AWAY))
             await mqtt.subscribe(f"devices/{identity.device_id}/in/#")
             self._say("connected to the broker")
-            due = time.ticks_ms()
-            until = time.ticks_add(due, trust.patience())
-            while time.ticks_diff(until, time.ticks_ms()) > 0:
-                left = time.ticks_diff(due, time.ticks_ms())
-                if left <= 0:
-                    await self._publish(mqtt)
-                    due = time.ticks_add(time.ticks_ms(), self._every)
-                else:
-                    await asyncio.sleep_ms(min(left, 1000))
+            began = time.ticks_ms()
+            until = time.ticks_add(began, trust.patience())
+            lost = None
+            while not self._leaving and time.ticks_diff(until, time.ticks_ms()) > 0:
                 mqtt.check()
                 if not self._wifi.up():
                     raise Problem("Wi-Fi lost")
+                if lost != outbox.lost:
+                    # Said again on each connection: a clustered broker keeps it on one node.
+                    lost = outbox.lost
+                    await mqtt.publish(self._out(STATUS), json.dumps(self._status()).encode(), retain=True)
+                await self._send_one(mqtt)
+                if time.ticks_diff(time.ticks_ms(), began) > _LASTING:
+                    self._backoff.reset()
+            if self._leaving:
+                await mqtt.publish(self._out(STATUS), _AWAY, retain=True)
             done = True
         finally:
+            outbox.release()
             await mqtt.close(done)
 
-    async def _publish(self, mqtt):
-        reading = await self._readings.next()
-        if reading is not None:
-            await mqtt.publish(f"devices/{self._identity.device_id}/out/readings", reading)
-            self._readings.sent()
-            self._backoff.reset()
-            self._say(f"published reading {self._readings.count}")
+    async def _send_one(self, mqtt):
+        item = self._outbox.take()
+        if item is None:
+            await self._outbox.wait(1000)
+            return
+        topic, payload, name = item
+        await mqtt.publish(self._out(topic), payload)
+        self._outbox.sent()
+        self._backoff.reset()
+        self._say(f"published {name}")
+
+    def _out(self, topic):
+        return f"devices/{self._identity.device_id}/out/{topic}"
 
     def _receive(self, topic, payload):
         prefix = f"devices/{self._identity.device_id}/in/"
-        if self._inbox and topic.startswith(prefix):
-            self._inbox.deliver(topic[len(prefix) :], payload)
+        if not topic.startswith(prefix):
+            return
+        topic = topic[len(prefix) :]
+        if topic.startswith(OWN):
+            if self._on_own:
+                self._on_own(topic[len(OWN) :], payload)
+        elif self._inbox:
+            self._inbox.deliver(topic, payload)
 
     def _too_large(self, topic, size):
         self._say(f"dropped a message of {size} bytes on {shown(topic)}: it is too large for this device")

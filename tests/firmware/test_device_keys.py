@@ -163,7 +163,7 @@ except ValueError as e: result(str(e))
 
 
 def test_key_and_request_are_made_in_a_small_heap_that_holds_the_whole_agent(board):
-    key, csr = board.run(MAKE, name="", heap="112K")
+    key, csr = board.run(MAKE, name="", heap="160K")
     assert key
     assert csr
 

@@ -23,7 +23,8 @@ class Wlan:
 class Rtc:
     def datetime(self, value): pass
 class Board:
-    pass
+    def reset_cause(self): return "power on"
+    def watchdog(self, milliseconds): raise RuntimeError("nobody asked for one")
 
 said, waits = [], []
 async def pause(seconds):
@@ -32,8 +33,14 @@ async def pause(seconds):
 readings = [0]
 def read():
     readings[0] += 1
-    if readings[0] > enough: raise End
     return {"temperature": 21}
+published = [0]
+def output(line):
+    # The test has had enough when something comes after the last message that it wants.
+    if published[0] >= enough: raise End
+    said.append(line)
+    if "published reading" in line:
+        published[0] += 1
 def on_message(topic, payload):
     said.append("message " + topic + " " + payload.decode())
 asked = []
@@ -41,10 +48,11 @@ async def ask(host): asked.append(host)
 wlan = Wlan()
 nvs = NVS({k: bytes.fromhex(v) if isinstance(v, str) else v for k, v in values.items()}, dies_at, write_survives)
 Board.nvs, Board.wlan, Board.rtc = nvs, wlan, Rtc()
-device = Agent(read, on_message, every, ntp, Board(), ask, said.append)
+device = Agent(read, on_message, every, ntp, board=Board(), ask=ask, output=output)
 device._pause = pause
 async def main():
-    await device.work()
+    await device.start()
+    await device.wait()
 SETUP
 cut = False
 try:
@@ -89,7 +97,6 @@ def run(
         ntp=ntp,
         dies_at=dies_at,
         write_survives=write_survives,
-        heap="192K",
     )
     return outcome
 

@@ -15,6 +15,10 @@ class Broker:
 
     messages: list[tuple[str, bytes]] = field(default_factory=list)
     sessions: list[tuple[str, str | None]] = field(default_factory=list)
+    # What devices left with the broker, in order, and what they asked it to say when they are gone.
+    retained: list[tuple[str, bytes]] = field(default_factory=list)
+    wills: list[tuple[str, bytes]] = field(default_factory=list)
+    farewells: int = 0
     pings: int = 0
     return_code: int = 0
     # Sent to every client that subscribes, in one piece: topic, payload, QoS, and whether the broker has kept it.
@@ -32,15 +36,18 @@ class Broker:
         while True:
             kind, body = _packet(connection)
             if kind >> 4 == 1:
-                length = struct.unpack(">H", body[10:12])[0]
-                self.sessions.append((body[12 : 12 + length].decode(), common_name(connection)))
+                client, rest = _string(body[10:])
+                self.sessions.append((client.decode(), common_name(connection)))
+                if body[7] & 4:
+                    topic, rest = _string(rest)
+                    self.wills.append((topic.decode(), _string(rest)[0]))
                 connection.sendall(bytes((0x20, 2, 0, self.return_code)))
             elif kind >> 4 == 8:
                 reply = [b"\x90\x03" + body[:2] + b"\x01"]
                 greeting = [_publish(*message) for message in self.greeting]
                 connection.sendall(b"".join(greeting + reply if self.greets_first else reply + greeting))
             elif kind >> 4 == 3:
-                if not self._message(connection, body):
+                if not self._message(connection, body, retained=bool(kind & 1)):
                     return
             elif kind >> 4 == 4:
                 self.acknowledged += 1
@@ -48,6 +55,7 @@ class Broker:
                 self.pings += 1
                 connection.sendall(b"\xd0\x00")
             elif kind >> 4 == 14:
+                self.farewells += 1
                 return
             with self.arrived:
                 self.arrived.notify_all()
@@ -57,9 +65,14 @@ class Broker:
         with self.arrived:
             assert self.arrived.wait_for(enough, timeout), f"the broker got {self.sessions} {self.messages}"
 
-    def _message(self, connection: socket.socket, body: bytes) -> bool:
+    def _message(self, connection: socket.socket, body: bytes, *, retained: bool) -> bool:
         length = struct.unpack(">H", body[:2])[0]
-        self.messages.append((body[2 : 2 + length].decode(), body[4 + length :]))
+        message = body[2 : 2 + length].decode(), body[4 + length :]
+        if retained:
+            self.retained.append(message)
+            connection.sendall(b"\x40\x02" + body[2 + length : 4 + length])
+            return True
+        self.messages.append(message)
         if self.drop_at == len(self.messages):
             return False
         if self.silent_after is None or len(self.messages) <= self.silent_after:
@@ -75,6 +88,11 @@ def _publish(topic: str, payload: bytes, qos: int, retained: bool = False) -> by
         head += bytes((size & 127 | 128,))
         size >>= 7
     return head + bytes((size,)) + body
+
+
+def _string(data: bytes) -> tuple[bytes, bytes]:
+    length = struct.unpack(">H", data[:2])[0]
+    return data[2 : 2 + length], data[2 + length :]
 
 
 def _packet(connection: socket.socket) -> tuple[int, bytes]:

@@ -38,12 +38,17 @@ class RTC:
         return year, month, day, weekday, hour, minute, second, 0
 
 
-# Whoever started this board watches over it.
+# It bites late: when a loop that stood still for too long feeds it again.
 
 
 class WDT:
     def __init__(self, id=0, timeout=5000):  # noqa: A002 - the name in MicroPython
-        pass
+        self._timeout = timeout
+        self._fed = time.ticks_ms()
 
     def feed(self):
-        pass
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._fed) > self._timeout:
+            print("board: the watchdog resets it")
+            reset()
+        self._fed = now
