@@ -5,7 +5,7 @@ import gc
 import sys
 import time
 
-from agent import readings, trust, watchdog
+from agent import readings, settings, trust, watchdog
 from agent.backoff import Backoff
 from agent.board import Board
 from agent.calls import Inbox
@@ -19,11 +19,14 @@ from agent.outbox import Outbox
 from agent.session import Session
 from agent.store import Store
 from agent.stream import Dropped
+from agent.trial import Trial
 from agent.version import VERSION
 from agent.wifi import Wifi
 
 # Seconds without a feed until the watchdog resets the board. A lookup of a name and a handshake fit into it twice.
 _WATCHDOG = 60
+# Failures in one network until the device looks for its gateway from the next one that it knows.
+_PATIENCE = 3
 # Seconds that a farewell may take.
 _FAREWELL = 5
 
@@ -102,6 +105,18 @@ class Agent:
         """
         self._outbox.add(topic, payload)
 
+    def reset_settings(self):
+        """Forget what the device was told over its session: networks and gateway are those of the factory again.
+
+        Who the device is, its certificate and whom it trusts stay.
+        """
+        if self._session is None:
+            settings.forget(self._board.nvs)
+            return
+        self._settings.reset()
+        self._session.wake()
+        self._hurry.set()
+
     def retry(self):
         """End a back-off: the product knows that there is a reason to try again now."""
         self._hurry.set()
@@ -123,11 +138,13 @@ class Agent:
         self._say(f"this is {identity.device_id}, its gateway is {identity.gateway}")
         trusted = trust.Trust(board.nvs, self._say)
         store = Store(board.nvs)
-        self._wifi = Wifi(board.wlan, *identity.wifi(), self._say)
+        self._settings = told = settings.Settings(board.nvs, identity, self._say)
+        self._wifi = Wifi(board.wlan, told.networks, self._say)
         self._clock = Clock(board.nvs, board.rtc, self._ask, self._say)
         self._gateway = Gateway(identity, trusted, store, self._clock, self._say)
         self._credentials = Credentials(identity, store, self._gateway, self._say)
-        session = Session(identity, self._wifi, self._outbox, self._inbox, self._status, self._backoff, self._say)
+        session = Session(identity, self._wifi, self._outbox, self._inbox, self._status, self._backoff, self._say, told)
+        self._trial = Trial(told, self._wifi, self._gateway, session, self._say)
         self._begin()
         self._session = session
 
@@ -151,6 +168,8 @@ class Agent:
                 self._clock.doubt()
             if isinstance(error, (Refused, Dropped)):
                 self._credentials.doubt()
+            if self._session:
+                self._lost()
             wait = self._backoff.after(error)
             # Only Problem promises a message without secrets.
             text = str(error) if isinstance(error, Problem) else f"unexpected {type(error).__name__}"
@@ -165,14 +184,27 @@ class Agent:
             await self._wifi.join()
         except Problem as error:
             raise NoNetwork(str(error))
+        self._settings.direct()
         await self._clock.adjust()
         gc.collect()
         # The radio is on, so there is randomness for a key.
         slot = await self._credentials.prove()
         gc.collect()
         await self._session.hold(self._gateway.context(slot))
+        if self._settings.left:
+            self._settings.left = False
+            self._wifi.leave()
+        elif self._settings.due:
+            await self._trial.run(slot)
+            return
         # A session may last for months; the gateway's news come with its greeting.
         self._credentials.doubt()
+
+    def _lost(self):
+        # The broker was not reached, however often: perhaps it is by another network.
+        self._settings.failures += 1
+        if self._settings.failures % _PATIENCE == 0 and self._is_up():
+            self._wifi.leave(passing=True)
 
     async def _pause(self, seconds):
         # Until the time has passed, somebody asks to hurry, or Wi-Fi is there again.

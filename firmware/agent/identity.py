@@ -3,6 +3,8 @@
 # A missing value stops with the name of the key, never with its content. Secrets are read when they are used and
 # are not kept.
 
+import json
+
 from agent import nvs_keys, values
 from agent.errors import Missing
 
@@ -15,9 +17,16 @@ class Identity:
         self.https_port = self._number(nvs_keys.HTTPS_PORT)
         self.mqtt_port = self._number(nvs_keys.MQTT_PORT)
 
-    def wifi(self):
-        """Name and passphrase of the network; the passphrase of an open network is empty."""
-        return self._text(nvs_keys.WIFI_SSID), (values.blob(self._nvs, nvs_keys.WIFI_PSK) or b"").decode()
+    def networks(self):
+        """Networks that the factory gave it, [name, passphrase] each; the passphrase of an open one is empty."""
+        several = values.blob(self._nvs, nvs_keys.WIFI_LIST)
+        if several:
+            try:
+                return json.loads(several)
+            except ValueError:
+                raise Missing("readable " + nvs_keys.WIFI_LIST)
+        passphrase = values.blob(self._nvs, nvs_keys.WIFI_PSK) or b""
+        return [[self._text(nvs_keys.WIFI_SSID), passphrase.decode()]]
 
     def token(self):
         """The one-time enrolment token. A device without one cannot enrol."""

@@ -8,6 +8,7 @@ from agent import trust
 from agent.console import shown
 from agent.errors import Problem
 from agent.mqtt import Mqtt
+from agent.settings import ANSWERS
 from agent.stream import Stream
 
 STATUS = "status"
@@ -18,12 +19,12 @@ _AWAY = b'{"online": false}'
 _LASTING = 60_000
 
 
-# `status()` is the dict that the device says of itself on each connection; `on_own(topic, payload)` gets what comes
-# below devices/<id>/in/fleetmint/, `inbox` everything else.
+# `status()` is the dict that the device says of itself on each connection; `settings` gets what comes below
+# devices/<id>/in/fleetmint/, `inbox` everything else.
 
 
 class Session:
-    def __init__(self, identity, wifi, outbox, inbox, status, backoff, say, on_own=None):
+    def __init__(self, identity, wifi, outbox, inbox, status, backoff, say, settings):
         self._identity = identity
         self._wifi = wifi
         self._outbox = outbox
@@ -31,27 +32,33 @@ class Session:
         self._status = status
         self._backoff = backoff
         self._say = say
-        self._on_own = on_own
+        self._settings = settings
         self._leaving = False
 
     def leave(self):
         """End the session as soon as that is possible, with a farewell."""
         self._leaving = True
+        self.wake()
+
+    def wake(self):
+        """Look again whether there is anything to do."""
         self._outbox.wake()
 
     async def hold(self, made):
         """Talk to the broker under the TLS context `made`.
 
-        Returns after about a day or when somebody said `leave`; raises what ends it before.
+        Returns after about a day, when somebody said `leave`, or when there are settings to try; raises what ends it
+        before.
         """
-        identity, outbox = self._identity, self._outbox
+        identity, outbox, settings = self._identity, self._outbox, self._settings
         stream = await Stream.open(made, identity.gateway, identity.mqtt_port)
         mqtt = Mqtt(stream, self._receive, on_too_large=self._too_large)
         done = False
         try:
             await mqtt.connect(identity.device_id, will=(self._out(STATUS), _AWAY))
-            await mqtt.subscribe(f"devices/{identity.device_id}/in/#")
+            await mqtt.subscribe(self._in("#"))
             self._say("connected to the broker")
+            settings.failures = 0
             began = time.ticks_ms()
             until = time.ticks_add(began, trust.patience())
             lost = None
@@ -63,6 +70,13 @@ class Session:
                     # Said again on each connection: a clustered broker keeps it on one node.
                     lost = outbox.lost
                     await mqtt.publish(self._out(STATUS), json.dumps(self._status()).encode(), retain=True)
+                answer = settings.answer()
+                if answer:
+                    await mqtt.publish(self._out(ANSWERS), answer)
+                    settings.answered()
+                if settings.due or settings.left:
+                    # Without a farewell: what is tried may take the device away.
+                    return
                 await self._send_one(mqtt)
                 if time.ticks_diff(time.ticks_ms(), began) > _LASTING:
                     self._backoff.reset()
@@ -72,6 +86,16 @@ class Session:
         finally:
             outbox.release()
             await mqtt.close(done)
+
+    async def knock(self, made):
+        """Open a session and close it again. Raises what is in the way."""
+        stream = await Stream.open(made, self._identity.gateway, self._identity.mqtt_port)
+        mqtt = Mqtt(stream, lambda topic, payload: None)
+        try:
+            await mqtt.connect(self._identity.device_id)
+            await mqtt.subscribe(self._in("#"))
+        finally:
+            await mqtt.close(True)
 
     async def _send_one(self, mqtt):
         item = self._outbox.take()
@@ -87,14 +111,17 @@ class Session:
     def _out(self, topic):
         return f"devices/{self._identity.device_id}/out/{topic}"
 
+    def _in(self, topic):
+        return f"devices/{self._identity.device_id}/in/{topic}"
+
     def _receive(self, topic, payload):
-        prefix = f"devices/{self._identity.device_id}/in/"
+        prefix = self._in("")
         if not topic.startswith(prefix):
             return
         topic = topic[len(prefix) :]
         if topic.startswith(OWN):
-            if self._on_own:
-                self._on_own(topic[len(OWN) :], payload)
+            self._settings.receive(topic[len(OWN) :], payload)
+            self._outbox.wake()
         elif self._inbox:
             self._inbox.deliver(topic, payload)
 

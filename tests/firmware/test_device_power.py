@@ -1,5 +1,7 @@
 """Whatever write the power goes at, and whatever answer is lost: the device comes back as itself."""
 
+import json
+
 import pytest
 
 from tests.support.firmware_agent import said
@@ -49,3 +51,53 @@ def test_a_change_of_the_trust_bundle_survives_a_power_cut_at_every_write(board,
         check(cut)
         assert cut.last["stored"]["bundle"] == newer.encode().hex()
     assert len(cuts) == 2
+
+
+def told(topic, **message):
+    return (f"devices/{DEVICE}/in/fleetmint/{topic}", json.dumps({"id": "a1", **message}).encode(), 1)
+
+
+def answers(gateway):
+    found = [json.loads(payload) for topic, payload in gateway.broker.messages if topic.endswith("/fleetmint/settings")]
+    return [each["state"] for each in found]
+
+
+@pytest.mark.parametrize("works", [True, False], ids=["kept", "failed"])
+@pytest.mark.parametrize("topic", ["wifi", "gateway"])
+def test_a_change_of_networks_or_gateway_survives_a_power_cut_at_every_write(board, site, tmp_path, topic, works):
+    made = site.device()
+
+    def prepare(gateway):
+        if topic == "wifi":
+            # a radio joins whatever has a name here
+            rows = [{"ssid": "new" if works else "gone", "passphrase": "battery staple"}]
+            gateway.broker.greeting = [told("wifi", networks=rows)]
+        else:
+            port = gateway.https_port if works else 1
+            there = {"gateway": "127.0.0.1", "https_port": port, "mqtt_port": gateway.mqtt_port}
+            gateway.broker.greeting = [told("gateway", **there)]
+        return {"token": None, "slot": 0, "key0": made.key_der, "cert0": made.der}
+
+    radio = """
+def connect(self, ssid, key): self.joined = ssid != "gone"
+def active(self, value=None):
+    if value is False: self.joined = False
+Wlan.connect, Wlan.active, Wlan.status = connect, active, lambda self: 1010 if self.joined else 201
+"""
+    cuts = list(power_cuts(board, site, tmp_path, prepare, setup=radio, enough=3, failures=9))
+    for cut in cuts:
+        for outcome in (cut.after, cut.last):
+            assert said(outcome, "published reading 1"), (cut.where, outcome["said"])
+        assert "candidate" not in cut.after["stored"], cut.where
+        assert "candidate" not in cut.last["stored"], cut.where
+        # whatever became of it, the station was told, and the two say the same
+        settings = json.loads(bytes.fromhex(cut.last["stored"]["settings"]))
+        said_last = answers(cut.gateway)
+        assert said_last, cut.where
+        assert (topic in settings) == (settings["state"] == "kept"), cut.where
+        assert settings["untold"] is False, cut.where
+        assert said_last[0] == settings["state"], cut.where
+        if not works:
+            assert topic not in settings, cut.where
+    # the candidate, the switch with the answer, the end of the candidate, and that the answer has arrived
+    assert len(cuts) == 2 * 4

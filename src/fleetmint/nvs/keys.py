@@ -13,6 +13,8 @@ TOKEN = "token"
 # blobs, UTF-8: the network to join
 WIFI_SSID = "wifi_ssid"
 WIFI_PSK = "wifi_psk"
+# blob, JSON in UTF-8: [[name, passphrase], ...], the best first, in place of the two above where there are several
+WIFI_LIST = "wifi_list"
 # blob, ASCII: host name or address of the gateway, as its certificate has it
 GATEWAY = "gateway"
 # i32: ports of the gateway
@@ -20,6 +22,9 @@ HTTPS_PORT = "https_port"
 MQTT_PORT = "mqtt_port"
 # blob: the trust bundle in use (site, version, release keys, server CAs to trust); docs/trust-bundle.md has its format
 BUNDLE = "bundle"
+# blobs, JSON in UTF-8: what the device was told over its session and works with, and what it is about to try
+SETTINGS = "settings"
+CANDIDATE = "candidate"
 # i32, seconds since 2000-01-01 UTC: the time is not earlier than this
 CLOCK_FLOOR = "clock_floor"
 # i32, 0 or 1: the slot whose key and certificate are in use; absent before the first enrolment
