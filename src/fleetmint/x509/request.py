@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, padding, rsa
 from cryptography.x509.oid import NameOID
 
 from fleetmint.errors import FleetmintError
-from fleetmint.x509 import der, keys, kinds
+from fleetmint.x509 import der, keys, kinds, weak_keys
 from fleetmint.x509.parsing import UnreadableError, parsing, touch_name
 
 MAX_BYTES = 8192
@@ -54,7 +54,7 @@ def read_request(data: bytes) -> Request:
     """Read a PKCS #10 request (RFC 2986), PEM or DER.
 
     Raises RequestRefusedError with one of the codes too_large, bad_encoding, bad_hash, bad_signature, bad_key,
-    bad_name, bad_extension.
+    bad_name, bad_extension, weak_key.
     """
     if len(data) > MAX_BYTES:
         raise RequestRefusedError("too_large", f"the request has more than {MAX_BYTES} bytes")
@@ -74,6 +74,8 @@ def read_request(data: bytes) -> Request:
         raise RequestRefusedError("bad_key", "the key has to be EC on the curve P-256")
     if not valid:
         raise RequestRefusedError("bad_signature", "the request is not signed by its own key")
+    if weak_keys.is_weak(key):
+        raise RequestRefusedError("weak_key", "everybody knows the private key of this one: make a new key")
     if extensions:
         raise RequestRefusedError("bad_extension", "the request asks for extensions; leave them out")
     if not subject:
