@@ -28,6 +28,7 @@ from fleetmint.gateway.config import Config, load_config
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
 from fleetmint.passphrases import open_source
 from fleetmint.service.body import Enrolment
+from fleetmint.service.enrolment import Issuing
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 
@@ -139,6 +140,11 @@ def _make_template(root: Path) -> None:
 def enrolment(device: str, token: str, key: keys.PrivateKey) -> Enrolment:
     """Return what the service makes of a device's request."""
     return Enrolment(device, hashlib.sha256(token.encode()).hexdigest(), make_csr(key))
+
+
+def issuing(engine: Engine, authority: Authority, now: datetime) -> Issuing:
+    """Return what issues at `now`."""
+    return Issuing(engine, authority, lambda: now, timedelta(hours=24))
 
 
 def token_entry(device: str, token: str, expires: datetime) -> dict[str, str]:

@@ -112,13 +112,18 @@ def test_hsts_is_sent_to_nobody_who_did_not_ask_for_it(nginx):
 
 def test_enrolments_are_counted_by_household(nginx):
     text = nginx.render(CONF)
-    assert one(text, "limit_req_zone").startswith("$network zone=enrolments")
+    assert "limit_req_zone $network zone=enrolments" in text
     (pattern,) = re.findall(r'"~\(\?s\)\^\(\?<half>(.*)\$" \$half;', text)
     assert pattern == ".{8}).{8}"  # of the 16 bytes of an IPv6 address; IPv4 has 4
 
 
-def test_only_enrolment_is_limited_in_rate(found):
-    assert "limit_req zone=enrolments" in found["443"].partition("location = /v1/enrol")[2]
+def test_renewals_are_counted_by_certificate(nginx, found):
+    assert "limit_req_zone $ssl_client_fingerprint zone=renewals:1m rate=6r/m;" in nginx.render(CONF)
+    assert "limit_req zone=renewals burst=10 nodelay;" in found["443"].partition("location = /v1/renew")[2]
+
+
+def test_only_what_costs_a_signature_is_limited_in_rate(found):
+    assert "limit_req zone=enrolments" in found["443"].partition("location ~ ^/v1/(enrol|recover)$")[2]
     assert "limit_req" not in found["8443"]
 
 

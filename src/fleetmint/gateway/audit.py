@@ -2,7 +2,7 @@
 
 import stat
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy.engine import Connection
@@ -23,6 +23,8 @@ from fleetmint.x509.profiles import SKEW
 
 _PUBLISH = "`sudo systemctl start fleetmint-crl` signs and publishes it"
 _PRIVATE_KEY = b"PRIVATE KEY-----"
+# The timer puts what has been superseded on the list.
+_PATIENCE = timedelta(days=1)
 
 
 def findings(config: Config, connection: Connection, now: datetime) -> tuple[Finding, ...]:
@@ -74,7 +76,7 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
             found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
         listed = {entry.serial_number for entry in crl}
         # what another CA has signed is on the list of that one: of this gateway, or of another one on the same ledger
-        wanted = revoked_certificates(connection, name, signer)
+        wanted = revoked_certificates(connection, name, signer, now=now - _PATIENCE)
         missing = [entry.serial for entry in wanted if entry.serial not in listed]
         for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
             by_hand = f"{commands.fleetmint('revoke', f'{serial:x}', '--ca', 'factory')}, then {mend}"

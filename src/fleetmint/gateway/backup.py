@@ -149,7 +149,8 @@ def plan_restore(
         try:
             plan_device_crl(ledger, authorities, config.device_crl, now=now, force=True).apply()
             with reading(ledger) as connection:
-                revoked = [entry.serial for name in ISSUERS for entry in revoked_certificates(connection, name)]
+                listed = [revoked_certificates(connection, name, now=now) for name in ISSUERS]
+                revoked = [entry.serial for entries in listed for entry in entries]
             begin_without_sessions(config, revoked)
         finally:
             ledger.dispose()

@@ -4,6 +4,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ PATH_VARIABLE = "FLEETMINT_CONFIG"
 # What a key was called one version before.
 _BEFORE = {"kick_socket": "disconnect_socket"}
 
+# What is a number, and the largest that means anything: ten years.
+_NUMBERS = {"grace_days": 3650, "overlap_hours": 87600}
+
 
 @dataclass(frozen=True)
 class Config:
@@ -27,7 +31,8 @@ class Config:
     `broker_alarms`; at `publish_socket` the service asks root to publish. The CA certificates and CRLs that everybody
     may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and which sessions
     have been ended. `attested_clock` is what a person has said about the clock, until the next restart. `program_*` are
-    commands, for a gateway that has other names.
+    commands, for a gateway that has other names. A device comes back with a certificate that has ended within
+    `grace_days`; once it uses a new one, the one before is good for `overlap_hours` more.
     """
 
     site: str
@@ -49,6 +54,18 @@ class Config:
     program_systemctl: str = "systemctl"
     program_nginx: str = "nginx"
     stations: str = ""
+    grace_days: int = 180
+    overlap_hours: int = 24
+
+    @property
+    def grace(self) -> timedelta:
+        """Return how long after its end a certificate can be recovered."""
+        return timedelta(days=self.grace_days)
+
+    @property
+    def overlap(self) -> timedelta:
+        """Return how long a certificate is good beside its successor that is in use."""
+        return timedelta(hours=self.overlap_hours)
 
     @property
     def state(self) -> Path:
@@ -98,7 +115,10 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
     for key, value in values.items():
         if key not in known:
             raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
-        if not isinstance(value, str):
+        if key in _NUMBERS:
+            if type(value) is not int or not 0 <= value <= _NUMBERS[key]:
+                raise StateError(f"{path}: {key} has to be a whole number of at most {_NUMBERS[key]}")
+        elif not isinstance(value, str):
             raise StateError(f"{path}: {key} has to be text in quotes")
     for key in ("site", "gateway"):
         if key not in values:
@@ -110,7 +130,8 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
             names.operator_name(station)
     except NameRefusedError as error:
         raise StateError(f"{path}: {error}") from error
-    taken: dict[str, Any] = {key: value if key in texts else Path(value) for key, value in values.items()}
+    plain = texts | _NUMBERS.keys()
+    taken: dict[str, Any] = {key: value if key in plain else Path(value) for key, value in values.items()}
     if values.get("public") == "":
         taken["public"] = None
     return Config(**taken)

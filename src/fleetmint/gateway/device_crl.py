@@ -1,9 +1,9 @@
 """The CRLs of the device CAs of this gateway, signed here and kept in one file.
 
 There is one device CA, and two while a new one takes the place of the old: the old one signs for as long as anything it
-issued is valid, or nothing of that could be revoked. A list is signed again when what it revokes has changed, and when
-it is two days old: it lives a week, so a timer that fails for days harms nobody, while an expired CRL locks the whole
-fleet out.
+issued is valid, or nothing of that could be revoked. A list is signed again when what it revokes has changed, which is
+also when the hours of a certificate beside its successor are over, and when it is two days old: it lives a week, so a
+timer that fails for days harms nobody, while an expired CRL locks the whole fleet out.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from fleetmint.gateway.clock import refuse_before
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
+from fleetmint.ledger.succession import supersede_due
 from fleetmint.plan import Plan
 from fleetmint.x509 import keys, names, revocation
 from fleetmint.x509.authority import Authority
@@ -84,7 +85,7 @@ def _wanted(
 ) -> _Wanted:
     old = next((crl for crl in lists if revocation.signed_by(crl, authority.certificate)), None)
     with reading(engine) as connection:
-        listed = revoked_certificates(connection, "device", authority.certificate)
+        listed = revoked_certificates(connection, "device", authority.certificate, now=now)
         last = last_crl_number(connection, _issuer(authority))
     revoked = {entry.serial: entry for entry in listed}
     old_number = 0
@@ -121,6 +122,7 @@ def _sign(engine: Engine, wanted: _Wanted, now: datetime) -> bytes:
     if lifetime is None:
         raise StateError("the profile of the device CA has no CRL lifetime")
     with writing(engine) as connection:  # durable before it is signed: a number is never used twice
+        supersede_due(connection, now)
         number = take_crl_number(connection, _issuer(wanted.authority), at_least=wanted.number)
     crl = revocation.build_crl(wanted.authority, wanted.revoked, number=number, now=now, lifetime=lifetime)
     return revocation.crl_pem(crl)

@@ -4,7 +4,9 @@ The factory's half is in factory_audit.py; both begin with what every ledger pro
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cryptography import x509
@@ -14,7 +16,18 @@ from sqlalchemy.engine import Connection
 from fleetmint import commands
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.schema import ACTIVE, REGISTERED, RESERVED, REVOKED, UNUSED, USED, certificates, devices, tokens
+from fleetmint.ledger.schema import (
+    ACTIVE,
+    REGISTERED,
+    RESERVED,
+    REVOKED,
+    UNUSED,
+    USED,
+    certificates,
+    devices,
+    public_keys,
+    tokens,
+)
 from fleetmint.x509 import keys, names
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
@@ -41,6 +54,7 @@ def findings(connection: Connection) -> tuple[Finding, ...]:
     return (
         *of_database(connection),
         *_of_certificates(connection),
+        *_of_lines(connection),
         *_of_tokens(connection),
         *_of_devices(connection),
     )
@@ -65,11 +79,8 @@ def of_database(connection: Connection) -> list[Finding]:
 
 def _of_certificates(connection: Connection) -> list[Finding]:
     found: list[Finding] = []
-    live: Counter[str] = Counter()
     owners: defaultdict[str, set[str]] = defaultdict(set)
     for row in connection.execute(select(certificates)):
-        if row.status in (ACTIVE, RESERVED):
-            live[row.device] += 1
         owners[row.spki_sha256].add(row.device)
         if row.der is not None and not _is_described(row):
             found.append(
@@ -79,16 +90,50 @@ def _of_certificates(connection: Connection) -> list[Finding]:
                 )
             )
     found += [
-        Finding(f"{device} has {number} certificates at once", _revoke(device))
-        for device, number in sorted(live.items())
-        if number > 1
-    ]
-    found += [
         Finding(f"{' and '.join(sorted(shared))} have the same public key", "; ".join(map(_revoke, sorted(shared))))
         for shared in owners.values()
         if len(shared) > 1
     ]
     return found
+
+
+def _of_lines(connection: Connection) -> list[Finding]:
+    """The certificates of each device are one line (succession.py), of keys that were not given up before."""
+    lines: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(select(certificates)):
+        lines[row.device].append(row)
+    retired = {
+        row.spki_sha256: row.retired_at
+        for row in connection.execute(select(public_keys).where(public_keys.c.retired_at.is_not(None)))
+    }
+    found = []
+    for device, rows in sorted(lines.items()):
+        found += [Finding(f"{device} {what}", _revoke(device)) for what in _of_line(rows, retired)]
+    return found
+
+
+def _of_line(rows: Sequence[Any], retired: Mapping[str, datetime]) -> Iterator[str]:
+    known = {row.serial: row for row in rows}
+    live = [row for row in rows if row.status in (ACTIVE, RESERVED)]
+    current = [row for row in live if row.confirmed_at is not None and row.superseded_at is None]
+    unused = [row for row in live if row.confirmed_at is None]
+    # two while one follows another: before it is in use, and for some hours afterwards
+    if len(live) > 2 or len(current) > 1 or len(unused) > 1:
+        yield f"has {len(live)} certificates at once"
+    heirs = Counter(row.predecessor for row in rows if row.confirmed_at is not None and row.predecessor is not None)
+    for row in rows:
+        if heirs[row.serial] > 1:
+            yield f"has used {heirs[row.serial]} successors of its certificate {row.serial}"
+        if row.superseded_at is not None and not heirs[row.serial]:
+            yield f"uses no successor of its certificate {row.serial}, which is superseded"
+        before = known.get(row.predecessor)
+        if row.predecessor is not None and (before is None or before is row or before.reserved_at > row.reserved_at):
+            yield f"had its certificate {row.serial} before the one that it follows"
+        elif before is not None and row.confirmed_at is not None and before in current:
+            yield f"uses its certificate {row.serial}, and the one before it is not superseded"
+        ended = retired.get(row.spki_sha256)
+        if ended is not None and (row.status != REVOKED or row.reserved_at > ended):
+            yield f"has the certificate {row.serial} of a key that was given up"
 
 
 def _is_described(row: Any) -> bool:

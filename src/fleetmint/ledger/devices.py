@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from fleetmint.ledger.schema import ACTIVE, certificates, devices, public_keys
+from fleetmint.ledger.schema import ACTIVE, certificates, devices
 
 
 @dataclass(frozen=True)
 class Device:
-    """One row of `devices`, with its newest certificate that is valid; the next three are None when it has none.
+    """One row of `devices`, with the certificate that it uses, or has been given; the next three are None without one.
 
     `serial` is an integer, `issuer` is `device` or `factory`, `not_after` is aware UTC. `mac` and `result` (burned,
     quarantined or returned) are None until the factory has handed them over.
@@ -30,7 +30,11 @@ class Device:
 
 @dataclass(frozen=True)
 class Certificate:
-    """One row of `certificates`. `der` and `not_after` are None while it is reserved and not yet signed."""
+    """One row of `certificates`.
+
+    `der` and the dates are None while it is reserved and not yet signed. `confirmed_at` is when it was first seen in
+    use, `superseded_at` from when on its successor is good alone; None: not yet.
+    """
 
     serial: int
     issuer: str
@@ -40,6 +44,9 @@ class Certificate:
     reserved_at: datetime
     not_after: datetime | None
     der: bytes | None
+    not_before: datetime | None = None
+    confirmed_at: datetime | None = None
+    superseded_at: datetime | None = None
 
 
 def serial_text(serial: int) -> str:
@@ -59,6 +66,9 @@ def certificate_of(row: Any) -> Certificate:
         reserved_at=row.reserved_at,
         not_after=row.not_after,
         der=None if row.der is None else bytes(row.der),
+        not_before=row.not_before,
+        confirmed_at=row.confirmed_at,
+        superseded_at=row.superseded_at,
     )
 
 
@@ -69,7 +79,10 @@ def list_devices(connection: Connection) -> tuple[Device, ...]:
         for row in connection.execute(
             select(certificates.c.device, certificates.c.serial, certificates.c.not_after, certificates.c.issuer)
             .where(certificates.c.status == ACTIVE)
-            .order_by(certificates.c.reserved_at)
+            # the last one counts: what has been superseded, then what it has not used yet, then what it uses
+            .order_by(
+                certificates.c.superseded_at.is_(None), certificates.c.confirmed_at.is_not(None), certificates.c.serial
+            )
         )
     }
     found = []
@@ -84,11 +97,3 @@ def find_certificate(connection: Connection, serial: int) -> Certificate | None:
     """Return the certificate with this serial, whatever its status; None when no such was ever known."""
     row = connection.execute(select(certificates).where(certificates.c.serial == serial_text(serial))).first()
     return None if row is None else certificate_of(row)
-
-
-def owner_of_key(connection: Connection, spki_sha256: str) -> str | None:
-    """Return the device to which a public key belongs, or None when it was never seen."""
-    found: str | None = connection.execute(
-        select(public_keys.c.device).where(public_keys.c.spki_sha256 == spki_sha256)
-    ).scalar()
-    return found

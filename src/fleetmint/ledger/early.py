@@ -18,7 +18,7 @@ from fleetmint import commands
 from fleetmint.ledger import events
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.schema import ACTIVE, RESERVED, REVOKED, certificates, devices, tokens
+from fleetmint.ledger.schema import ACTIVE, RESERVED, REVOKED, certificates, devices, public_keys, tokens
 from fleetmint.timekeeping import TOLERANCE
 from fleetmint.x509.authority import new_serial
 
@@ -26,7 +26,8 @@ from fleetmint.x509.authority import new_serial
 _PAST = (
     (devices, ("registered_at", "revoked_at", "result_at")),
     (tokens, ("used_at",)),
-    (certificates, ("reserved_at", "revoked_at")),
+    (public_keys, ("retired_at",)),
+    (certificates, ("reserved_at", "revoked_at", "confirmed_at", "cloned_at")),
 )
 
 
@@ -121,6 +122,7 @@ def _replace(connection: Connection, row: Any, serial: str, now: datetime) -> No
             token_sha256=row.token_sha256,
             status=RESERVED,
             reserved_at=now,
+            predecessor=row.predecessor if row.confirmed_at is None else row.serial,
         )
     )
 

@@ -34,9 +34,10 @@ class NewToken:
 def add_token(connection: Connection, token: NewToken, *, actor: str, now: datetime) -> bool:
     """Make `token` the one unused token of its device, and the one before it void; return whether it is new.
 
-    The device's certificate stays good until the token is used, or is revoked at once when the device gets another
-    owner. The connection has to be one of `writing`. Raises
-    StateError for a device that is unknown or revoked, and RegistrationRefusedError for a token that cannot be one.
+    The device's certificate stays good until the one that the token gives is in use; when the device gets another
+    owner it is revoked at once, and none of its keys is certified again. The connection has to be one of `writing`.
+    Raises StateError for a device that is unknown or revoked, and RegistrationRefusedError for a token that cannot be
+    one.
     """
     status = connection.execute(select(devices.c.status).where(devices.c.device == token.device)).scalar()
     if status is None:

@@ -11,7 +11,8 @@ from sqlalchemy.engine import Connection
 from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
-from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, tokens
+from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, public_keys, tokens
+from fleetmint.ledger.succession import SUPERSEDED, is_due
 from fleetmint.x509.chain import issued_by
 from fleetmint.x509.revocation import Revoked
 
@@ -58,11 +59,16 @@ def revoke(connection: Connection, device: str, *, reason: str, actor: str, now:
 
 
 def revoke_certificates(connection: Connection, device: str, *, reason: str, now: datetime) -> list[str]:
-    """Revoke what the device has now, signed or only reserved, and return the serials; the device itself may go on."""
+    """Revoke what the device has now, signed or only reserved, and return the serials.
+
+    The device itself may go on, with another key: those that it had are retired.
+    """
     live = (certificates.c.device == device, certificates.c.status != REVOKED)
     serials = sorted(connection.execute(select(certificates.c.serial).where(*live)).scalars())
     values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
     connection.execute(update(certificates).where(*live).values(**values))
+    keys = (public_keys.c.device == device, public_keys.c.retired_at.is_(None))
+    connection.execute(update(public_keys).where(*keys).values(retired_at=now))
     return serials
 
 
@@ -94,20 +100,26 @@ def revoke_listed(connection: Connection, reasons: Mapping[int, str], *, actor: 
 
 
 def revoked_certificates(
-    connection: Connection, issuer: str, authority: x509.Certificate | None = None
+    connection: Connection, issuer: str, authority: x509.Certificate | None = None, *, now: datetime
 ) -> tuple[Revoked, ...]:
-    """Return what the CRL of `issuer` (`device` or `factory`) has to hold.
+    """Return what the CRL of `issuer` (`device` or `factory`) has to hold `now`.
+
+    That is what was revoked, and what has been superseded by a certificate that its device uses.
 
     With `authority` only what that CA has signed: a gateway has two device CAs while one takes the place of the other.
     What was reserved and never stored may have been signed by either.
     """
     rows = connection.execute(
-        select(certificates.c.serial, certificates.c.revoked_at, certificates.c.revoke_reason, certificates.c.der)
-        .where(certificates.c.issuer == issuer, certificates.c.status == REVOKED)
+        select(certificates)
+        .where(certificates.c.issuer == issuer, (certificates.c.status == REVOKED) | is_due(now))
         .order_by(certificates.c.serial)
     )
     return tuple(
-        Revoked(int(row.serial, 16), row.revoked_at, row.revoke_reason or "unspecified")
+        Revoked(
+            int(row.serial, 16),
+            row.revoked_at or row.superseded_at,
+            row.revoke_reason or ("unspecified" if row.status == REVOKED else SUPERSEDED),
+        )
         for row in rows
         if authority is None or row.der is None or issued_by(_certificate(row.der), authority)
     )

@@ -32,7 +32,7 @@ from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
 
 # The number of the last migration, which makes an older ledger like one that is made by these tables.
-VERSION = "0006"
+VERSION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -129,11 +129,13 @@ tokens = Table(
 # A device has one valid token at a time.
 _partial("ix_tokens_unused", tokens.c.device, text("state = 'unused'"))
 
+# retired_at: since when this key is never certified again, not for its own device either.
 public_keys = Table(
     "public_keys",
     metadata,
     Column("spki_sha256", String(64), primary_key=True),
     Column("device", ForeignKey("devices.device"), nullable=False),
+    Column("retired_at", UtcTime),
     CheckConstraint(text("length(spki_sha256) = 64"), name="spki_sha256"),
     UniqueConstraint("spki_sha256", "device"),
 )
@@ -142,6 +144,9 @@ RESERVED = "reserved"
 
 # reserved: decided and durable, not yet signed (der, not_before and not_after come with the signature).
 # The signature of ECDSA differs each time, so the first one stored is the certificate and any other is dropped.
+# The certificates of a device are one line (succession.py): each names its predecessor, is confirmed when it is first
+# seen in use, and is no longer good from `superseded_at` on, which is set when its successor is confirmed.
+# cloned_at: when somebody first asked with it although its successor was in use.
 certificates = Table(
     "certificates",
     metadata,
@@ -157,15 +162,33 @@ certificates = Table(
     Column("der", LargeBinary),
     Column("revoked_at", UtcTime),
     Column("revoke_reason", String(30)),
+    Column("predecessor", String(40)),
+    Column("confirmed_at", UtcTime),
+    Column("superseded_at", UtcTime),
+    Column("cloned_at", UtcTime),
     _one_of("issuer", ("device", "factory")),
     _one_of("status", (RESERVED, ACTIVE, REVOKED)),
     CheckConstraint(text("status <> 'active' OR (der IS NOT NULL AND not_after IS NOT NULL)"), name="active_is_signed"),
     CheckConstraint(text("(status = 'revoked') = (revoked_at IS NOT NULL)"), name="revoked_has_time"),
+    CheckConstraint(text("status <> 'reserved' OR confirmed_at IS NULL"), name="confirmed_is_signed"),
+    CheckConstraint(text("superseded_at IS NULL OR confirmed_at IS NOT NULL"), name="superseded_was_confirmed"),
+    UniqueConstraint("serial", "device"),
+    ForeignKeyConstraint(["predecessor", "device"], ["certificates.serial", "certificates.device"]),
     ForeignKeyConstraint(["spki_sha256", "device"], ["public_keys.spki_sha256", "public_keys.device"]),
     ForeignKeyConstraint(["token_sha256", "device"], ["tokens.token_sha256", "tokens.device"]),
     Index(None, "device"),
     Index(None, "status"),
 )
+
+# A device has one certificate that it has not used yet, and one that it uses and nothing supersedes; and of those that
+# might have followed a certificate it has used one.
+_partial("ix_certificates_unconfirmed", certificates.c.device, text("confirmed_at IS NULL AND status <> 'revoked'"))
+_partial(
+    "ix_certificates_current",
+    certificates.c.device,
+    text("confirmed_at IS NOT NULL AND superseded_at IS NULL AND status <> 'revoked'"),
+)
+_partial("ix_certificates_heir", certificates.c.predecessor, text("confirmed_at IS NOT NULL"))
 
 # The highest CRL number of each issuer, durable before the CRL that carries it is signed.
 crls = Table(

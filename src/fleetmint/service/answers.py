@@ -24,8 +24,15 @@ def read_body(largest: int) -> bytes:
     return data
 
 
-def json_answer(status: int, **values: object) -> Response:
+def json_answer(status: int, /, **values: object) -> Response:
     """Return a JSON object as answer."""
     response = jsonify(values)
     response.status_code = status
+    return response
+
+
+def retry(status: int, error: str, message: str, seconds: int) -> Response:
+    """Return a refusal that is over in so many seconds."""
+    response = json_answer(status, error=error, message=message)
+    response.headers["Retry-After"] = str(seconds)
     return response

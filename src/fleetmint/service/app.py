@@ -1,13 +1,12 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
-    devices' listener     POST /v1/enrol    GET /v1/trust-bundle    GET /
+    devices' listener     GET /   and the routes in devices.py
     operators' listener   GET /v1/devices   GET /   and the stations' routes in stations.py
 
-Every refusal is a 4xx with a reason, except that of a token, which is one and the same 403; what is no fault of the
+Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
 client and passes is a 503 with Retry-After.
 """
 
-import base64
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -16,20 +15,19 @@ from typing import Any
 from flask import Flask, Response, abort, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from fleetmint.errors import ClockError, FleetmintError, LedgerError, RegistrationRefusedError
-from fleetmint.gateway.clock import kept, utc_now
+from fleetmint.errors import ClockError, FleetmintError, RegistrationRefusedError
+from fleetmint.gateway.clock import utc_now
 from fleetmint.gateway.config import Config
-from fleetmint.gateway.views import device_view, time_text
+from fleetmint.gateway.views import device_view
 from fleetmint.ledger import reading
-from fleetmint.ledger.devices import list_devices, serial_text
-from fleetmint.ledger.issuance import TokenRefusedError
+from fleetmint.ledger.devices import list_devices
+from fleetmint.ledger.grants import GrantRefusedError, SupersededError
+from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
-from fleetmint.service.answers import json_answer, only_at, read_body
-from fleetmint.service.body import MAX_BYTES, read_enrolment
-from fleetmint.service.enrolment import enrol
+from fleetmint.service.answers import json_answer, only_at
+from fleetmint.service.devices import add_devices, device
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
-from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
 from fleetmint.x509.listeners import DEVICES, OPERATORS
@@ -63,7 +61,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     app.jinja_env.finalize = lambda value: printable(value) if isinstance(value, str) else value
     resources = Resources(config)
     app.extensions["fleetmint"] = resources
-    _add_devices(app, resources, FailureLimiter(), clock)
+    add_devices(app, resources, clock)
     _add_operators(app, resources)
     add_stations(app, resources, clock)
     _add_errors(app)
@@ -72,7 +70,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     def hello() -> Response:
         at = identity.listener(request.environ)
         if at == DEVICES:
-            return trust_bundle.announce(_page("hello.html", name=_device(resources)), config)
+            return trust_bundle.announce(_page("hello.html", name=device(resources, clock).device), config)
         if at != OPERATORS:
             abort(404)
         operator = _operator(resources)
@@ -85,44 +83,6 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
         return response
 
     return app
-
-
-def _add_devices(app: Flask, resources: Resources, limiter: FailureLimiter, clock: Callable[[], datetime]) -> None:
-    @app.post("/v1/enrol")
-    def enrol_device() -> Response:
-        only_at(DEVICES)
-        enrolment = read_enrolment(read_body(MAX_BYTES))
-        source = request.remote_addr or ""
-        try:
-            issued = enrol(
-                resources.engine, resources.authority, enrolment, clock=lambda: kept(resources.config, clock)
-            )
-        except TokenRefusedError as error:
-            # Only now: behind one address a neighbour's guesses must not keep out who has the right token.
-            wait = limiter.wait(source, enrolment.device)
-            if wait:
-                return _retry(429, "too_many_failures", "too many refused attempts", wait)
-            limiter.failed(source, enrolment.device)
-            _log.warning("enrolment of %s from %s refused: %s", enrolment.device, source, error)
-            return json_answer(403, error="refused")
-        if issued.der is None or issued.not_after is None:
-            raise LedgerError("the certificate was not stored")
-        _log.info("enrolled %s from %s with serial %s", issued.device, source, serial_text(issued.serial))
-        return json_answer(
-            200,
-            certificate=base64.b64encode(issued.der).decode(),
-            serial=serial_text(issued.serial),
-            not_after=time_text(issued.not_after),
-        )
-
-    @app.get("/v1/trust-bundle")
-    def current_trust_bundle() -> Response:
-        only_at(DEVICES)
-        _device(resources)
-        offered = trust_bundle.offered(resources.config)
-        if offered is None:
-            return _refuse(404, "no_trust_bundle", "this gateway has no trust bundle: playbooks/gateway.yml brings it")
-        return trust_bundle.answer(offered, request.if_none_match)
 
 
 def _add_operators(app: Flask, resources: Resources) -> None:
@@ -153,6 +113,16 @@ def _add_errors(app: Flask) -> None:
         _log.warning("certificate from %s refused: %s", request.remote_addr, error)
         return _refuse(403, "certificate_refused", str(error))
 
+    @app.errorhandler(GrantRefusedError)
+    def no_right(error: GrantRefusedError) -> Response:
+        _log.warning("a certificate from %s gives no right to another: %s", request.remote_addr, error)
+        code = "superseded" if isinstance(error, SupersededError) else "certificate_refused"
+        return _refuse(403, code, str(error))
+
+    @app.errorhandler(NewKeyNeededError)
+    def key_of_factory(error: NewKeyNeededError) -> Response:
+        return _refuse(409, "new_key_needed", str(error))
+
     @app.errorhandler(FleetmintError)
     def not_now(error: FleetmintError) -> Response:
         _log.error("%s", error)  # the reason is the gateway's own business
@@ -171,12 +141,6 @@ def _add_errors(app: Flask) -> None:
     def by_mistake(error: Exception) -> Response:
         _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error)
         return _refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
-
-
-def _device(resources: Resources) -> str:
-    found = resources.peer(DEVICES, request.environ)
-    with reading(resources.engine) as connection:
-        return identity.known_device(connection, found)
 
 
 def _operator(resources: Resources) -> str:

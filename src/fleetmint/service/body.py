@@ -1,4 +1,4 @@
-"""The body of an enrolment: JSON from a stranger, taken apart without trusting any of it."""
+"""The bodies of enrolment, renewal and recovery: JSON from a stranger, taken apart without trusting any of it."""
 
 import base64
 import binascii
@@ -30,20 +30,21 @@ class Enrolment:
     csr: bytes
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """What a device asks with whose certificate has ended: that one, DER, and its CSR, DER or PEM."""
+
+    certificate: bytes
+    csr: bytes
+
+
 def read_enrolment(data: bytes) -> Enrolment:
     """Read {"device": ID, "token": text, "csr": base64 of DER, or PEM}.
 
     Raises RequestRefusedError with the code bad_request, bad_name or bad_encoding. The token's own form is not looked
     at: a wrong one must look like any other that is wrong.
     """
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise RequestRefusedError("bad_request", "the body is not JSON") from error
-    texts = _texts(document)
-    if texts is None:
-        raise RequestRefusedError("bad_request", "the body has to be a JSON object with the texts device, token, csr")
-    device, token, csr = texts
+    device, token, csr = _texts(data, "device", "token", "csr")
     try:
         names.device_id(device)
     except NameRefusedError as error:
@@ -55,11 +56,36 @@ def read_enrolment(data: bytes) -> Enrolment:
     )
 
 
-def _texts(document: Any) -> tuple[str, str, str] | None:
-    match document:
-        case {"device": str(device), "token": str(token), "csr": str(csr)}:
-            return device, token, csr
-    return None
+def read_renewal(data: bytes) -> bytes:
+    """Read {"csr": base64 of DER, or PEM} and return the CSR; raise RequestRefusedError as read_enrolment does."""
+    (csr,) = _texts(data, "csr")
+    return _csr(csr)
+
+
+def read_recovery(data: bytes) -> Recovery:
+    """Read {"certificate": base64 of DER, "csr": base64 of DER, or PEM}; raise as read_enrolment does.
+
+    A certificate that is not base64 is read as an empty one: it must look like any other that is wrong.
+    """
+    certificate, csr = _texts(data, "certificate", "csr")
+    try:
+        der = base64.b64decode(certificate.translate(_WHITESPACE), validate=True)
+    except ValueError:
+        der = b""
+    return Recovery(der, _csr(csr))
+
+
+def _texts(data: bytes, *wanted: str) -> list[str]:
+    try:
+        document: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise RequestRefusedError("bad_request", "the body is not JSON") from error
+    found = [document.get(name) for name in wanted] if isinstance(document, dict) else []
+    texts = [text for text in found if isinstance(text, str)]
+    if len(texts) < len(wanted):
+        listed = f"text{'s' * (len(wanted) > 1)} {', '.join(wanted)}"
+        raise RequestRefusedError("bad_request", f"the body has to be a JSON object with the {listed}")
+    return texts
 
 
 def _csr(text: str) -> bytes:

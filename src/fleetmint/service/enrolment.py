@@ -1,57 +1,143 @@
-"""The policy of enrolment: who gets a certificate, and what happens if the power goes while they do.
+"""The policy of enrolment, renewal and recovery: who gets a certificate, and what happens if the power goes meanwhile.
 
 Strangers first meet the token, and only then the parser of requests; neither writes anything. Then one transaction
-uses the token and records what will be signed, the signature is made outside of any, a second one stores it, and what
+uses the grant and records what will be signed, the signature is made outside of any, a second one stores it, and what
 it stored is answered.
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from sqlalchemy.engine import Engine
 
+from fleetmint.errors import StateError
 from fleetmint.gateway.clock import refuse_wrong_clock
-from fleetmint.ledger import issuance, reading, writing
-from fleetmint.ledger.devices import Certificate
-from fleetmint.ledger.issuance import KeyInUseError, TokenRefusedError
-from fleetmint.service.body import Enrolment
+from fleetmint.ledger import grants, issuance, reading, succession, writing
+from fleetmint.ledger.devices import Certificate, find_certificate
+from fleetmint.ledger.grants import GraceGrant, Grant, GrantRefusedError, LiveGrant, SupersededError, TokenGrant
+from fleetmint.ledger.issuance import KeyRefusedError
+from fleetmint.service.body import Enrolment, Recovery
+from fleetmint.service.renewal import PROFILE
 from fleetmint.x509 import compat
 from fleetmint.x509.authority import Authority, new_serial
 from fleetmint.x509.keys import spki_sha256
+from fleetmint.x509.parsing import UnreadableError, parsing, touch
 from fleetmint.x509.profiles import BACKDATE
 from fleetmint.x509.request import Request, RequestRefusedError, read_request
 
-PROFILE = "device"
+
+@dataclass(frozen=True)
+class Issuing:
+    """What issues: the ledger, the device CA, the time, and how long a superseded certificate is good beside its heir.
+
+    `clock` raises ClockError when the time is not to be signed by.
+    """
+
+    engine: Engine
+    authority: Authority
+    clock: Callable[[], datetime]
+    overlap: timedelta
 
 
-def enrol(engine: Engine, authority: Authority, enrolment: Enrolment, *, clock: Callable[[], datetime]) -> Certificate:
+def enrol(issuing: Issuing, enrolment: Enrolment) -> Certificate:
     """Return the certificate of this device, token and key: a new one, or the one that was issued before.
 
-    Raises TokenRefusedError (say nothing to the stranger), RequestRefusedError (say its code), ClockError and
+    Raises GrantRefusedError (say nothing to the stranger), RequestRefusedError (say its code), ClockError and
     LedgerError (nothing was acknowledged; try again). After any of them, and after a crash, a retry is safe.
     """
-    with reading(engine) as connection:
-        issuance.find_token(connection, enrolment.device, enrolment.token_sha256)
+    with reading(issuing.engine) as connection:
+        grants.find_token(connection, enrolment.device, enrolment.token_sha256)
     request = read_request(enrolment.csr)
-    _refuse_foreign(request, enrolment.device, authority)
+    _refuse_foreign(request, enrolment.device, issuing.authority)
+    return _issue(issuing, TokenGrant(enrolment.device, enrolment.token_sha256), request)
+
+
+def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> Certificate:
+    """Return a successor of the certificate that a device has connected with, from the address `source`.
+
+    Raises as `enrol` does, and NewKeyNeededError. GrantRefusedError may be said to the device here; SupersededError,
+    which is one, means that there are two of it, and an alarm has been recorded.
+    """
+    request = read_request(csr)
+    _refuse_foreign(request, shown.device, issuing.authority)
+    return _watched(issuing, LiveGrant(shown.serial), request, source)
+
+
+def recover(issuing: Issuing, recovery: Recovery, *, grace: timedelta, source: str) -> Certificate:
+    """Return a successor of a certificate that has ended, or will, to whoever has its key; raise as `renew` does.
+
+    The request is looked at first, so that what is said of it tells nothing about the certificate.
+    """
+    request = read_request(recovery.csr)
+    shown = _shown(issuing.engine, recovery.certificate, request)
+    _refuse_foreign(request, shown.device, issuing.authority)
+    return _watched(issuing, GraceGrant(shown.serial, grace), request, source)
+
+
+def _shown(engine: Engine, certificate: bytes, request: Request) -> Certificate:
+    """Return the row of a certificate that a stranger shows; raise GrantRefusedError unless it is one of ours."""
     try:
-        with writing(engine) as connection:
-            now = clock()
-            refuse_wrong_clock(connection, authority, now)
+        with parsing():
+            serial = touch(x509.load_der_x509_certificate(certificate)).serial_number
+    except UnreadableError as error:
+        raise GrantRefusedError("the certificate cannot be read") from error
+    with reading(engine) as connection:
+        found = find_certificate(connection, serial)
+    if found is None or found.der != certificate:
+        raise GrantRefusedError("the certificate is not in the ledger")
+    if found.spki_sha256 != request.spki_sha256.hex():
+        raise GrantRefusedError("the request is for another key than the certificate")
+    return found
+
+
+def _watched(issuing: Issuing, grant: LiveGrant | GraceGrant, request: Request, source: str) -> Certificate:
+    try:
+        # without the lock of the writers: a copy of a device may ask as often as it likes
+        with reading(issuing.engine) as connection:
+            grants.check_certificate(connection, grant, issuing.clock())
+        return _issue(issuing, grant, request)
+    except SupersededError as error:
+        _alarm(issuing, error.serial, source)
+        raise
+
+
+def _alarm(issuing: Issuing, serial: int, source: str) -> None:
+    with reading(issuing.engine) as connection:
+        if succession.is_alarmed(connection, serial):
+            return
+    with writing(issuing.engine) as connection:
+        now = issuing.clock()
+        refuse_wrong_clock(connection, issuing.authority, now)
+        succession.raise_alarm(connection, serial, source=source, now=now)
+
+
+def _issue(issuing: Issuing, grant: Grant, request: Request) -> Certificate:
+    try:
+        with writing(issuing.engine) as connection:
+            now = issuing.clock()
+            refuse_wrong_clock(connection, issuing.authority, now)
             reserved = issuance.reserve(
                 connection,
-                device=enrolment.device,
-                token_sha256=enrolment.token_sha256,
+                grant,
                 spki_sha256=request.spki_sha256.hex(),
                 serial=new_serial(),
+                overlap=issuing.overlap,
                 now=now,
             )
-    except KeyInUseError as error:
-        raise RequestRefusedError("key_in_use", str(error)) from error
+    except KeyRefusedError as error:
+        raise RequestRefusedError(error.code, str(error)) from error
     if reserved.der is not None:
         return reserved
-    return _sign(engine, authority, reserved, request, now)
+    try:
+        return _sign(issuing, reserved, request, now)
+    except GrantRefusedError as error:
+        if isinstance(grant, TokenGrant):
+            raise
+        # it was in order a moment ago: another request has taken its place, and asking again tells
+        raise StateError(f"a certificate of {reserved.device} could not be stored: {error}") from error
 
 
 def _refuse_foreign(request: Request, device: str, authority: Authority) -> None:
@@ -61,13 +147,14 @@ def _refuse_foreign(request: Request, device: str, authority: Authority) -> None
         raise RequestRefusedError("key_in_use", "this is the key of the CA: make a new key")
 
 
-def _sign(engine: Engine, authority: Authority, reserved: Certificate, request: Request, now: datetime) -> Certificate:
+def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: datetime) -> Certificate:
+    authority = issuing.authority
     # Reserved before this CA was there, when another one has taken its place while the device was away.
     begin = max(reserved.reserved_at, compat.not_before(authority.certificate) + BACKDATE)
     signed = authority.issue(PROFILE, request.public_key, reserved.device, now=begin, serial=reserved.serial)
     if compat.not_after(signed) <= now:
-        raise TokenRefusedError("the reservation is older than its certificate would live")
-    with writing(engine) as connection:
+        raise GrantRefusedError("the reservation is older than its certificate would live")
+    with writing(issuing.engine) as connection:
         return issuance.store_signed(
             connection,
             reserved.serial,

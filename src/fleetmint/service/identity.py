@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError, NameRefusedError
-from fleetmint.ledger.devices import find_certificate
+from fleetmint.ledger.devices import Certificate, find_certificate
 from fleetmint.ledger.schema import ACTIVE
 from fleetmint.x509 import names
 from fleetmint.x509.chain import issued_by
@@ -80,16 +80,19 @@ def _is_ca(certificate: x509.Certificate) -> bool:
         return False
 
 
-def known_device(connection: Connection, found: Peer) -> str:
-    """Return the id of the device; raise IdentityRefusedError unless the ledger knows its certificate as active."""
+def known_certificate(connection: Connection, found: Peer) -> Certificate:
+    """Return the ledger's row of a device's certificate; raise IdentityRefusedError unless that is active.
+
+    One that was superseded is returned, too: what that means differs by what is asked.
+    """
     row = find_certificate(connection, found.certificate.serial_number)
     if row is None or row.der != found.certificate.public_bytes(serialization.Encoding.DER):
         raise IdentityRefusedError("the certificate is not in this gateway's ledger")
-    if row.status != ACTIVE:
+    if row.status != ACTIVE and row.superseded_at is None:
         raise IdentityRefusedError(f"the certificate is {row.status}")
     if row.device != found.name:
         raise IdentityRefusedError("the certificate has another name than its device")
-    return row.device
+    return row
 
 
 def operator(found: Peer) -> str:

@@ -22,12 +22,12 @@ from fleetmint.gateway.config import load_config
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
-from fleetmint.ledger.issuance import TokenRefusedError
+from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.revocation import revoke
 from fleetmint.ledger.schema import VERSION
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys, revocation
-from tests.support.gateway_site import certificate_entry, enrolment, make_gateway_site, new_key, registration
+from tests.support.gateway_site import certificate_entry, enrolment, issuing, make_gateway_site, new_key, registration
 
 HOUR = timedelta(hours=1)
 DUMPS = Path(__file__).parents[1] / "ledger" / "dumps"
@@ -60,7 +60,7 @@ def new_pi(tmp_path, site):
 
 def enrolled(engine, site, device, token, key, now):
     request = enrolment(device, token, key)
-    return enrol(engine, site.device_ca, request, clock=lambda: now)
+    return enrol(issuing(engine, site.device_ca, now), request)
 
 
 def sign(site, engine, now, **options):
@@ -167,7 +167,7 @@ def test_tokens_that_were_unused_then_are_void(site, engine, fleet, new_pi, now)
     assert plan.expected.void == 1
     ledger = open_ledger(new_pi.config.ledger)
     token, _, _ = fleet["lamp-000003"]
-    with pytest.raises(TokenRefusedError, match="expired"):
+    with pytest.raises(GrantRefusedError, match="expired"):
         enrolled(ledger, new_pi, "lamp-000003", token, new_key(), now + HOUR)
     assert new_pi.findings() == ()
     new_pi.register(now + HOUR, "lamp-000003")

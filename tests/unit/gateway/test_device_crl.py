@@ -13,7 +13,7 @@ from fleetmint.ledger.revocation import revoke
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
 from tests.support import handmade
-from tests.support.gateway_site import enrolment, new_key
+from tests.support.gateway_site import enrolment, issuing, new_key
 
 
 def sign(site, engine, now, **options):
@@ -33,7 +33,7 @@ def serials(crl) -> set[int]:
 def revoked_device(site, engine, now, device) -> int:
     token = site.register(now, device)[device]
     wanted = enrolment(device, token, new_key())
-    issued = enrol(engine, site.device_ca, wanted, clock=lambda: now)
+    issued = enrol(issuing(engine, site.device_ca, now), wanted)
     with site.writing() as connection:
         revoke(connection, device, reason="key_compromise", actor="test", now=now)
     return issued.serial

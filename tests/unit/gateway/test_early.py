@@ -14,11 +14,12 @@ from fleetmint.errors import ClockError
 from fleetmint.gateway.audit import findings
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import early, events
+from fleetmint.ledger.grants import TokenGrant
 from fleetmint.ledger.issuance import reserve
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
-from tests.support.gateway_site import certificate_entry, enrolment, new_key, registration
+from tests.support.gateway_site import certificate_entry, enrolment, issuing, new_key, registration
 
 AHEAD = timedelta(days=90)
 
@@ -32,8 +33,8 @@ def requests(site, now):
 @pytest.fixture
 def ran_ahead(site, engine, requests, now):
     """One enrolled in time and one 90 days ahead, where a CRL was signed too; return the one that is early."""
-    enrol(engine, site.device_ca, requests["lamp-000002"], clock=lambda: now)
-    issued = enrol(engine, site.device_ca, requests["lamp-000001"], clock=lambda: now + AHEAD)
+    enrol(issuing(engine, site.device_ca, now), requests["lamp-000002"])
+    issued = enrol(issuing(engine, site.device_ca, now + AHEAD), requests["lamp-000001"])
     plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now + AHEAD).apply()
     return issued
 
@@ -81,7 +82,7 @@ def test_a_crl_of_the_future_is_found(site, engine, ran_ahead, now):
 
 def test_the_same_token_and_key_get_a_certificate_that_is_good_now(site, engine, requests, ran_ahead, now, openssl):
     assert repair(site, now)
-    again = enrol(engine, site.device_ca, requests["lamp-000001"], clock=lambda: now)
+    again = enrol(issuing(engine, site.device_ca, now), requests["lamp-000001"])
     assert again.serial != ran_ahead.serial
     leaf = site.root / "leaf.der"
     leaf.write_bytes(again.der)
@@ -108,18 +109,19 @@ def test_a_reservation_of_the_future_gets_another_serial(site, engine, requests,
     wanted = requests["lamp-000001"]
     spki = hashlib.sha256(b"key").hexdigest()
     with site.writing() as connection:
-        values = {"device": wanted.device, "token_sha256": wanted.token_sha256, "spki_sha256": spki}
-        reserve(connection, **values, serial=0x1234, now=now + AHEAD)
+        grant = TokenGrant(wanted.device, wanted.token_sha256)
+        values = {"spki_sha256": spki, "overlap": timedelta(hours=24)}
+        reserve(connection, grant, **values, serial=0x1234, now=now + AHEAD)
     repair(site, now)
     with site.writing() as connection:
-        found = reserve(connection, **values, serial=0x5678, now=now)
+        found = reserve(connection, grant, **values, serial=0x5678, now=now)
     assert (found.status, found.reserved_at) == ("reserved", now)
     assert found.serial not in (0x1234, 0x5678)
     assert site.findings() == ()
 
 
 def test_a_device_revoked_in_the_future_is_on_the_list_from_now_on(site, engine, requests, now):
-    issued = enrol(engine, site.device_ca, requests["lamp-000001"], clock=lambda: now)
+    issued = enrol(issuing(engine, site.device_ca, now), requests["lamp-000001"])
     with site.writing() as connection:
         revoke(connection, "lamp-000001", reason="key_compromise", actor="test", now=now + AHEAD)
     plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now + AHEAD).apply()
@@ -127,15 +129,15 @@ def test_a_device_revoked_in_the_future_is_on_the_list_from_now_on(site, engine,
     entry = crl_of(site).get_revoked_certificate_by_serial_number(issued.serial)
     assert compat.revoked_at(entry) == now.replace(microsecond=0)
     assert not plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now).changed
-    assert {each.what.split()[0] for each in repair(site, now)} == {"revoked_at", "event"}
+    assert {each.what.split()[0] for each in repair(site, now)} == {"revoked_at", "retired_at", "event"}
     assert repair(site, now) == ()
 
 
 def test_events_that_were_acknowledged_keep_nobody_out_when_their_time_comes(site, engine, requests, ran_ahead, now):
     with pytest.raises(ClockError, match="before the latest row"):
-        enrol(engine, site.device_ca, requests["lamp-000003"], clock=lambda: now + AHEAD - timedelta(minutes=1))
+        enrol(issuing(engine, site.device_ca, now + AHEAD - timedelta(minutes=1)), requests["lamp-000003"])
     repair(site, now)
-    enrol(engine, site.device_ca, requests["lamp-000003"], clock=lambda: now + AHEAD - timedelta(minutes=1))
+    enrol(issuing(engine, site.device_ca, now + AHEAD - timedelta(minutes=1)), requests["lamp-000003"])
 
 
 def test_a_certificate_of_the_factory_is_named_with_what_helps(site, now):

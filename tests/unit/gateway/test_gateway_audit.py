@@ -14,7 +14,7 @@ from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 from tests.support import handmade
-from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration
+from tests.support.gateway_site import certificate_entry, issuing, make_csr, new_key, registration
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_what_another_gateway_on_the_same_ledger_revoked_is_on_its_list_and_not_
     token = site.register(now, "lamp-000003")["lamp-000003"]
     engine = open_ledger(site.config.ledger)
     wanted = Enrolment("lamp-000003", hashlib.sha256(token.encode()).hexdigest(), make_csr(new_key()))
-    enrol(engine, second, wanted, clock=lambda: now)
+    enrol(issuing(engine, second, now), wanted)
     engine.dispose()
     with site.writing() as connection:
         revoke(connection, "lamp-000003", reason="unspecified", actor="test", now=now)

@@ -7,8 +7,9 @@ import pytest
 
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger.devices import list_devices
+from fleetmint.ledger.grants import GrantRefusedError, TokenGrant, find_token
 from fleetmint.ledger.imports import Skipped
-from fleetmint.ledger.issuance import TokenRefusedError, find_token, reserve
+from fleetmint.ledger.issuance import reserve
 from fleetmint.ledger.revocation import revoke
 from fleetmint.x509.authority import new_serial, self_signed
 from tests.support.gateway_site import certificate_entry, new_key, registration, token_entry
@@ -31,8 +32,8 @@ def statuses(site) -> dict[str, str]:
 
 def enrol(site, device, entry, now):
     with site.writing() as connection:
-        reserve(connection, device=device, token_sha256=entry["token_sha256"], spki_sha256="1" * 64,
-                serial=new_serial(), now=now)  # fmt: skip
+        reserve(connection, TokenGrant(device, entry["token_sha256"]), spki_sha256="1" * 64,
+                serial=new_serial(), overlap=timedelta(hours=24), now=now)  # fmt: skip
 
 
 def test_a_batch_of_thousands_is_one_import(site, now, expires):
@@ -50,7 +51,7 @@ def test_a_newer_token_replaces_one_that_was_not_used(site, now, expires):
     assert (decision.changed, len(decision.replaced)) == (True, 1)
     with site.reading() as connection:
         assert find_token(connection, "lamp-000001", new["token_sha256"]).state == "unused"
-        with pytest.raises(TokenRefusedError, match="replaced"):
+        with pytest.raises(GrantRefusedError, match="replaced"):
             find_token(connection, "lamp-000001", old["token_sha256"])
     assert site.findings() == ()
 

@@ -214,7 +214,7 @@ def test_a_migration_that_fails_leaves_the_ledger_as_it_was(tmp_path, another, b
 
 
 def test_the_next_migration_finds_what_those_before_have_made(tmp_path, another):
-    path = made_today(tmp_path)
+    path, today = made_today(tmp_path), schema.VERSION
     another("op.add_column('devices', sa.Column('colour', sa.Text, nullable=False, server_default='white'))")
     opened(path).dispose()
     with closing(sqlite3.connect(path)) as connection:
@@ -223,7 +223,7 @@ def test_the_next_migration_finds_what_those_before_have_made(tmp_path, another)
         )
         assert connection.execute("select colour from devices").fetchall() == [("white",)]
     assert rows_of(path)["alembic_version"] == [{"version_num": "9999"}]
-    assert (tmp_path / "today.sqlite.version-0006").exists()
+    assert (tmp_path / f"today.sqlite.version-{today}").exists()
 
 
 def test_a_full_disk_is_said_before_anything_is_changed(tmp_path, full_disk):

@@ -9,12 +9,13 @@ import pytest
 from fleetmint.errors import RegistrationRefusedError, StateError
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.devices import list_devices
-from fleetmint.ledger.issuance import TokenRefusedError
+from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke, revoked_certificates
+from fleetmint.ledger.succession import confirm
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import enrol
-from tests.support.gateway_site import certificate_entry, make_csr, new_key, registration, token_entry
+from tests.support.gateway_site import certificate_entry, issuing, make_csr, new_key, registration, token_entry
 
 
 def digest(token: str) -> str:
@@ -36,7 +37,7 @@ def enrol_with(site, now):
     engine = open_ledger(site.config.ledger)
 
     def run(device, token, key):
-        return enrol(engine, site.device_ca, Enrolment(device, digest(token), make_csr(key)), clock=lambda: now)
+        return enrol(issuing(engine, site.device_ca, now), Enrolment(device, digest(token), make_csr(key)))
 
     yield run
     engine.dispose()
@@ -46,23 +47,30 @@ def test_a_new_token_makes_the_unused_one_void(site, now, add, enrol_with):
     old = site.register(now, "lamp-000001")["lamp-000001"]
     assert add("lamp-000001", "new")
     assert not add("lamp-000001", "new")
-    with pytest.raises(TokenRefusedError, match="replaced by a newer one"):
+    with pytest.raises(GrantRefusedError, match="replaced by a newer one"):
         enrol_with("lamp-000001", old, new_key())
     assert enrol_with("lamp-000001", "new", new_key()).status == "active"
     assert site.findings() == ()
 
 
-def test_a_device_with_a_certificate_keeps_it_until_the_new_token_is_used(site, now, add, enrol_with):
+def test_a_device_with_a_certificate_keeps_it_until_that_of_the_new_token_is_used(site, now, add, enrol_with):
     key, token = new_key(), site.register(now, "lamp-000001")["lamp-000001"]
     first = enrol_with("lamp-000001", token, key)
     add("lamp-000001", "new")
     assert enrol_with("lamp-000001", token, key) == first
     second = enrol_with("lamp-000001", "new", new_key())
     with site.reading() as connection:
+        assert [each.serial for each in list_devices(connection)] == [first.serial]
+        assert revoked_certificates(connection, "device", now=now) == ()
+    assert site.findings() == ()
+    with site.writing() as connection:
+        confirm(connection, second.serial, overlap=timedelta(hours=24), now=now)
+    with site.reading() as connection:
         assert [each.serial for each in list_devices(connection)] == [second.serial]
-        revoked = revoked_certificates(connection, "device")
+        assert revoked_certificates(connection, "device", now=now + timedelta(hours=23)) == ()
+        revoked = revoked_certificates(connection, "device", now=now + timedelta(hours=24))
     assert [(each.serial, each.reason) for each in revoked] == [(first.serial, "superseded")]
-    with pytest.raises(TokenRefusedError, match="revoked"):
+    with pytest.raises(GrantRefusedError, match="in use already"):
         enrol_with("lamp-000001", token, key)
     assert site.findings() == ()
 
@@ -74,10 +82,10 @@ def test_a_device_that_changes_its_owner_is_locked_out_until_it_has_a_new_key(si
     with site.writing() as connection:
         assert add_token(connection, wanted, actor="bench@test", now=now)
     with site.reading() as connection:
-        assert [each.reason for each in revoked_certificates(connection, "device")] == ["affiliation_changed"]
+        assert [each.reason for each in revoked_certificates(connection, "device", now=now)] == ["affiliation_changed"]
         assert [each.status for each in list_devices(connection)] == ["registered"]
     assert site.findings() == ()
-    with pytest.raises(TokenRefusedError, match="revoked"):
+    with pytest.raises(GrantRefusedError, match="revoked"):
         enrol_with("lamp-000001", token, key)
     assert enrol_with("lamp-000001", "new", new_key()).serial != first.serial
     assert site.findings() == ()
@@ -90,9 +98,12 @@ def test_a_device_with_a_key_of_the_factory_moves_to_the_device_ca(site, now, ad
     leaf = site.hierarchy.authority("factory").issue("factory-device", new_key().public_key(), "lamp-000002", now=now)
     site.import_(registration([certificate_entry("lamp-000002", leaf)]), now)
     add("lamp-000002", "new")
-    assert enrol_with("lamp-000002", "new", new_key()).issuer == "device"
+    issued = enrol_with("lamp-000002", "new", new_key())
+    assert issued.issuer == "device"
+    with site.writing() as connection:
+        confirm(connection, issued.serial, overlap=timedelta(0), now=now)
     with site.reading() as connection:
-        assert [each.serial for each in revoked_certificates(connection, "factory")] == [leaf.serial_number]
+        assert [each.serial for each in revoked_certificates(connection, "factory", now=now)] == [leaf.serial_number]
     assert site.findings() == ()
 
 

@@ -195,7 +195,7 @@ def test_a_mistake_in_the_code_is_a_500_without_a_word_of_it(app, monkeypatch):
     def broken(_):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("fleetmint.service.app.read_enrolment", broken)
+    monkeypatch.setattr("fleetmint.service.devices.read_enrolment", broken)
     answer = app.test_client().post("/v1/enrol", data=b"{}", environ_overrides=environ("devices"))
     assert answer.status_code == 500
     assert "secret" not in answer.text

@@ -1,0 +1,103 @@
+"""What gives the right to a certificate: a token, a certificate in use, or one that has ended not long ago."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from fleetmint.errors import FleetmintError
+from fleetmint.ledger.devices import Certificate, find_certificate, serial_text
+from fleetmint.ledger.schema import ACTIVE, REPLACED, certificates, devices, tokens
+
+_NO_TOKEN = "0" * 64
+
+
+class GrantRefusedError(FleetmintError):
+    """What was shown gives no right to a certificate. The message is for the journal: strangers are told nothing."""
+
+
+class SupersededError(GrantRefusedError):
+    """The certificate has a successor that is in use. `serial` is its own."""
+
+    def __init__(self, serial: int) -> None:
+        super().__init__(f"a successor of the certificate {serial_text(serial)} is in use already")
+        self.serial = serial
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """A device shows its one-time token, by the hash of it: lower-case hex."""
+
+    device: str
+    token_sha256: str
+
+
+@dataclass(frozen=True)
+class LiveGrant:
+    """A device has connected with its certificate `serial`, which a listener has verified."""
+
+    serial: int
+
+
+@dataclass(frozen=True)
+class GraceGrant:
+    """A device shows its certificate `serial`, and has signed with its key; it may have ended `grace` ago."""
+
+    serial: int
+    grace: timedelta
+
+
+Grant = TokenGrant | LiveGrant | GraceGrant
+
+
+@dataclass(frozen=True)
+class Token:
+    """One row of `tokens`: `state` is unused, used or replaced; `expires_at` is aware UTC."""
+
+    token_sha256: str
+    device: str
+    expires_at: datetime
+    state: str
+
+
+def find_token(connection: Connection, device: str, token_sha256: str) -> Token:
+    """Return the token of `device` with this hash; raise GrantRefusedError when it has none or it is replaced.
+
+    The hashes are compared in constant time, one at least, so that a device that does not exist costs the same.
+    """
+    found = None
+    rows = connection.execute(select(tokens).where(tokens.c.device == device)).all()
+    for row in rows:
+        if hmac.compare_digest(row.token_sha256, token_sha256):
+            found = Token(row.token_sha256, row.device, row.expires_at, row.state)
+    if not rows:
+        hmac.compare_digest(_NO_TOKEN, token_sha256)
+    if found is None:
+        raise GrantRefusedError("wrong token, or no such device")
+    if found.state == REPLACED:
+        raise GrantRefusedError("the token was replaced by a newer one")
+    return found
+
+
+def check_certificate(connection: Connection, grant: LiveGrant | GraceGrant, now: datetime) -> Certificate:
+    """Return the certificate of a grant; raise SupersededError or GrantRefusedError when it gives no right `now`."""
+    shown = find_certificate(connection, grant.serial)
+    if shown is None:
+        raise GrantRefusedError("the certificate is not in the ledger")
+    successor = select(certificates.c.serial).where(
+        certificates.c.predecessor == serial_text(shown.serial), certificates.c.confirmed_at.is_not(None)
+    )
+    # the list of its CA may have revoked it since
+    if shown.superseded_at is not None and connection.execute(successor).first() is not None:
+        raise SupersededError(shown.serial)
+    if shown.status != ACTIVE:
+        raise GrantRefusedError(f"the certificate is {shown.status}")
+    status = connection.execute(select(devices.c.status).where(devices.c.device == shown.device)).scalar()
+    if status != ACTIVE:
+        raise GrantRefusedError(f"the device is {status}")
+    grace = grant.grace if isinstance(grant, GraceGrant) else timedelta(0)
+    if shown.not_after is None or shown.not_after + grace <= now:
+        raise GrantRefusedError("the certificate has ended" if not grace else "the certificate has ended too long ago")
+    return shown
