@@ -39,6 +39,7 @@ _FAREWELL = 5
 # firmware: the version of the product, for the device's status.
 # watchdog: seconds after which the hardware resets a board whose loop stands still; True for a minute.
 # outbox_messages, outbox_bytes: how much is kept while there is no connection.
+# new_key: each renewal brings a new key, which takes a board some seconds; otherwise only if the gateway asks for one.
 #
 # Both functions may be coroutines. An exception in either is printed and does not stop the agent.
 
@@ -57,6 +58,7 @@ class Agent:
         board=None,
         ask=ask_ntp,
         output=print,
+        new_key=False,
     ):
         self._board = board or Board()
         self._console = Console(output)
@@ -68,6 +70,7 @@ class Agent:
         self._ask = lambda: ask(ntp or self._identity.gateway)
         self._firmware = firmware
         self._watchdog = _WATCHDOG if watchdog is True else watchdog
+        self._new_key = new_key
         self._backoff = Backoff()
         self._hurry = asyncio.Event()
         self._leaving = False
@@ -142,7 +145,7 @@ class Agent:
         self._wifi = Wifi(board.wlan, told.networks, self._say)
         self._clock = Clock(board.nvs, board.rtc, self._ask, self._say)
         self._gateway = Gateway(identity, trusted, store, self._clock, self._say)
-        self._credentials = Credentials(identity, store, self._gateway, self._say)
+        self._credentials = Credentials(identity, store, self._gateway, self._say, self._new_key)
         session = Session(identity, self._wifi, self._outbox, self._inbox, self._status, self._backoff, self._say, told)
         self._trial = Trial(told, self._wifi, self._gateway, session, self._say)
         self._begin()
@@ -190,15 +193,15 @@ class Agent:
         # The radio is on, so there is randomness for a key.
         slot = await self._credentials.prove()
         gc.collect()
-        await self._session.hold(self._gateway.context(slot))
+        # Until there is another identity; the session after it shows that one.
+        await self._session.hold(self._gateway.context(slot), self._credentials.keep(slot))
         if self._settings.left:
             self._settings.left = False
             self._wifi.leave()
+            # It may be another gateway, too.
+            self._credentials.doubt()
         elif self._settings.due:
             await self._trial.run(slot)
-            return
-        # A session may last for months; the gateway's news come with its greeting.
-        self._credentials.doubt()
 
     def _lost(self):
         # The broker was not reached, however often: perhaps it is by another network.

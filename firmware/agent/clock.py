@@ -51,6 +51,17 @@ def parse_date(text):
         return None
 
 
+def parse_time(text):
+    """The time in "2027-07-28T00:00:00Z", or None when it is no such time."""
+    try:
+        day, clock = text.split("T")
+        year, month, day = day.split("-")
+        hour, minute, second = clock[:-1].split(":")
+        return _since_2000(int(year), int(month), int(day), int(hour), int(minute), int(second))
+    except (AttributeError, ValueError):
+        return None
+
+
 async def ask_ntp(host, port=123, timeout=2, sockets=socket):
     """The time that an NTP server tells (SNTP, RFC 4330), or None when there is no usable answer in `timeout` s."""
     sock = None

@@ -1,18 +1,19 @@
-# Enrolment: from a one-time token to a certificate for a key that never leaves the device.
+# From a token, from a certificate, or from one that has ended to a new one, for a key that never leaves the device.
 
 import binascii
 import json
 
-from agent import csr, der, https, p256, steps
+from agent import csr, der, p256, steps
 from agent.errors import Problem, Refused
 
 _LARGEST_CERTIFICATE = 2048
+# Reasons for which no certificate will ever be had for a key.
+UNUSABLE = ("damaged", "key_in_use", "key_retired", "weak_key", "new_key_needed")
 
 
 async def _make_key():
     key = p256.generate()
-    point = await steps.shared(p256.public(key))
-    return csr.encode_key(key, point)
+    return csr.encode_key(key, await steps.shared(p256.public(key)))
 
 
 def check(response):
@@ -28,7 +29,7 @@ def check(response):
     after = int(after) if after.isdigit() and len(after) < 6 else 0
     if status in (408, 429) or status >= 500:
         raise Problem(text, after)
-    raise Refused(text, after)
+    raise Refused(text, after, status, code)
 
 
 def _error_code(body):
@@ -42,26 +43,57 @@ def _error_code(body):
     return ""
 
 
-async def enrol(identity, store, context):
-    """Get a certificate for the key in the free slot and store it there; returns the slot.
+# The radio must be on for all three: key and signature need its randomness. Each returns the slot with the new
+# identity and leaves the slot in use as it is; the caller proves the new one and activates it.
+#
+# `post(path, body)` is a coroutine that returns the reply to the JSON `body` when its status is 200, and raises what
+# any other one means.
 
-    The radio must be on: key and signature need its randomness. The slot in use stays as it is, the caller proves
-    the new identity and activates it.
-    """
-    token = identity.token()
-    slot, encoded = await store.request_key(_make_key)
+
+async def enrol(identity, store, post):
+    """Get a certificate with the one-time token."""
+    body = {"device": identity.device_id, "token": identity.token()}
+    slot, key = await store.request_key(_make_key)
+    return await _certify_new(store, slot, key, post, "/v1/enrol", body)
+
+
+async def renew(store, slot, new_key, post):
+    """Get a certificate by the one in `slot`, which `post` shows, for the same key or a new one."""
+    if new_key:
+        free, key = await store.request_key(_make_key, renewal=True)
+        return await _certify_new(store, free, key, post, "/v1/renew", {})
+    return store.keep_beside(slot, await _certify(store.load(slot)[1], post, "/v1/renew", {}))
+
+
+async def recover(store, slot, post):
+    """Get a certificate by the one in `slot`, which may have ended, for the same key; `post` shows none."""
+    old, key = store.load(slot)
+    return store.keep_beside(slot, await _certify(key, post, "/v1/recover", {"certificate": _base64(old)}))
+
+
+async def _certify_new(store, slot, key, post, path, body):
+    try:
+        store.keep(slot, await _certify(key, post, path, body))
+    except Refused as error:
+        if error.code not in UNUSABLE:
+            raise
+        store.discard(slot)
+        raise Problem(f"{error}; a new one is made")
+    return slot
+
+
+async def _certify(encoded, post, path, body):
+    # The certificate that the gateway gives for a key.
     try:
         key, point = await steps.shared(csr.decode_key(encoded))
     except ValueError:
-        store.discard(slot)
-        raise Problem("the key in the NVS was damaged; a new one is made")
-    request = await steps.shared(csr.build(key, point))
-    request = binascii.b2a_base64(request).decode().strip()
-    body = json.dumps({"device": identity.device_id, "token": token, "csr": request}).encode()
-    response = await https.request(context, identity.gateway, identity.https_port, "POST", "/v1/enrol", body)
-    check(response)
-    store.keep(slot, _certificate(response.body, point))
-    return slot
+        raise Refused("the key in the NVS was damaged", code="damaged")
+    body["csr"] = _base64(await steps.shared(csr.build(key, point)))
+    return _certificate((await post(path, json.dumps(body).encode())).body, point)
+
+
+def _base64(data):
+    return binascii.b2a_base64(data).decode().strip()
 
 
 def _certificate(body, point):

@@ -12,11 +12,15 @@ class Problem(Exception):
         self.retry_after = retry_after
 
 
-# The gateway answered and does not want this device: trying again at once is no use.
+# The gateway answered and does not want this request: trying again at once is no use.
 
 
 class Refused(Problem):
-    pass
+    def __init__(self, message, retry_after=0, status=0, code=""):
+        super().__init__(message, retry_after)
+        # Of the gateway's answer; 0 and "" when the device itself found its identity unusable.
+        self.status = status
+        self.code = code
 
 
 # The certificate of the gateway is outside its dates: it may be the clock of the device that is wrong.
@@ -40,3 +44,10 @@ class Missing(Exception):
     def __init__(self, key):
         super().__init__(f"the NVS has no {key}: burn this device again")
         self.key = key
+
+
+# The heap is too small or too scattered for a connection: it may do when another one is closed.
+
+
+class NoMemory(Problem):
+    pass

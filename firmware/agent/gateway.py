@@ -2,18 +2,9 @@
 
 import gc
 
-from agent import enrol, https, trust
-from agent.console import shown
+from agent import enrol, https, standing, trust
+from agent.standing import Standing
 from agent.stream import context
-
-
-def greeting(body):
-    """The words of the page's line with "Hello", without tags and without what a console might obey."""
-    for line in body.decode().split("\n"):
-        if "Hello" in line:
-            text = "".join(part.split(">", 1)[-1] for part in line.split("<"))
-            return shown(text.encode()).strip()[:80]
-    return "no greeting"
 
 
 class Gateway:
@@ -23,8 +14,6 @@ class Gateway:
         self._store = store
         self._clock = clock
         self._say = say
-        # What it last said about its trust bundle.
-        self._offered = None
 
     def context(self, slot=None):
         """A TLS context with the anchors of the device, and with the identity in `slot` if one is named."""
@@ -40,19 +29,26 @@ class Gateway:
 
     async def enrol(self):
         """Get an identity for the token; returns its slot, which is not the one in use."""
-        slot = await enrol.enrol(self._identity, self._store, self.context())
-        self._say(f"enrolled, certificate in slot {slot}")
-        gc.collect()
-        return slot
+        return await enrol.enrol(self._identity, self._store, self._post(None))
 
-    async def greet(self, slot):
-        """Show the identity in `slot`. Raises Refused when the gateway does not want it."""
-        response = await self.request(self.context(slot), "GET", "/")
-        self._offered = response.headers.get(trust.HEADER)
-        self._say(f"gateway says: {greeting(response.body)}")
+    async def renew(self, slot, new_key):
+        """Get the next identity for the one in `slot`; returns its slot."""
+        return await enrol.renew(self._store, slot, new_key, self._post(slot))
 
-    async def follow(self, slot):
-        """Take the trust bundle that the gateway told of, if it is a newer one."""
+    async def recover(self, slot):
+        """Get the next identity for the one in `slot`, which is not accepted any more; returns its slot."""
+        return await enrol.recover(self._store, slot, self._post(None))
+
+    async def whoami(self, slot, anchors=None):
+        """What the gateway says of the identity in `slot`, a Standing. Raises Refused when it does not want it.
+
+        anchors: the server CAs to trust for that, instead of those in use.
+        """
+        made = context(anchors or self._trust.anchors(), *self._shown(slot))
+        return Standing(self._identity.device_id, await self.request(made, "GET", standing.PATH))
+
+    async def follow(self, slot, told):
+        """Take the trust bundle that the gateway tells of ("generation.version", or None), if it is a newer one."""
 
         async def fetch():
             response = await self.request(self.context(slot), "GET", trust.PATH, limit=trust.LARGEST)
@@ -60,14 +56,21 @@ class Gateway:
 
         async def prove(anchors):
             gc.collect()
-            await self.request(context(anchors, *self._shown(slot)), "GET", "/")
+            await self.whoami(slot, anchors)
 
         try:
-            await self._trust.follow(self._offered, fetch, prove)
+            await self._trust.follow(told, fetch, prove)
         except Exception as error:
             # Too little memory, for one. With the bundle it has the device can still work.
             self._say(f"trust bundle not used: unexpected {type(error).__name__}")
         gc.collect()
+
+    def _post(self, slot):
+        async def post(path, body):
+            gc.collect()
+            return await self.request(self.context(slot), "POST", path, body)
+
+        return post
 
     def _shown(self, slot):
         return () if slot is None else self._store.load(slot)

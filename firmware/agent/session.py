@@ -1,10 +1,10 @@
 # One session with the broker: presence, what is in the outbox, messages to the device.
 
+import asyncio
 import gc
 import json
 import time
 
-from agent import trust
 from agent.console import shown
 from agent.errors import Problem
 from agent.mqtt import Mqtt
@@ -44,25 +44,25 @@ class Session:
         """Look again whether there is anything to do."""
         self._outbox.wake()
 
-    async def hold(self, made):
+    async def hold(self, made, until):
         """Talk to the broker under the TLS context `made`.
 
-        Returns after about a day, when somebody said `leave`, or when there are settings to try; raises what ends it
-        before.
+        Returns when the coroutine `until` has, which runs beside the session, when somebody said `leave`, or when there
+        are settings to try; raises what ends it before.
         """
         identity, outbox, settings = self._identity, self._outbox, self._settings
         stream = await Stream.open(made, identity.gateway, identity.mqtt_port)
         mqtt = Mqtt(stream, self._receive, on_too_large=self._too_large)
         done = False
+        watch = asyncio.create_task(until)
         try:
             await mqtt.connect(identity.device_id, will=(self._out(STATUS), _AWAY))
             await mqtt.subscribe(self._in("#"))
             self._say("connected to the broker")
             settings.failures = 0
             began = time.ticks_ms()
-            until = time.ticks_add(began, trust.patience())
             lost = None
-            while not self._leaving and time.ticks_diff(until, time.ticks_ms()) > 0:
+            while not self._leaving and not watch.done():
                 mqtt.check()
                 if not self._wifi.up():
                     raise Problem("Wi-Fi lost")
@@ -82,8 +82,11 @@ class Session:
                     self._backoff.reset()
             if self._leaving:
                 await mqtt.publish(self._out(STATUS), _AWAY, retain=True)
+            else:
+                await watch
             done = True
         finally:
+            watch.cancel()
             outbox.release()
             await mqtt.close(done)
 

@@ -10,12 +10,14 @@ import time
 
 import tls
 
-from agent.errors import Problem, Refused, WrongTime
+from agent.errors import NoMemory, Problem, Refused, WrongTime
 
 # mbedTLS: fatal alert from the other side, end of the connection without a farewell.
 _ALERT = -0x7780
 _EOF = -0x7280
 _CLOSED = (_ALERT, _EOF, 32, 104)
+# The heap of the board, and mbedTLS's own errors for it: of TLS, X.509, arithmetic and curves.
+_MEMORY = (12, -0x7F00, -0x2880, -0x0010, -0x4D80)
 # mbedTLS: the errors of its X.509 module, such as an extension that it does not know and may not ignore.
 _CERTIFICATE = range(-0x3000, -0x2000)
 _REASONS = {
@@ -101,7 +103,8 @@ class Stream:
             if raw:
                 raw.close()
             _known.pop((host, port), None)
-            raise Problem(f"no connection to {host}:{port}: {_reason(error)}")
+            kind = NoMemory if error.errno in _MEMORY else Problem
+            raise kind(f"no connection to {host}:{port}: {_reason(error)}")
         return Stream(secured, (host, port))
 
     async def write(self, data, within=20_000):
@@ -169,6 +172,8 @@ def _meaning(error):
         return kind(f"the gateway's certificate is not trusted: {text}")
     if error.errno in _CLOSED:
         return Dropped("the gateway closed the connection")
+    if error.errno in _MEMORY:
+        return NoMemory("out of memory for a connection")
     if error.errno in _CERTIFICATE:
         return Problem(f"the gateway's certificate is not trusted: error -{-error.errno:#x}")
     return Problem(f"connection lost: {_reason(error)}")

@@ -44,6 +44,6 @@ class Trial:
             self._wifi.leave()
         await self._wifi.join()
         gc.collect()
-        await self._gateway.greet(slot)
+        await self._gateway.whoami(slot)
         gc.collect()
         await self._session.knock(self._gateway.context(slot))

@@ -12,8 +12,6 @@ from agent import nvs_keys, p256, steps, values
 from agent.errors import Missing, Problem
 
 PATH = "/v1/trust-bundle"
-# Generation and version of the bundle that the gateway has, on every page for a device with a certificate.
-HEADER = "fleetmint-trust-bundle"
 LARGEST = 3072
 
 _MAGIC = b"FMTB\x01"
@@ -24,7 +22,7 @@ _HOUR_MS = 3_600_000
 
 
 def patience():
-    """How long a session with the broker lasts before the gateway is asked for news: a day, less up to an hour."""
+    """Milliseconds until the gateway is asked for news again: a day, less up to an hour."""
     return _DAY_MS - (_HOUR_MS * int.from_bytes(os.urandom(2), "big") >> 16)
 
 
@@ -104,7 +102,7 @@ def check(held, offered):
 
 
 def _rank(text):
-    # Generation and version in the gateway's header, or None.
+    # Generation and version as the gateway says them, or None.
     parts = (text or "").split(".")
     if len(parts) != 2 or not all(part.isdigit() and len(part) <= 10 for part in parts):
         return None
@@ -135,8 +133,8 @@ class Trust:
     async def follow(self, told, fetch, prove):
         """Take the gateway's bundle if it is a newer one; says what came of it.
 
-        told: the gateway's header, or None. fetch() -> bytes: its bundle. prove(anchors): connects to the gateway with
-        these anchors only; raises Problem when that does not work. Both are coroutines.
+        told: generation and version as the gateway says them, or None. fetch() -> bytes: its bundle. prove(anchors):
+        connects to the gateway with these anchors only; raises Problem when that does not work. Both are coroutines.
         """
         rank, held = _rank(told), self.held()
         if rank is None or rank == held.rank:

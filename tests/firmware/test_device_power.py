@@ -101,3 +101,97 @@ Wlan.connect, Wlan.active, Wlan.status = connect, active, lambda self: 1010 if s
             assert topic not in settings, cut.where
     # the candidate, the switch with the answer, the end of the candidate, and that the answer has arrived
     assert len(cuts) == 2 * 4
+
+
+@pytest.fixture
+def identity(site):
+    return site.device()
+
+
+# Which way the device goes to its next identity, and the writes that this takes.
+KEPT = ["slot", "cert1", "key1", "slot"]
+NEW = ["slot", "key1", "cert1", "slot"]
+
+
+def renewing(identity, *, new_key=False, **beside):
+    """Set up a gateway that wants this identity renewed; `beside` is what the other slot holds."""
+
+    def prepare(gateway):
+        gateway.succession.renew = {identity.der}
+        gateway.succession.new_key = new_key
+        return {"token": None, "slot": 0, "key0": identity.key_der, "cert0": identity.der, **beside}
+
+    return prepare
+
+
+def recovering(identity):
+    """Set up a gateway to which this identity has ended."""
+
+    def prepare(gateway):
+        gateway.succession.refused = {identity.der}
+        return {"token": None, "slot": 0, "key0": identity.key_der, "cert0": identity.der}
+
+    return prepare
+
+
+def check_succession(interrupted, identity):
+    """Hold that the device has ended up with the one successor of its identity, and nothing else was made."""
+    check(interrupted)
+    stored, succession = interrupted.last["stored"], interrupted.gateway.succession
+    (successor,) = succession.successors.values()
+    assert stored["slot"] in (0, 1), interrupted.where
+    assert stored[f"cert{stored['slot']}"] == successor.hex(), interrupted.where
+    assert list(succession.successors) == [identity.der]
+    assert interrupted.gateway.enrolled == []
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_a_renewal_survives_a_power_cut_at_every_write(board, site, tmp_path, identity, new_key):
+    cuts = list(power_cuts(board, site, tmp_path, renewing(identity, new_key=new_key)))
+    for cut in cuts:
+        check_succession(cut, identity)
+    assert len(cuts) == 2 * len(NEW if new_key else KEPT)
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_a_renewal_over_the_identity_of_the_year_before_survives_a_power_cut_at_every_write(
+    board, site, tmp_path, identity, new_key
+):
+    older = site.device()
+    prepare = renewing(identity, new_key=new_key, key1=older.key_der, cert1=older.der)
+    cuts = list(power_cuts(board, site, tmp_path, prepare))
+    for cut in cuts:
+        check_succession(cut, identity)
+        # what is older is never shown to the gateway: to it that would be a copy of this device
+        assert older.der not in {request.certificate for request in cut.gateway.requests}
+    assert len(cuts) == 2 * len(["key1", "cert1", *KEPT])
+
+
+def test_a_recovery_survives_a_power_cut_at_every_write(board, site, tmp_path, identity):
+    cuts = list(power_cuts(board, site, tmp_path, recovering(identity)))
+    for cut in cuts:
+        check_succession(cut, identity)
+    assert len(cuts) == 2 * len(KEPT)
+
+
+AT_ONCE = """
+import agent.credentials
+agent.credentials._FIRST_RETRY = 0
+"""
+
+
+@pytest.mark.parametrize("new_key", [False, True])
+def test_a_renewal_survives_the_loss_of_any_answer(board, site, tmp_path, identity, new_key):
+    prepare = renewing(identity, new_key=new_key)
+    losses = list(lost_answers(board, site, tmp_path, prepare, setup=AT_ONCE, failures=2, enough=4))
+    for loss in losses:
+        check_succession(loss, identity)
+    # whoami, renew, and whoami with the new identity
+    assert len(losses) >= 3
+
+
+def test_a_recovery_survives_the_loss_of_any_answer(board, site, tmp_path, identity):
+    losses = list(lost_answers(board, site, tmp_path, recovering(identity), failures=2))
+    for loss in losses:
+        check_succession(loss, identity)
+    assert len(losses) == 3

@@ -99,12 +99,12 @@ def test_a_network_without_a_way_to_the_gateway_is_not_kept(board, gateway, site
         radio()
         + """
 import agent.gateway
-ask = agent.gateway.Gateway.greet
-async def greet(self, slot):
+ask = agent.gateway.Gateway.whoami
+async def whoami(self, slot, anchors=None):
     if Board.wlan.tried[-1] == "new":
         raise agent.errors.Problem("no way to the gateway")
-    await ask(self, slot)
-agent.gateway.Gateway.greet = greet
+    return await ask(self, slot, anchors)
+agent.gateway.Gateway.whoami = whoami
 """
     )
     gateway.broker.greeting = [wifi(("new", "battery staple"))]

@@ -126,6 +126,43 @@ def test_half_an_identity_is_none(board, values):
     assert run(board, "result(store.identities())", **values) == []
 
 
+@pytest.mark.parametrize(("state", "first"), [(2, 1), (3, 0)])
+def test_what_a_renewal_has_left_is_tried_before_what_is_in_use(board, state, first):
+    values = {"slot": state, "key0": b"a", "cert0": b"A", "key1": b"b", "cert1": b"B"}
+    script = "result([store.active(), store.identities(), store.successor()])"
+    assert run(board, script, **values) == [1 - first, [first, 1 - first], first]
+
+
+def test_what_was_in_use_before_is_no_successor(board):
+    values = {"slot": 0, "key0": b"a", "cert0": b"A", "key1": b"b", "cert1": b"B"}
+    assert run(board, "result(store.successor())", **values) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "renewal", "again"), [(0, False, True), (2, True, True), (0, True, False), (2, False, False)]
+)
+def test_a_waiting_key_is_used_for_what_it_was_made_for_only(board, state, renewal, again):
+    values = {"slot": state, "key0": b"a", "cert0": b"A", "key1": b"waits"}
+    script = "result([key.decode() for key in at_once(store.request_key(make, RENEWAL))[1:]] + [nvs.values['slot']])"
+    key, slot = run(board, script.replace("RENEWAL", str(renewal)), **values)
+    assert key == ("waits" if again else "new")
+    assert slot == (2 if renewal else 0)
+
+
+def test_a_newer_certificate_for_the_same_key_takes_the_other_slot(board):
+    values = {"slot": 1, "key0": b"a", "cert0": b"A", "key1": b"b", "cert1": b"B"}
+    script = (
+        "slot = store.keep_beside(1, b'C')\nresult([slot, nvs.log, nvs.values['key0'] == b'b', nvs.values['slot']])"
+    )
+    assert run(board, script, **values) == [0, ["key0", "cert0", "slot", "cert0", "key0"], True, 3]
+
+
+def test_the_same_certificate_again_spares_the_flash(board):
+    values = {"slot": 2, "key0": b"a", "cert0": b"A", "key1": b"a", "cert1": b"B"}
+    script = "result([store.keep_beside(0, b'B'), store.keep_beside(1, b'B'), nvs.writes])"
+    assert run(board, script, **values) == [1, 1, 0]
+
+
 def test_activating_the_slot_in_use_spares_the_flash(board):
     assert run(board, "store.activate(1)\nresult(nvs.writes)", slot=1) == 0
 

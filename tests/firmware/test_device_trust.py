@@ -52,10 +52,10 @@ def context(anchors, *identity):
 agent.gateway.context = context
 device._every = 10
 """
-    outcome = run(board, gateway, setup=setup + "told = lambda: used\n", **enrolled)
+    outcome = run(board, gateway, setup=setup + "asked = used\n", **enrolled)
     # greeting, fetching, proving, and the session
     assert said(outcome, "published reading 1")
-    assert outcome["told"] == [2, 2, 1, 1]
+    assert outcome["asked"] == [2, 2, 1, 1]
 
 
 def test_nothing_is_fetched_while_the_gateway_has_the_same_bundle(board, gateway, site, enrolled):
@@ -160,13 +160,13 @@ for text in offers:
 result(said)
 """
     offers = [data.hex() for data in damaged(offered)]
-    words = board.run(script, held=held.hex(), offers=offers, timeout=60)
+    words = board.run(script, held=held.hex(), offers=offers, timeout=60, heap="400K")
     assert len(words) == len(offers)
     assert all(line.startswith("trust bundle refused: ") for line in words), words
 
 
 @pytest.mark.parametrize("length", range(0, 8))
-def test_any_header_of_the_gateway_is_survived(board, gateway, site, enrolled, length):
+def test_any_label_that_the_gateway_says_is_survived(board, gateway, site, enrolled, length):
     gateway.label = ["x", "1", ".", "1.", "1.2.3", "-1.5", "1.99999999999", "9" * 300][length]
     assert meet(board, gateway, enrolled) == ("", enrolled[HELD])
 
@@ -213,15 +213,27 @@ def test_a_flash_that_does_not_take_the_bundle_leaves_the_device_working(board, 
     assert held == enrolled[HELD]
 
 
-def test_after_a_day_the_gateway_is_greeted_again_and_its_bundle_taken(board, gateway, site, enrolled):
+def test_after_a_day_the_gateway_is_asked_again_and_its_bundle_taken_beside_the_session(board, gateway, site, enrolled):
     setup = """
 import agent.trust
 lasts = [200, 100000]
 agent.trust.patience = lambda: lasts.pop(0)
 """
+    gateway.offer(site.bundle(5))
+    newer = site.bundle(6)
+    first = gateway.succession.whoami
+
+    def whoami(der, label):
+        answer = first(der, label)
+        gateway.offer(newer)
+        return answer
+
+    gateway.succession.whoami = whoami
     outcome = run(board, gateway, setup=setup, enough=20, **enrolled)
-    assert len(said(outcome, "gateway says")) == 2
-    assert len(said(outcome, "connected to the broker")) == 2
+    # once at the start, once after the day, and once with the new anchors
+    assert len([request for request in gateway.requests if "whoami" in request.line]) == 3
+    assert bytes.fromhex(outcome["stored"][HELD]) == newer.encode()
+    assert len(gateway.broker.sessions) == 1
     assert outcome["waits"] == []
 
 

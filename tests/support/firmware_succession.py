@@ -3,7 +3,7 @@
 import base64
 import json
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -28,6 +28,8 @@ class Succession:
     renew: set[bytes] = field(default_factory=set)
     new_key: bool = False
     recoverable: bool = True
+    # When a device is to renew, from now on.
+    renew_in: timedelta = timedelta(days=240)
 
     def whoami(self, der: bytes | None, label: str | None) -> bytes:
         """The answer to a client with this certificate."""
@@ -43,7 +45,7 @@ class Succession:
             "status": "active",
             "serial": f"{certificate.serial_number:x}",
             "not_after": f"{ends:%Y-%m-%dT%H:%M:%SZ}",
-            "renew_at": f"{ends - timedelta(days=120):%Y-%m-%dT%H:%M:%SZ}",
+            "renew_at": f"{datetime.now(UTC) + self.renew_in:%Y-%m-%dT%H:%M:%SZ}",
             "renew": der in self.renew,
             "new_key": self.new_key and der in self.renew,
             "trust_bundle": label,

@@ -27,7 +27,8 @@ SETTINGS = "settings"
 CANDIDATE = "candidate"
 # i32, seconds since 2000-01-01 UTC: the time is not earlier than this
 CLOCK_FLOOR = "clock_floor"
-# i32, 0 or 1: the slot whose key and certificate are in use; absent before the first enrolment
+# i32, 0 or 1: the slot whose key and certificate are in use; absent before the first enrolment. With 2 added, the other
+# slot belongs to a renewal that is not yet proven
 SLOT = "slot"
 # blobs, DER: private key (SEC 1 ECPrivateKey, P-256) and certificate of each slot
 KEYS = ("key0", "key1")
