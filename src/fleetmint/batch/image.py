@@ -1,7 +1,10 @@
 """The NVS content of one device."""
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from fleetmint.batch.networks import Wifi
 from fleetmint.batch.secrets import BatchSecrets
 from fleetmint.nvs import keys
 from fleetmint.nvs.values import Entries
@@ -10,17 +13,25 @@ from fleetmint.nvs.values import Entries
 DEVICE_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
+def wifi_entries(networks: Sequence[Wifi]) -> dict[str, bytes]:
+    """Return key → value for the networks that a device joins, the best first; what reads one only reads that."""
+    values = {keys.WIFI_SSID: networks[0].ssid.encode(), keys.WIFI_PSK: networks[0].psk.encode()}
+    if len(networks) > 1:
+        rows = [[each.ssid, each.psk] for each in networks]
+        values[keys.WIFI_LIST] = json.dumps(rows, ensure_ascii=False, separators=(",", ":")).encode()
+    return values
+
+
 def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Entries:
     """Return namespace → key → value for the device's first boot. `now` becomes the floor of its clock.
 
     Fleetmint's own namespace comes first; behind it is what the maker added.
     """
     secret, settings = known.of(device), known.settings
-    common, wifi = settings.common, settings.wifi_of(device)
+    common = settings.common
     values: dict[str, int | bytes] = {
         keys.DEVICE_ID: device.encode(),
-        keys.WIFI_SSID: wifi.ssid.encode(),
-        keys.WIFI_PSK: wifi.psk.encode(),
+        **wifi_entries(settings.wifi_of(device)),
         keys.GATEWAY: common.gateway.encode(),
         keys.HTTPS_PORT: common.https_port,
         keys.MQTT_PORT: common.mqtt_port,

@@ -14,6 +14,8 @@ from fleetmint.errors import FleetmintError, TextRefusedError
 from fleetmint.text import is_text, plain
 
 FIELDS = ("name", "ssid", "psk")
+# A device has to hold them in one value of its NVS, and try them all while somebody waits.
+MOST_NETWORKS = 4
 # IEEE 802.11: up to 32 bytes. WPA: 8 to 63 characters, which stations and access points count as bytes, or the key
 # itself, 32 bytes in hex.
 _SSID_BYTES = 32

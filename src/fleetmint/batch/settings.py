@@ -15,30 +15,31 @@ from fleetmint.nvs.values import Value
 
 @dataclass(frozen=True)
 class DeviceOverride:
-    """What one device has otherwise than its batch: a Wi-Fi profile, values of its own."""
+    """What one device has otherwise than its batch: Wi-Fi profiles, values of its own."""
 
-    wifi: str | None = None
+    wifi: tuple[str, ...] | None = None
     values: tuple[Extra, ...] = ()
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the devices of a batch are and get: `wifi` names a profile of `common`, `own` has the exceptions by device.
+    """What the devices of a batch are and get.
 
-    `layout` is None where the station decides on the partition table.
+    `wifi` names profiles of `common`, the best first; `own` has the exceptions by device; `layout` is None where the
+    station decides on the partition table.
     """
 
     chip: str
     common: Common
-    wifi: str = DEFAULT_WIFI
+    wifi: tuple[str, ...] = (DEFAULT_WIFI,)
     layout: str | None = None
     values: tuple[Extra, ...] = ()
     own: Mapping[str, DeviceOverride] = field(default_factory=dict)
     nvs_encryption: str = NONE
 
-    def wifi_of(self, device: str) -> Wifi:
-        """Return the network that a device joins."""
-        return self.common.wifi[self._own(device).wifi or self.wifi]
+    def wifi_of(self, device: str) -> tuple[Wifi, ...]:
+        """Return the networks that a device joins, the best first."""
+        return tuple(self.common.wifi[profile] for profile in self._own(device).wifi or self.wifi)
 
     def values_of(self, device: str) -> dict[str, dict[str, Value]]:
         """Return namespace → key → value of what the maker added for a device."""
@@ -78,7 +79,7 @@ _NOTHING = DeviceOverride()
 def settings_of(batch: Batch, common: Common) -> Settings:
     """Return what the devices of a batch file get; raise FleetmintError for a Wi-Fi profile that `common` lacks."""
     own = {unit.device: DeviceOverride(unit.wifi, unit.values) for unit in batch.units if unit.wifi or unit.values}
-    wifi = batch.wifi or DEFAULT_WIFI
+    wifi = batch.wifi or (DEFAULT_WIFI,)
     return Settings(
         batch.chip, common.only(profiles(batch)), wifi, batch.layout, batch.values, own, batch.nvs_encryption
     )
@@ -86,7 +87,7 @@ def settings_of(batch: Batch, common: Common) -> Settings:
 
 def profiles(batch: Batch) -> set[str]:
     """Return the Wi-Fi profiles that devices of a batch file use."""
-    return {unit.wifi or batch.wifi or DEFAULT_WIFI for unit in batch.units}
+    return {profile for unit in batch.units for profile in unit.wifi or batch.wifi or (DEFAULT_WIFI,)}
 
 
 def from_json(text: bytes) -> Settings:
@@ -97,12 +98,17 @@ def from_json(text: bytes) -> Settings:
     return Settings(
         content["chip"],
         Common(**{**common, "bundle": base64.b64decode(common["bundle"]), "wifi": wifi}),
-        content["wifi"],
+        _profiles(content["wifi"]) or (DEFAULT_WIFI,),
         content["layout"],
         _extras(content["values"]),
-        {device: DeviceOverride(each, _extras(values)) for device, (each, values) in content["own"].items()},
+        {device: DeviceOverride(_profiles(each), _extras(values)) for device, (each, values) in content["own"].items()},
         content["nvs_encryption"],
     )
+
+
+def _profiles(written: str | list[str] | None) -> tuple[str, ...] | None:
+    """Return profiles as a batch keeps them; one of an earlier version has a single one."""
+    return None if written is None else (written,) if isinstance(written, str) else tuple(written)
 
 
 def _rows(values: tuple[Extra, ...]) -> list[list[Any]]:

@@ -8,7 +8,7 @@
     product: Lamp           for labels and ledgers, as is
     hardware: B             its revision
     gateway: gateway        the gateway that will know the devices; the site's first by default
-    wifi: default           the Wi-Fi profile of the site that they join
+    wifi: default           the Wi-Fi profile of the site that they join; up to four, as [workshop, attic]
     nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
     shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
     first: 1                number of the first device that is counted
@@ -22,8 +22,8 @@
       - ids: [old-lamp]
 
 In CSV each row is an entry of `devices`, with `count`, `serial` or `id`, and further values in columns that are called
-`value:NAMESPACE:KEY:TYPE`. The other fields are columns too, and say the same in all rows where they say something;
-but the batch is always called like its file.
+`value:NAMESPACE:KEY:TYPE`; several profiles of Wi-Fi stand in one cell with `|` between them. The other fields are
+columns too, and say the same in all rows where they say something; but the batch is always called like its file.
 """
 
 import re
@@ -34,11 +34,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fleetmint.batch.encryption import NONE, checked_scheme
+from fleetmint.batch.entries import COUNTS, from_csv, from_yaml, line_of
 from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
+from fleetmint.batch.networks import MOST_NETWORKS
 from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
 from fleetmint.flash.esp8266 import layouts
 from fleetmint.nvs import keys as nvs_names
-from fleetmint.nvs.values import BLOB, STRING, Value, check_name, parse
+from fleetmint.nvs.values import Value, check_name, parse
 from fleetmint.text import plain
 from fleetmint.x509 import names
 
@@ -46,20 +48,11 @@ __all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", 
 
 CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
 ORIGINS = ("device", "factory")
+# What reads its file knows no list.
+_ESP8266 = "an esp8266 joins one network"
 MAX_DEVICES = 999_999
 DIGITS = 6
 MAX_TEXT = 100
-_COUNTS = ("count", "serials", "ids")
-_HEAD = (
-    "batch", "prefix", "chip", "layout", "product", "hardware", "gateway", "wifi", "nvs_encryption",
-    "shelf_days", "first", "values",
-)  # fmt: skip
-_ENTRY = (*_COUNTS, "key_origin", "wifi", "values")
-# What a row of CSV says of its own devices; the rest is about the batch.
-_ROW = ("count", "serial", "id", "key_origin", "wifi")
-# What blanks belong to where nothing says that they do not.
-_WITH_BLANKS = (STRING, BLOB)
-_VALUE = re.compile(r"value:([^:]*):([^:]*):([^:]*)")
 
 
 class Extra(NamedTuple):
@@ -74,14 +67,14 @@ class Extra(NamedTuple):
 class Unit:
     """One device that the batch wants: its id and who makes its key (`device` or `factory`).
 
-    `serial` is what the id has behind the prefix. `wifi` is its profile when that is not the batch's, `values` are its
-    own; a value of the batch with the same name gives way to it.
+    `serial` is what the id has behind the prefix. `wifi` are its profiles, the best first, when these are not the
+    batch's, `values` are its own; a value of the batch with the same name gives way to it.
     """
 
     device: str
     key_origin: str
     serial: str = ""
-    wifi: str | None = None
+    wifi: tuple[str, ...] | None = None
     values: tuple[Extra, ...] = ()
 
 
@@ -100,7 +93,7 @@ class Batch:
     product: str = ""
     hardware: str = ""
     gateway: str | None = None
-    wifi: str | None = None
+    wifi: tuple[str, ...] | None = None
     values: tuple[Extra, ...] = ()
     prefix: str = ""
     nvs_encryption: str = NONE
@@ -121,9 +114,9 @@ def read_batch(path: Path, site: Site | None = None) -> Batch:
     """
     problems = Problems(path)
     if _is_csv(path):
-        head, entries = _from_csv(*read_csv(path, problems), problems)
+        head, entries = from_csv(*read_csv(path, problems), problems)
     else:
-        head, entries = _from_yaml(read_yaml(path, problems), problems)
+        head, entries = from_yaml(read_yaml(path, problems), problems)
     reader = _Reader(problems, site)
     batch = reader.batch(path.stem, head, entries)
     problems.end()
@@ -143,68 +136,6 @@ def _is_csv(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def _from_yaml(document: Fields, problems: Problems) -> tuple[Fields, list[Fields]]:
-    _known(document, (*_HEAD, "devices"), "a batch", problems)
-    devices = document.values.get("devices")
-    if devices is None:
-        problems.add(document.line, "the batch lacks devices")
-    elif not isinstance(devices, list):
-        problems.add(document.line, "devices has to be a list of entries, each with count, serials or ids")
-    entries = []
-    for entry in devices if isinstance(devices, list) else ():
-        if isinstance(entry, Fields):
-            _known(entry, _ENTRY, "an entry of devices", problems)
-            entries.append(entry)
-        else:
-            problems.add(entry.line, "an entry of devices is a mapping with count, serials or ids")
-    return document, entries
-
-
-def _from_csv(line: int, columns: list[str], rows: list[Fields], problems: Problems) -> tuple[Fields, list[Fields]]:
-    values = {name: match.groups() for name in columns if (match := _VALUE.fullmatch(name))}
-    allowed = {*_HEAD, *_ROW} - {"values", "batch"}
-    for name in columns:
-        if name not in allowed and name not in values:
-            problems.add(line, f"there is no column {name!r}: choose of {', '.join(sorted(allowed))}, value:…")
-    if not {"count", "serial", "id"} & set(columns):
-        problems.add(line, "the column that says which devices is missing: serial, id or count")
-    problems.end()
-    head: dict[str, Text | Fields | list[Text | Fields]] = {}
-    entries = []
-    for row in rows:
-        own: dict[str, Text | Fields | list[Text | Fields]] = {}
-        extra: list[Text | Fields] = []
-        for name, cell in row.values.items():
-            if not isinstance(cell, Text):
-                continue
-            bare = cell if cell.quoted else Text(cell.text.strip(), cell.line)
-            if name in values:
-                if bare.text != cell.text and values[name][2] in _WITH_BLANKS:
-                    problems.add(cell.line, f"{name} has blanks around it: put it in quotes to keep them")
-                parts = dict(zip(("namespace", "key", "type"), values[name], strict=True))
-                extra.append(Fields(row.line, {**{k: Text(v, row.line) for k, v in parts.items()}, "value": bare}))
-            elif name in ("serial", "id"):
-                own[f"{name}s"] = [bare]
-            elif name in _ROW:
-                own[name] = bare
-            elif (before := head.setdefault(name, bare)) and isinstance(before, Text) and before.text != bare.text:
-                problems.add(row.line, f"{name} is {bare.text!r} here and {before.text!r} in line {before.line}")
-        entries.append(Fields(row.line, {**own, "values": extra} if extra else own))
-    return Fields(line, head), entries
-
-
-def _known(found: Fields, allowed: Collection[str], what: str, problems: Problems) -> None:
-    for name, value in found.values.items():
-        if name not in allowed:
-            problems.add(_line(value, found), f"{what} has no field {name!r}: choose of {', '.join(allowed)}")
-
-
-def _line(value: Text | Fields | list[Text | Fields], around: Fields) -> int:
-    if isinstance(value, list):
-        return value[0].line if value else around.line
-    return value.line
-
-
 class _Reader:
     """Turns fields into a batch, noting every problem."""
 
@@ -212,6 +143,7 @@ class _Reader:
         self._problems = problems
         self._site = site
         self._lines: dict[str, int] = {}
+        self._most_networks = MOST_NETWORKS
 
     def batch(self, stem: str, head: Fields, entries: list[Fields]) -> Batch:
         name = self.name(head, stem)
@@ -220,11 +152,12 @@ class _Reader:
             self._problems.add(head.line, "the batch lacks a prefix, which ids begin with")
         elif prefix is not None:
             prefix = self._prefix(prefix, self._where(head, "prefix"))
+        chip = self._choice(head, "chip", CHIPS) or "esp32"
+        self._most_networks = 1 if chip == "esp8266" else MOST_NETWORKS
         first = self._whole(head, "first", 1, MAX_DEVICES, 1)
         units = tuple(self._units(entries, prefix or "x", first))
         if not entries or len(units) > MAX_DEVICES:
             self._problems.add(head.line, f"a batch has 1 to {MAX_DEVICES} devices, this one {len(units)}")
-        chip = self._choice(head, "chip", CHIPS) or "esp32"
         return Batch(
             name,
             chip,
@@ -244,7 +177,7 @@ class _Reader:
         for entry in entries:
             origin = self._choice(entry, "key_origin", ORIGINS) or ORIGINS[0]
             wifi, values = self._wifi(entry), self._values(entry)
-            chosen = [name for name in _COUNTS if name in entry.values]
+            chosen = [name for name in COUNTS if name in entry.values]
             if len(chosen) != 1:
                 self._problems.add(entry.line, "say which devices with one of count, serials and ids")
             elif chosen[0] == "count":
@@ -265,7 +198,7 @@ class _Reader:
                     yield from self._unit(device, serial, text.line, origin, wifi, values)
 
     def _unit(
-        self, device: str, serial: str, line: int, origin: str, wifi: str | None, values: tuple[Extra, ...]
+        self, device: str, serial: str, line: int, origin: str, wifi: tuple[str, ...] | None, values: tuple[Extra, ...]
     ) -> Iterator[Unit]:
         try:
             names.device_id(device)
@@ -339,17 +272,33 @@ class _Reader:
             self._problems.add(row.line, f"{label}: {error}")
             return None
 
-    def _wifi(self, fields: Fields) -> str | None:
-        return self._choice(fields, "wifi", self._site.wifi if self._site else None, "Wi-Fi profile of this site")
+    def _wifi(self, fields: Fields) -> tuple[str, ...] | None:
+        written = fields.values.get("wifi")
+        if isinstance(written, list):
+            chosen = list(self._list(fields, "wifi"))
+        else:
+            text = self._text(fields, "wifi")
+            chosen = [] if text is None else [Text(text, self._where(fields, "wifi"))]
+        line = self._where(fields, "wifi")
+        if len(chosen) > self._most_networks:
+            what = f"a device joins at most {MOST_NETWORKS} networks" if self._most_networks > 1 else _ESP8266
+            self._problems.add(line, f"{what}, not {len(chosen)}")
+        names = [each.text for each in chosen]
+        for each in chosen:
+            self._known(each.text, each.line, self._site.wifi if self._site else None, "Wi-Fi profile of this site")
+        if len(set(names)) < len(names):
+            self._problems.add(line, "a Wi-Fi profile is there twice: name each at its place")
+        return tuple(names) or None
 
     def _choice(self, fields: Fields, name: str, choices: Collection[str] | None, what: str = "") -> str | None:
         text = self._text(fields, name)
-        if text is not None and choices is not None and text not in choices:
-            self._problems.add(
-                self._where(fields, name),
-                f"{text!r} is no {what or name}: choose one of {', '.join(choices) or '(none)'}",
-            )
+        if text is not None:
+            self._known(text, self._where(fields, name), choices, what or name)
         return text
+
+    def _known(self, text: str, line: int, choices: Collection[str] | None, what: str) -> None:
+        if choices is not None and text not in choices:
+            self._problems.add(line, f"{text!r} is no {what}: choose one of {', '.join(choices) or '(none)'}")
 
     def _list(self, fields: Fields, name: str) -> Iterator[Text]:
         value = fields.values[name]
@@ -390,4 +339,4 @@ class _Reader:
 
     @staticmethod
     def _where(fields: Fields, name: str) -> int:
-        return _line(fields.values.get(name, []), fields)
+        return line_of(fields.values.get(name, []), fields)

@@ -19,8 +19,10 @@ def with_token(nvs: bytes, token: Token) -> bytes:
     return with_values(nvs, token.device, {keys.TOKEN: token.token.encode()})
 
 
-def with_values(nvs: bytes, device: str, values: Mapping[str, bytes]) -> bytes:
+def with_values(nvs: bytes, device: str, values: Mapping[str, bytes | None]) -> bytes:
     """Return the NVS image `nvs` with these values of `device`, and every other entry with its type as it was.
+
+    None takes a value away.
 
     Raises BurnError when it is the NVS of another device, NvsError when it holds what cannot be written again.
     """
@@ -34,7 +36,8 @@ def with_values(nvs: bytes, device: str, values: Mapping[str, bytes]) -> bytes:
     for name, value in values.items():
         # Last, as a device would have added it; the older one goes.
         entries[keys.NAMESPACE].pop(name, None)
-        entries[keys.NAMESPACE][name] = Value("blob", value)
+        if value is not None:
+            entries[keys.NAMESPACE][name] = Value("blob", value)
     return encode(entries, len(nvs))
 
 

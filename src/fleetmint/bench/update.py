@@ -1,10 +1,12 @@
 """A board that was burned gets the program or the Wi-Fi of today: its identity, and all else in its NVS, stay."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fleetmint import commands
+from fleetmint.batch.image import wifi_entries
 from fleetmint.batch.networks import Wifi
 from fleetmint.bench.tokens import with_values, write_nvs
 from fleetmint.errors import FleetmintError
@@ -20,10 +22,13 @@ PROGRAM = "program"
 
 @dataclass(frozen=True)
 class Update:
-    """What a board is to have: `app` is the directory of the program, None leaves that as it is, and so for `wifi`."""
+    """What a board is to have: `app` is the directory of the program, None leaves that as it is, and so for `wifi`.
+
+    The networks stand in the order of their priority.
+    """
 
     app: Path | None = None
-    wifi: Wifi | None = None
+    wifi: tuple[Wifi, ...] | None = None
 
 
 def program_region(app: Path, board: Board) -> Region:
@@ -57,7 +62,8 @@ def carry_out(worker: Worker, board: Board, update: Update, again: Callable[[Fle
         program = [program_region(update.app, board)] if update.app is not None and "program" in changed else []
         region = None
         if update.wifi is not None and "Wi-Fi" in changed:
-            values = {keys.WIFI_SSID: update.wifi.ssid.encode(), keys.WIFI_PSK: update.wifi.psk.encode()}
+            known = identity_of(nvs.data, nvs.offset)
+            values = _networks(known.values if known else {}, update.wifi)
             region = Region(nvs.offset, with_values(nvs.data, str(board.device_id), values), nvs.name)
     except FleetmintError:
         worker.release()
@@ -83,6 +89,23 @@ def hint(port: str, changed: tuple[str, ...], app: Path) -> str:
     return f"; what the batch has as {' and '.join(changed)} by now is not on it: {command}"
 
 
-def _joins(known: Identity, wifi: Wifi) -> bool:
-    wanted = {keys.WIFI_SSID: wifi.ssid.encode(), keys.WIFI_PSK: wifi.psk.encode()}
-    return all(known.values.get(name) == value for name, value in wanted.items())
+def _joins(known: Identity, wifi: Sequence[Wifi]) -> bool:
+    return all(known.values.get(name) == value for name, value in _networks(known.values, wifi).items())
+
+
+def _networks(held: Mapping[str, int | bytes], wifi: Sequence[Wifi]) -> dict[str, bytes | None]:
+    """Return key → value for these networks, and what makes a device forget those that it was told over its session."""
+    told = held.get(keys.SETTINGS)
+    return {keys.WIFI_LIST: None, keys.CANDIDATE: None, keys.SETTINGS: _without_networks(told), **wifi_entries(wifi)}
+
+
+def _without_networks(told: int | bytes | None) -> bytes | None:
+    """Return what a device was told, as firmware/agent/settings.py keeps it, without networks."""
+    try:
+        settings = json.loads(told) if isinstance(told, bytes) else {}
+        if "wifi" not in settings:
+            return told if isinstance(told, bytes) else None
+        del settings["wifi"]
+    except (ValueError, TypeError):
+        return None  # the device could not read it either
+    return json.dumps(settings).encode()

@@ -13,7 +13,7 @@ TOKEN = "token"
 # blobs, UTF-8: the network to join
 WIFI_SSID = "wifi_ssid"
 WIFI_PSK = "wifi_psk"
-# blob, JSON in UTF-8: [[name, passphrase], ...], the best first, in place of the two above where there are several
+# blob, JSON in UTF-8: [[name, passphrase], ...] where there are several; the first of them is in the two above, too
 WIFI_LIST = "wifi_list"
 # blob, ASCII: host name or address of the gateway, as its certificate has it
 GATEWAY = "gateway"

@@ -18,15 +18,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from fleetmint.batch.networks import Wifi
+from fleetmint.batch.networks import MOST_NETWORKS, Wifi
 from fleetmint.errors import FleetmintError
 from fleetmint.printable import printable, shortened
 from fleetmint.site.broker import Message, Session
 from fleetmint.site.client import Gateway
 
 WIFI, GATEWAY = "wifi", "gateway"
-# A device has to hold them in one value of its NVS, and try them all while somebody waits.
-MOST_NETWORKS = 4
 # What came of it: the first three are words of the device.
 KEPT, ALREADY, FAILED, SILENT, UNTRIED = "kept", "already", "failed", "not heard", "not tried"
 DONE = (KEPT, ALREADY)

@@ -11,6 +11,7 @@ from fleetmint.batch.common import Gateway, SiteValues
 from fleetmint.batch.create import foresee_batch_file, plan_batch, plan_batch_file
 from fleetmint.batch.image import nvs_entries
 from fleetmint.batch.networks import Wifi
+from fleetmint.batch.settings import from_json
 from fleetmint.batch.spec import Extra, Unit
 from fleetmint.documents.registration import read_registration
 from fleetmint.errors import FleetmintError, SecretError, StateError
@@ -218,7 +219,7 @@ def test_devices_get_the_networks_and_values_that_their_file_names(batch, common
     region = Extra("app", "region", Value("string", b"eu"))
     units = (
         batch.units[0],
-        replace(batch.units[1], wifi="warehouse"),
+        replace(batch.units[1], wifi=("warehouse",)),
         replace(
             batch.units[2], values=(Extra("app", "region", Value("string", b"us")), Extra("cal", "x", Value("i8", 3)))
         ),
@@ -242,6 +243,37 @@ def test_devices_get_the_networks_and_values_that_their_file_names(batch, common
     assert plan_batch(other, site, location, hierarchy, now).reasons == (
         "what devices of first get has changed: values, wifi or values of 1 devices",
     )
+
+
+def test_a_device_with_several_networks_gets_them_in_their_order_and_the_first_where_one_is_read(
+    batch, common, location, hierarchy, now
+):
+    described = replace(batch, wifi=("warehouse", "default"), units=batch.units)
+    site = replace(common, wifi={**common.wifi, "warehouse": Wifi("d\u00e9p\u00f4t", "")})
+    plan_batch(described, site, location, hierarchy, now).apply()
+    known = secrets.load(location.directory, hierarchy.source)
+    values = nvs_entries("lamp-000001", known, now)["fleetmint"]
+    assert (values["wifi_ssid"], values["wifi_psk"]) == ("d\u00e9p\u00f4t".encode(), b"")
+    default = common.wifi["default"]
+    assert json.loads(values["wifi_list"]) == [["d\u00e9p\u00f4t", ""], [default.ssid, default.psk]]
+    assert default.psk not in repr(known.settings)
+    assert not plan_batch(described, site, location, hierarchy, now).changed
+    turned = replace(described, wifi=("default", "warehouse"))
+    assert plan_batch(turned, site, location, hierarchy, now).reasons == (
+        "what devices of first get has changed: wifi",
+    )
+
+
+def test_a_batch_of_a_version_with_one_network_is_read(batch, common, location, hierarchy, now):
+    described = replace(batch, units=(batch.units[0], replace(batch.units[1], wifi=("warehouse",)), batch.units[2]))
+    site = replace(common, wifi={**common.wifi, "warehouse": Wifi("depot", "")})
+    plan_batch(described, site, location, hierarchy, now).apply()
+    settings = secrets.load(location.directory, hierarchy.source).settings
+    content = json.loads(settings.to_json())
+    content["wifi"] = "default"
+    content["own"]["lamp-000002"][0] = "warehouse"
+    assert from_json(json.dumps(content).encode()) == settings
+    assert [each.ssid for each in settings.wifi_of("lamp-000002")] == ["depot"]
 
 
 def test_values_that_do_not_fit_into_the_nvs_are_refused_before_anything_is_made(

@@ -61,14 +61,14 @@ def test_every_field_of_a_yaml_file_is_read(read):
     assert (batch.name, batch.chip, batch.layout, batch.product, batch.hardware) == (
         "spring", "esp32c3", "4MiB-ota", "Lamp", "B",
     )  # fmt: skip
-    assert (batch.gateway, batch.wifi, batch.token_lifetime) == ("second", "warehouse", timedelta(days=400))
+    assert (batch.gateway, batch.wifi, batch.token_lifetime) == ("second", ("warehouse",), timedelta(days=400))
     assert batch.values == (("app", "region", Value("string", b"eu")),)
     assert [(unit.device, unit.serial, unit.key_origin, unit.wifi) for unit in batch.units] == [
         ("lamp-000007", "000007", "device", None),
         ("lamp-000008", "000008", "device", None),
-        ("lamp-000017", "000017", "factory", "default"),
-        ("lamp-000018", "000018", "factory", "default"),
-        ("lamp-a7", "a7", "factory", "default"),
+        ("lamp-000017", "000017", "factory", ("default",)),
+        ("lamp-000018", "000018", "factory", ("default",)),
+        ("lamp-a7", "a7", "factory", ("default",)),
         ("old-lamp", "old-lamp", "device", None),
     ]
     assert batch.units[2].values == (("cal", "offset", Value("i16", -3)),)
@@ -101,14 +101,31 @@ def test_a_csv_file_has_a_device_in_each_row_and_is_the_batch_of_its_name(read, 
     assert (batch.name, batch.product, batch.chip) == ("summer", "Lamp", "esp32")
     assert [(unit.device, unit.key_origin, unit.wifi) for unit in batch.units] == [
         ("lamp-000017", "factory", None),
-        ("lamp-a7", "device", "warehouse"),
+        ("lamp-a7", "device", ("warehouse",)),
     ]
     assert [unit.values for unit in batch.units] == [(("cal", "offset", Value("i16", -3)),), ()]
+
+
+def test_several_networks_stand_in_the_order_of_their_priority(read):
+    batch = read(HEAD + "wifi: [warehouse, default]\ndevices:\n  - count: 1\n  - {count: 1, wifi: [default]}\n")
+    assert batch.wifi == ("warehouse", "default")
+    assert [unit.wifi for unit in batch.units] == [None, ("default",)]
+    assert read(CSV.replace("warehouse", "warehouse | default"), "summer.csv").units[1].wifi == ("warehouse", "default")
+    of_all = "prefix,wifi,count\nlamp,default|warehouse,2\n"
+    assert {unit.wifi for unit in read(of_all, "all.csv").units} == {("default", "warehouse")}
 
 
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
+        (HEAD + "wifi: [default, guests]\n" + ONE, 3, "'guests' is no Wi-Fi profile of this site"),
+        (HEAD + "wifi:\n  - default\n  - guests\n" + ONE, 5, "'guests' is no Wi-Fi profile of this site"),
+        (HEAD + "wifi: [default, default]\n" + ONE, 3, "is there twice"),
+        (HEAD + "wifi: []\n" + ONE, 1, "wifi is a list of at least one"),
+        (HEAD + "wifi: [default, {a: b}]\n" + ONE, 3, "one of wifi is text"),
+        (HEAD + "wifi: [a, b, c, d, e]\n" + ONE, 3, "a device joins at most 4 networks, not 5"),
+        (HEAD + "devices:\n  - {count: 1, wifi: [default, guests]}\n", 4, "'guests' is no Wi-Fi profile"),
+        (HEAD + "chip: esp8266\nwifi: [default, warehouse]\n" + ONE, 4, "an esp8266 joins one network, not 2"),
         ("batch: [", 1, "expected the node content"),
         ("", 1, "is a mapping with prefix and devices"),
         (HEAD, 1, "lacks devices"),

@@ -1,5 +1,6 @@
 """A board that is burned gets a changed program and Wi-Fi, and stays the device it is."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -70,6 +71,36 @@ def test_a_changed_wifi_reaches_the_board_and_its_key_stays(fleetmint, board, ne
     assert before.keys() == after.keys()
     again = fleetmint("device", "update", "--port", port, "--wifi", "--json")
     assert again["changed"] == []
+
+
+def test_networks_that_a_device_was_told_in_the_field_give_way_and_its_gateway_stays(fleetmint, board, tmp_path):
+    port, nvs = board
+    told = {"wifi": [["gone", PSK]], "gateway": ["192.0.2.8", 443, 8883], "id": "a1", "state": "kept", "reason": ""}
+    content, entries = bytearray((tmp_path / "flash").read_bytes()), nvs()
+    entries[keys.NAMESPACE][keys.SETTINGS] = json.dumps(told).encode()
+    content[NVS.offset : NVS.end] = encode(entries, NVS.size)
+    (tmp_path / "flash").write_bytes(content)
+    assert fleetmint("device", "update", "--port", port, "--wifi", "--json")["changed"] == ["Wi-Fi"]
+    after = nvs()[keys.NAMESPACE]
+    del told["wifi"]
+    assert json.loads(after[keys.SETTINGS]) == told
+    assert fleetmint("device", "update", "--port", port, "--wifi", "--json")["changed"] == []
+
+
+def test_a_board_gets_several_networks_and_one_again(fleetmint, board, state, hierarchy):
+    port, nvs = board
+    store = secrets.open_store(state / "batches/first", hierarchy.source)
+    settings = store.settings()
+    wifi = {**settings.common.wifi, "attic": Wifi("attic", PSK)}
+    several = replace(settings, common=replace(settings.common, wifi=wifi), wifi=("attic", "default"))
+    store.save_settings(several)
+    assert fleetmint("device", "update", "--port", port, "--wifi", "--json")["changed"] == ["Wi-Fi"]
+    held = nvs()[keys.NAMESPACE]
+    assert json.loads(held[keys.WIFI_LIST]) == [["attic", PSK], ["w", "p" * 8]]
+    assert held[keys.WIFI_SSID] == b"attic"
+    store.save_settings(settings)
+    assert fleetmint("device", "update", "--port", port, "--wifi", "--json")["changed"] == ["Wi-Fi"]
+    assert keys.WIFI_LIST not in nvs()[keys.NAMESPACE]
 
 
 def test_a_changed_program_reaches_the_board(fleetmint, board, new_app):
