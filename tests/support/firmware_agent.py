@@ -4,6 +4,7 @@ from typing import Any
 
 from tests.support.firmware_boards import Board
 from tests.support.firmware_gateway import Gateway
+from tests.support.firmware_service import RealGateway
 
 # The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
 AGENT = """
@@ -69,7 +70,7 @@ result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked":
 
 def run(
     board: Board,
-    gateway: Gateway,
+    gateway: Gateway | RealGateway,
     /,
     *,
     setup: str = "",

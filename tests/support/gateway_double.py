@@ -86,9 +86,10 @@ def common_name(connection: socket.socket) -> str | None:
     return names.get("commonName")
 
 
-def reply(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """An ordinary HTTP reply."""
-    head = [f"HTTP/1.1 {status}", f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(body)}", *headers]
+def reply(status: str, body: bytes = b"", *headers: str, own_date: bool = False) -> bytes:
+    """An ordinary HTTP reply; with `own_date` its Date is among the headers."""
+    date = [] if own_date else [f"Date: {formatdate(usegmt=True)}"]
+    head = [f"HTTP/1.1 {status}", *date, f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
