@@ -16,17 +16,18 @@ _CONNACK, _ACCEPTED_LENGTH = 0x20, 4
 _DISCONNECT = bytes([0xE0, 0x00])
 
 
-def end_session(path: Path, client_id: str) -> None:
+def end_session(path: Path, client_id: str, *, keep: bool = False) -> None:
     """End the session of `client_id` at the broker listening on the Unix socket `path`.
 
-    Clean session: what is queued for the device is thrown away with it. It is no error when there is no such session.
+    What is queued for the device is thrown away with it, unless it is to `keep` that. It is no error when there is no
+    such session.
     Raises PublishError when the broker cannot be reached or refuses.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_TIMEOUT_SECONDS)
             connection.connect(str(path))
-            connection.sendall(connect_packet(client_id))
+            connection.sendall(connect_packet(client_id, clean=not keep))
             answer = _receive(connection, _ACCEPTED_LENGTH)
             if len(answer) != _ACCEPTED_LENGTH or answer[0] != _CONNACK or answer[3] != 0:
                 raise PublishError(
@@ -41,12 +42,12 @@ def end_session(path: Path, client_id: str) -> None:
         ) from error
 
 
-def connect_packet(client_id: str) -> bytes:
-    """Return the CONNECT packet: MQTT 3.1.1, clean session, no user, no will."""
+def connect_packet(client_id: str, *, clean: bool = True) -> bytes:
+    """Return the CONNECT packet: MQTT 3.1.1, a clean session or the one that is there, no user, no will."""
     name = client_id.encode("ascii")
     body = (
         b"\x00\x04MQTT\x04"
-        + bytes([_CLEAN_SESSION])
+        + bytes([_CLEAN_SESSION if clean else 0])
         + _KEEP_ALIVE_SECONDS.to_bytes(2, "big")
         + len(name).to_bytes(2, "big")
         + name

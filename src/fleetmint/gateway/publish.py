@@ -4,6 +4,9 @@ Whatever interrupts it, the next run finishes: a reload is written down as owed 
 as ended after it was. The listeners are independent: a list that is no good keeps its own listener as it was, and is
 reported.
 
+A certificate that ends without anybody's doing is looked after, too: the broker lets its sessions go on, and resumes
+them for hours, until it reloads and its session is ended.
+
 A device has one session, which is taken over and dropped alone. Operators choose their client ids and have several,
 and no Mosquitto 2.0 tells whose is whose or ends what its CRL now refuses: a revoked operator costs a restart of the
 broker. Devices come back by themselves, and what was queued for them is on disk.
@@ -24,14 +27,13 @@ from types import MappingProxyType
 from cryptography.hazmat.primitives import serialization
 
 from fleetmint import commands, files
+from fleetmint.documents.times import text_time, time_text
 from fleetmint.errors import FleetmintError, PublishError, StateError
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import Bundle, checked_lists, installed_lists, read_bundle, refuse_older
 from fleetmint.gateway.disconnect import end_session
-from fleetmint.gateway.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
-from fleetmint.ledger import open_ledger, reading
+from fleetmint.gateway.session_owners import ask
 from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.revocation import devices_by_serial
 from fleetmint.x509.listeners import DEVICES, LISTENERS, OPERATORS
 from fleetmint.x509.revocation import crl_pem
 
@@ -55,10 +57,14 @@ class Published:
 
 @dataclass(frozen=True)
 class _Memory:
-    """What has to survive between runs: servers owed a reload, and serials whose sessions have been ended."""
+    """What has to survive between runs: servers owed a reload, and serials whose sessions have been ended.
+
+    What ended by itself until `expired` has been looked after.
+    """
 
     owed: frozenset[str] = frozenset(_SERVERS)
     ended: frozenset[str] = frozenset()
+    expired: datetime | None = None
 
 
 @dataclass
@@ -229,29 +235,33 @@ def _update_public(run: _Run, bundles: list[Bundle]) -> None:
 
 
 def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
-    """End the sessions of certificates that the broker now refuses, each once."""
+    """End the sessions of certificates that the broker now refuses, each once, and of those that have ended."""
     if MOSQUITTO in run.memory.owed and not run.check:
         return  # before it has loaded the list, the device would be back at once
     try:
-        new = _not_ended(run, DEVICES, bundles)
-        if not new:
-            return
-        owners = _owners(run.config, new)
-        up = _is_up(run.config, MOSQUITTO)
+        owners = ask(run.config, _not_ended(run, DEVICES, bundles), run.memory.expired, run.now)
+        devices = sorted({*owners.of_revoked.values(), *owners.of_ended})
+        up = bool(devices) and _is_up(run.config, MOSQUITTO)
+        if owners.of_ended and up and MOSQUITTO not in run.reloaded:
+            _reload(run, MOSQUITTO)  # or it would resume what began while the certificate was good
     except FleetmintError as error:
         run.problems.append(str(error))
         return
-    for device in sorted(set(owners.values())):
-        mine = {serial_text(serial) for serial, owner in owners.items() if owner == device}
+    failed = False
+    for device in devices:
+        mine = {serial_text(serial) for serial, owner in owners.of_revoked.items() if owner == device}
         try:
             if up:
                 if not run.check:
-                    end_session(run.config.disconnect_socket, device)
+                    end_session(run.config.disconnect_socket, device, keep=device in owners.going_on)
                 run.changed = True
                 run.disconnected.append(device)
             _remember(run, replace(run.memory, ended=run.memory.ended | mine))
         except FleetmintError as error:
+            failed = True
             run.problems.append(str(error))
+    if owners.of_ended and not failed:
+        _remember(run, replace(run.memory, expired=run.now))
 
 
 def _end_operators_sessions(run: _Run, bundles: list[Bundle]) -> None:
@@ -284,25 +294,6 @@ def _not_ended(run: _Run, listener: str, bundles: list[Bundle]) -> set[int]:
     return {serial for serial in serials if serial_text(serial) not in run.memory.ended}
 
 
-def _owners(config: Config, serials: set[int]) -> dict[int, str]:
-    """Return whose certificates these are: the ledger is the service's, and so is who reads it."""
-    path = sqlite_path(config.ledger)
-    if path is None:
-        return _read_owners(config, serials)
-    refuse_odd_ledger(path)
-    rows = as_owner_of(path.parent, lambda: [[str(k), v] for k, v in _read_owners(config, serials).items()], str(path))
-    return {int(serial): device for serial, device in rows}
-
-
-def _read_owners(config: Config, serials: set[int]) -> dict[int, str]:
-    engine = open_ledger(config.ledger)
-    try:
-        with reading(engine) as connection:
-            return devices_by_serial(connection, serials)
-    finally:
-        engine.dispose()
-
-
 def _installed(path: Path) -> bytes:
     return files.read(path, "bundle") if path.exists() else b""
 
@@ -316,6 +307,7 @@ def _remembered(path: Path) -> _Memory:
         return _Memory(
             frozenset(str(server) for server in found["owed"]) & frozenset(_SERVERS),
             frozenset(str(serial) for serial in found["ended"]),
+            text_time(found["expired"]) if found.get("expired") else None,
         )
     except (StateError, ValueError, KeyError, TypeError):
         return _Memory()  # whatever is there is replaced, and not followed when it is a link
@@ -330,7 +322,10 @@ def _remember(run: _Run, memory: _Memory) -> None:
 
 
 def _write(path: Path, memory: _Memory) -> None:
-    text = json.dumps({"owed": sorted(memory.owed), "ended": sorted(memory.ended)}, indent=1)
+    found: dict[str, object] = {"owed": sorted(memory.owed), "ended": sorted(memory.ended)}
+    if memory.expired is not None:
+        found["expired"] = time_text(memory.expired)
+    text = json.dumps(found, indent=1)
     files.write_atomically(path, text.encode() + b"\n")
 
 

@@ -144,6 +144,20 @@ def devices_by_serial(connection: Connection, serials: Collection[int]) -> dict[
     return {serial: known[serial] for serial in serials if serial in known}
 
 
+def ended_certificates(connection: Connection, since: datetime | None, now: datetime) -> set[str]:
+    """Return the devices of the certificates that ended by themselves after `since` (None: at any time) until `now`."""
+    ended = [certificates.c.status == ACTIVE, certificates.c.not_after <= now]
+    if since is not None:
+        ended.append(certificates.c.not_after > since)
+    return set(connection.execute(select(certificates.c.device).where(*ended)).scalars())
+
+
+def devices_that_go_on(connection: Connection, names: Collection[str]) -> set[str]:
+    """Return those of these devices that are active: another certificate of theirs is good, or they will get one."""
+    active = connection.execute(select(devices.c.device).where(devices.c.status == ACTIVE)).scalars()
+    return set(names).intersection(active) if names else set()
+
+
 def last_crl_number(connection: Connection, issuer_spki_sha256: str) -> int:
     """Return the highest CRL number ever taken for this issuer; 0 when none was."""
     found: int | None = connection.execute(

@@ -29,6 +29,7 @@ from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body, retry
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
 from fleetmint.service.enrolment import Issuing, enrol, recover, renew
+from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.renewal import renewal_of
 from fleetmint.service.resources import Resources
@@ -78,7 +79,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime])
     def who_am_i() -> Response:
         only_at(DEVICES)
         shown = device(resources, clock)
-        if shown.superseded_at is not None or shown.not_after is None:
+        if shown.superseded_at is not None:
             raise SupersededError(shown.serial)
         with reading(resources.engine) as connection:
             renewal = renewal_of(connection, shown, resources.authority)
@@ -88,7 +89,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime])
             device=shown.device,
             status=ACTIVE,
             serial=serial_text(shown.serial),
-            not_after=time_text(shown.not_after),
+            not_after=time_text(shown.not_after or renewal.at),
             renew_at=time_text(renewal.at),
             renew=renewal.at <= clock(),
             new_key=renewal.new_key,
@@ -114,8 +115,12 @@ def device(resources: Resources, clock: Callable[[], datetime]) -> Certificate:
     found = resources.peer(DEVICES, request.environ)
     with reading(resources.engine) as connection:
         shown = identity.known_certificate(connection, found)
-    if not succession.is_good(shown, clock()):
+    now = clock()
+    if not succession.is_good(shown, now):
         raise SupersededError(shown.serial)
+    if shown.not_after is None or shown.not_after <= now:
+        # the connection began while it was good, and nginx looks at a certificate once
+        raise IdentityRefusedError("the certificate has ended")
     if shown.confirmed_at is None:
         _confirm(resources, clock, shown)
     return shown

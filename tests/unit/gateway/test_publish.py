@@ -11,11 +11,13 @@ from cryptography import x509
 
 from fleetmint import timekeeping
 from fleetmint.errors import PublishError
-from fleetmint.gateway import disconnect, publish
+from fleetmint.gateway import disconnect, publish, session_owners
 from fleetmint.gateway.crl_files import installed_lists
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
+from fleetmint.ledger.schema import certificates
+from fleetmint.ledger.succession import confirm, supersede_due
 from fleetmint.x509 import names
 from fleetmint.x509.authority import Authority, load_certificate, pem
 from fleetmint.x509.revocation import Revoked, build_crl, crl_pem
@@ -37,7 +39,7 @@ class Broker(threading.Thread):
 
     def __init__(self, path, answer=ACCEPTED):
         super().__init__(daemon=True)
-        self.disconnected, self.left, self._answer = [], [], answer
+        self.disconnected, self.kept, self.left, self._answer = [], [], [], answer
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen()
@@ -54,7 +56,8 @@ class Broker(threading.Thread):
                 assert packet[0] == 0x10
                 assert packet[1] == len(packet) - 2
                 assert packet[2:9] == b"\x00\x04MQTT\x04"
-                assert packet[9] == 0x02  # clean session, no user, no will
+                assert packet[9] in (0x02, 0)  # a clean session or the one that is there, no user, no will
+                self.kept += [packet[14:].decode()] * (packet[9] == 0)
                 assert int.from_bytes(packet[12:14], "big") == len(packet) - 14
                 self.disconnected.append(packet[14:].decode())
                 connection.sendall(self._answer)
@@ -122,10 +125,15 @@ def lamps(site, now):
     return {name: leaf.serial_number for name, leaf in leaves.items()}
 
 
-def revoke_at_the_factory(site, now, serial, number=2):
+def renew_list(site, name, now):
+    crl = build_crl(site.hierarchy.authority(name), [], number=9, now=now, lifetime=timedelta(days=365))
+    (site.config.crls / f"{name}.pem").write_bytes(crl_pem(crl))
+
+
+def revoke_at_the_factory(site, now, *serials, number=2):
     crl = build_crl(
         site.hierarchy.authority("factory"),
-        [Revoked(serial, now)],
+        [Revoked(serial, now) for serial in serials],
         number=number,
         now=now,
         lifetime=timedelta(days=365),
@@ -346,6 +354,51 @@ def test_a_session_that_could_not_be_ended_is_reported_and_tried_again(site, now
     broker.start()
     assert publish.publish(site.config, now=now).disconnected == ("lamp-000001",)
     broker.close()
+
+
+def test_a_session_whose_certificate_has_ended_is_ended_after_a_reload_and_nothing_queued_is_lost(
+    site, now, published, lamps, broker, calls
+):
+    soon, late = now + timedelta(days=365) - timedelta(hours=1), now + timedelta(days=365, hours=1)
+    for name in ("root", "operator", "factory"):  # only the certificates of the devices end
+        renew_list(site, name, soon)
+    sign(site, soon)
+    assert publish.publish(site.config, now=soon).disconnected == ()
+    calls()
+    done = publish.publish(site.config, now=late)
+    assert (done.reloaded, done.disconnected) == (("mosquitto",), ("lamp-000001", "lamp-000002"))
+    assert calls() == ["systemctl reload mosquitto"]
+    again = publish.publish(site.config, now=late + timedelta(hours=1))
+    assert (again.reloaded, again.disconnected) == ((), ())
+    broker.close()
+    assert broker.kept == ["lamp-000001", "lamp-000002"]
+    assert broker.left == [b"\xe0\x00"] * 2
+
+
+def test_what_ended_while_the_broker_could_not_be_told_is_tried_again(site, now, published, lamps, calls):
+    late = now + timedelta(days=366)
+    assert publish.publish(site.config, now=late).disconnected == ()
+    broker = Broker(site.config.disconnect_socket)
+    broker.start()
+    assert publish.publish(site.config, now=late).disconnected == ("lamp-000001", "lamp-000002")
+    broker.close()
+
+
+def test_what_is_queued_for_a_device_that_goes_on_with_another_certificate_stays(
+    site, now, published, lamps, broker, calls
+):
+    with site.writing() as connection:
+        confirm(connection, lamps["lamp-000001"], overlap=timedelta(0), now=now)
+        revoke(connection, "lamp-000002", reason="unspecified", actor="test", now=now)
+    with site.writing() as connection:
+        connection.execute(
+            certificates.update().where(certificates.c.device == "lamp-000001").values(superseded_at=now)
+        )
+        supersede_due(connection, now)
+    revoke_at_the_factory(site, now, *lamps.values())
+    assert publish.publish(site.config, now=now).disconnected == ("lamp-000001", "lamp-000002")
+    broker.close()
+    assert broker.kept == ["lamp-000001"]
 
 
 def test_nobody_is_disconnected_before_the_broker_has_the_new_list(site, now, published, lamps, broker, calls):
@@ -570,13 +623,13 @@ def test_root_reads_the_ledger_as_the_account_it_belongs_to(
     revoke_at_the_factory(site, now, lamps["lamp-000001"])
     for path in site.root.glob("ledger.sqlite*"):
         os.chown(path, ACCOUNT, -1)
-    real = publish._read_owners
+    real = session_owners._read
 
-    def look(config, serials):
+    def look(*arguments):
         (site.root / "seen").write_text(f"{os.getuid()} {os.geteuid()}")
-        return real(config, serials)
+        return real(*arguments)
 
-    monkeypatch.setattr(publish, "_read_owners", look)
+    monkeypatch.setattr(session_owners, "_read", look)
     done = publish.publish(site.config, now=now)
     assert (done.disconnected, done.problems) == (("lamp-000001",), ())
     assert (site.root / "seen").read_text() == f"{ACCOUNT} {ACCOUNT}"
