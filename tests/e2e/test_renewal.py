@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 from fleetmint.documents.registration import FORMAT
 from fleetmint.gateway.disconnect import connect_packet
-from fleetmint.x509 import keys
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import new_serial
 from tests.e2e.site import wait_for
 from tests.support.gateway_site import make_csr
 
@@ -28,11 +29,11 @@ ACCEPTED = b"\x20\x02\x00\x00"
 
 def register(site, leaves: dict[str, x509.Certificate]) -> None:
     """Tell the gateway of devices with certificates of the factory."""
-    names = sorted(leaves)
-    for start in range(0, len(names), 60):
+    listed = sorted(leaves)
+    for start in range(0, len(listed), 60):
         entries = [
             {"device": name, "certificate": base64.b64encode(der(leaves[name])).decode()}
-            for name in names[start : start + 60]
+            for name in listed[start : start + 60]
         ]
         document = {"format": FORMAT, "site": "demo", "gateway": "gateway", "batch": "many", "devices": entries}
         path = site.scratch / "many.json"
@@ -100,7 +101,7 @@ class Storm:
         await asyncio.gather(*(self.renew(name) for name in self.contexts))
 
 
-def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_error_but_later(site):
+def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_error_but_later(site, record_property):
     factory, now = site.hierarchy.authority("factory"), datetime.now(UTC)
     made = {f"storm-{number:04}": keys.new_key() for number in range(MANY)}
     leaves = {name: factory.issue("factory-device", key.public_key(), name, now=now) for name, key in made.items()}
@@ -108,7 +109,8 @@ def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_erro
     storm = Storm(site, {name: site.client(name, key, leaves[name]) for name, key in made.items()})
     begun = time.monotonic()
     asyncio.run(storm.run())
-    print(f"{MANY} renewals in {time.monotonic() - begun:.0f} s: {dict(storm.said)}")
+    record_property("seconds", round(time.monotonic() - begun))
+    record_property("answers", dict(storm.said))
     assert storm.late == []
     assert set(storm.said) <= {200, 503, "no answer"}
     assert len(set(storm.serials.values())) == MANY
@@ -123,8 +125,17 @@ class Ending:
     def __init__(self, site, seconds):
         factory, key = site.hierarchy.authority("factory"), keys.new_key()
         self.end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
-        # its issuer issues no such thing, and whoever has its key could
-        leaf = factory.issue("factory-device", key.public_key(), self.NAME, now=self.end - timedelta(days=365))
+        # the last minute of a certificate of a year
+        leaf = (
+            x509.CertificateBuilder()
+            .subject_name(names.subject(factory.site, names.DEVICES_UNIT, self.NAME))
+            .issuer_name(factory.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(new_serial())
+            .not_valid_before(self.end - timedelta(days=365))
+            .not_valid_after(self.end)
+            .sign(factory.key, hashes.SHA256())
+        )
         self.site, self.client = site, site.client(self.NAME, key, leaf)
         register(site, {self.NAME: leaf})
         self.context = Storm.context(site, self.client)

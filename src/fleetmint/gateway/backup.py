@@ -34,6 +34,7 @@ from fleetmint.ledger.copies import copy
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import last_crl_number, revoke, revoked_certificates, take_crl_number
 from fleetmint.ledger.schema import REVOKED, UNUSED, VERSION, certificates, devices, settings, tokens
+from fleetmint.ledger.succession import SUPERSEDED
 from fleetmint.ledger.upgrade import Migration, migrate
 from fleetmint.ledger.version import is_older, newer, version_of
 from fleetmint.plan import Plan
@@ -191,8 +192,13 @@ def _bring_up_to_date(
 
 
 def _gone(connection: Connection, lists: Sequence[x509.CertificateRevocationList]) -> dict[str, int]:
-    """Return the devices that these lists revoke and the ledger does not, each with the serial of a certificate."""
-    listed = {serial_text(entry.serial_number): entry.serial_number for crl in lists for entry in crl}
+    """Return the devices that these lists revoke and the ledger does not, each with the serial of a certificate.
+
+    A device that has renewed since is not gone: its listeners refuse the certificate that the ledger knows, and with
+    the key of that it recovers.
+    """
+    entries = [entry for crl in lists for entry in revocation.entries(crl) if entry.reason != SUPERSEDED]
+    listed = {serial_text(entry.serial): entry.serial for entry in entries}
     rows = connection.execute(
         select(certificates.c.serial, certificates.c.device).where(certificates.c.status != REVOKED)
     )

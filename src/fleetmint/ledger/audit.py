@@ -109,7 +109,24 @@ def _of_lines(connection: Connection) -> list[Finding]:
     found = []
     for device, rows in sorted(lines.items()):
         found += [Finding(f"{device} {what}", _revoke(device)) for what in _of_line(rows, retired)]
+        found += [_of_clone(row) for row in rows if row.cloned_at is not None and not _is_settled(row, rows)]
     return found
+
+
+def _is_settled(cloned: Any, rows: Sequence[Any]) -> bool:
+    """Whether somebody has decided about a clone: with a token for the device, or by revoking it."""
+    later = any(row.token_sha256 is not None and row.reserved_at > cloned.cloned_at for row in rows)
+    return later or all(row.status == REVOKED for row in rows)
+
+
+def _of_clone(row: Any) -> Finding:
+    token = commands.fleetmint("token", "new", row.device)
+    return Finding(
+        f"somebody asked with the certificate {row.serial} of {row.device} on {row.cloned_at:%Y-%m-%d %H:%M}Z, when its"
+        " successor was in use: a copy of its flash, or it has lost what it was given",
+        f"look at the device: {token} and its use settle whose the name is. If it is not to be trusted,"
+        f" {commands.playbook('revoke.yml', device=row.device)}",
+    )
 
 
 def _of_line(rows: Sequence[Any], retired: Mapping[str, datetime]) -> Iterator[str]:

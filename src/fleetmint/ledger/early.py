@@ -1,7 +1,8 @@
 """What a clock that ran ahead has written into a gateway's ledger, and how that is put right.
 
 A certificate that begins in the future is refused everywhere until then. It is revoked, and its token stands for a
-reservation with another serial, so that the same token and key get a certificate that is good now. Times that only tell
+reservation with another serial, so that the same token and key get a certificate that is good now; a renewal is
+asked for again with the certificate before. Times that only tell
 what has been become the time of the repair. Events stay as they are, for the chain's sake: one more is appended, and
 those before it are known from then on.
 """
@@ -60,6 +61,8 @@ def find(connection: Connection, now: datetime) -> tuple[Early, ...]:
     for row in _certificates(connection, now):
         begins = row.reserved_at if row.not_before is None else row.not_before
         does = "revoke it, and keep its place for one that begins now" if row.serial in replaced else ""
+        if _is_renewal(row):
+            does = "revoke it: its device asks again with the one before"
         found.append(Early(row.device, f"the certificate {row.serial} of {row.device}", begins, does))
     for table, columns in _PAST:
         for name in columns:
@@ -85,6 +88,11 @@ def repair(connection: Connection, *, subject: str, actor: str, now: datetime) -
     found = find(connection, now)
     if not any(each.does for each in found):
         return found
+    connection.execute(
+        update(certificates)
+        .where(certificates.c.serial.in_([row.serial for row in _certificates(connection, now) if _is_renewal(row)]))
+        .values(status=REVOKED, revoked_at=now, revoke_reason="superseded")
+    )
     new = {}
     for row in _to_replace(connection, now):
         new[row.serial] = serial_text(new_serial())
@@ -103,6 +111,11 @@ def _certificates(connection: Connection, now: datetime) -> list[Any]:
     signed = (certificates.c.status == ACTIVE) & (certificates.c.not_before > limit)
     reserved = (certificates.c.status == RESERVED) & (certificates.c.reserved_at > limit)
     return list(connection.execute(select(certificates).where(signed | reserved).order_by(certificates.c.device)))
+
+
+def _is_renewal(row: Any) -> bool:
+    """Whether a device has another certificate, since nothing has confirmed this one."""
+    return row.token_sha256 is None and row.predecessor is not None and row.confirmed_at is None
 
 
 def _to_replace(connection: Connection, now: datetime) -> list[Any]:

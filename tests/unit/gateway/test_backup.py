@@ -20,14 +20,24 @@ from fleetmint.errors import ClockError, LedgerError, StateError
 from fleetmint.gateway.backup import Restored, make_backup, plan_restore
 from fleetmint.gateway.config import load_config
 from fleetmint.gateway.device_crl import plan_device_crl
-from fleetmint.ledger import open_ledger
+from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.revocation import revoke
 from fleetmint.ledger.schema import VERSION
-from fleetmint.service.enrolment import enrol
+from fleetmint.ledger.succession import confirm
+from fleetmint.service.body import Recovery
+from fleetmint.service.enrolment import enrol, recover, renew
 from fleetmint.x509 import keys, revocation
-from tests.support.gateway_site import certificate_entry, enrolment, issuing, make_gateway_site, new_key, registration
+from tests.support.gateway_site import (
+    certificate_entry,
+    enrolment,
+    issuing,
+    make_csr,
+    make_gateway_site,
+    new_key,
+    registration,
+)
 
 HOUR = timedelta(hours=1)
 DUMPS = Path(__file__).parents[1] / "ledger" / "dumps"
@@ -126,6 +136,26 @@ def test_who_was_revoked_after_the_backup_stays_revoked(site, engine, fleet, new
     assert status(new_pi)["lamp-000002"] == "revoked"
     assert revoked_on(crl_of(new_pi)) == {fleet["lamp-000002"][2]}
     assert revocation.crl_number(crl_of(new_pi)) > revocation.crl_number(live)
+    assert new_pi.findings() == ()
+
+
+def test_who_renewed_after_the_backup_recovers_with_the_certificate_before(site, engine, fleet, new_pi, now):
+    backup = make_backup(site.config)
+    _, key, serial = fleet["lamp-000001"]
+    with reading(engine) as connection:
+        shown = find_certificate(connection, serial)
+    renewed = renew(issuing(engine, site.device_ca, now), shown, make_csr(new_key()), source="")
+    with site.writing() as connection:
+        confirm(connection, renewed.serial, overlap=HOUR, now=now)
+    live = sign(site, engine, now + HOUR)
+    assert revoked_on(live) == {serial}
+    plan = restore(new_pi, backup, now + 2 * HOUR, crls={"device.crl": revocation.crl_pem(live)})
+    assert plan.expected.revoked == ()
+    assert revoked_on(crl_of(new_pi)) == {serial}
+    ledger = open_ledger(new_pi.config.ledger)
+    asked = Recovery(shown.der, make_csr(key))
+    at = issuing(ledger, new_pi.device_ca, now + 2 * HOUR)
+    assert recover(at, asked, grace=HOUR, source="").device == "lamp-000001"
     assert new_pi.findings() == ()
 
 

@@ -17,9 +17,9 @@ from fleetmint.ledger import early, events
 from fleetmint.ledger.grants import TokenGrant
 from fleetmint.ledger.issuance import reserve
 from fleetmint.ledger.revocation import revoke
-from fleetmint.service.enrolment import enrol
+from fleetmint.service.enrolment import enrol, renew
 from fleetmint.x509 import compat, revocation
-from tests.support.gateway_site import certificate_entry, enrolment, issuing, new_key, registration
+from tests.support.gateway_site import certificate_entry, enrolment, issuing, make_csr, new_key, registration
 
 AHEAD = timedelta(days=90)
 
@@ -96,6 +96,20 @@ def test_the_same_token_and_key_get_a_certificate_that_is_good_now(site, engine,
     plan.apply()
     entry = crl_of(site).get_revoked_certificate_by_serial_number(ran_ahead.serial)
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.superseded
+
+
+def test_a_renewal_of_the_future_is_asked_for_again_with_the_certificate_before(site, engine, requests, now):
+    first = enrol(issuing(engine, site.device_ca, now), requests["lamp-000001"])
+    csr = make_csr(new_key())
+    early = renew(issuing(engine, site.device_ca, now + AHEAD), first, csr, source="")
+    assert [each.does for each in repair(site, now) if f"{early.serial:x}" in each.what] == [
+        "revoke it: its device asks again with the one before"
+    ]
+    assert site.findings() == ()
+    again = renew(issuing(engine, site.device_ca, now), first, csr, source="")
+    assert again.serial != early.serial
+    assert again.not_before < now
+    assert repair(site, now) == ()
 
 
 def test_a_second_repair_changes_nothing(site, ran_ahead, now):

@@ -213,6 +213,10 @@ def test_both_copies_of_a_device_renew_and_the_second_is_refused_and_heard_of(si
     serials = {"serial": f"{lamp.certificate.serial_number:x}", "successor": f"{first.certificate.serial_number:x}"}
     assert chain(site, "clone-alarm") == [serials | {"source": "192.0.2.1"}]
     first.used()
+    (finding,) = site.findings()
+    assert f"somebody asked with the certificate {lamp.certificate.serial_number:x} of {LAMP}" in finding
+    with site.writing() as connection:
+        revoke(connection, LAMP, reason="key_compromise", actor="test", now=datetime.now(UTC))
     assert site.findings() == ()
 
 
@@ -223,6 +227,20 @@ def test_of_two_copies_the_one_that_uses_its_certificate_first_goes_on(site, lam
     second.used()
     assert code(lamp.renew(one)) == (403, "superseded")
     assert len(chain(site, "clone-alarm")) == 1
+    assert len(site.findings()) == 1
+
+
+def test_a_token_settles_whose_the_name_is(site, lamp, clock):
+    copy = Device(lamp.http, lamp.name, lamp.key, lamp.certificate)
+    lamp.renewed(new_key()).used()
+    copy.renew()
+    token = NewToken(LAMP, keys.hashlib.sha256(b"new").hexdigest(), clock.now + timedelta(9))
+    with site.writing() as connection:
+        add_token(connection, token, actor="bench@test", now=clock.now)
+    assert len(site.findings()) == 1
+    clock.now += timedelta(minutes=1)
+    key = new_key()
+    lamp.with_(lamp.post("/v1/enrol", device=LAMP, token="new", csr=b64(make_csr(key))), key).used()  # noqa: S106
     assert site.findings() == ()
 
 
