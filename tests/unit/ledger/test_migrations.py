@@ -134,6 +134,27 @@ def test_an_earlier_ledger_keeps_its_promises(tmp_path, version):
     assert bool(found) == (version == "0001")
 
 
+def test_a_device_with_several_certificates_at_once_goes_on_with_the_newest(tmp_path):
+    path = restored(tmp_path, "0006")
+    columns = "issuer, device, spki_sha256, status, not_before, not_after, der"
+    with closing(sqlite3.connect(path)) as connection:
+        for serial, day in (("aa", 24), ("bb", 25)):
+            connection.execute(
+                f"insert into certificates (serial, reserved_at, {columns}) select ?, ?, {columns} from certificates"  # noqa: S608
+                " where status = 'active' limit 1",
+                (serial, f"2026-11-{day}T08:30:00.000000Z"),
+            )
+        connection.commit()
+    opened(path).dispose()
+    found = sorted(
+        (row["reserved_at"], row["serial"], row["predecessor"], row["superseded_at"])
+         for row in rows_of(path)["certificates"] if row["status"] == "active"
+    )  # fmt: skip
+    first, second, third = found
+    assert [each[2] for each in found] == [None, first[1], second[1]]
+    assert [each[3] for each in found] == [second[0], third[0], None]
+
+
 @pytest.mark.parametrize("version", EARLIER)
 def test_as_it_was_before_it_is_kept_beside_it_for_its_owner_only(tmp_path, version):
     path = restored(tmp_path, version)

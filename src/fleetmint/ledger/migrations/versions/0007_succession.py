@@ -1,6 +1,7 @@
 """One line of certificates for each device: predecessors, confirmation, supersession; and keys that are retired.
 
-What was active was in use, as far as anybody could know: it counts as confirmed. A key whose certificates all ended
+What was active was in use, as far as anybody could know: it counts as confirmed. Where a device has several, which no
+version before could make, the newest supersedes those before it. A key whose certificates all ended
 with a change of the owner, or with the device, is retired.
 """
 
@@ -16,6 +17,13 @@ down_revision = "0006"
 
 _CONFIRMED = "confirmed_at IS NOT NULL"
 _UNCONFIRMED = "confirmed_at IS NULL AND status <> 'revoked'"
+_PREDECESSOR = (
+    "SELECT older.serial FROM certificates AS older"
+    " WHERE older.device = certificates.device AND older.status = 'active'"
+    " AND (older.reserved_at < certificates.reserved_at"
+    " OR (older.reserved_at = certificates.reserved_at AND older.serial < certificates.serial))"
+    " ORDER BY older.reserved_at DESC, older.serial DESC LIMIT 1"
+)
 _CURRENT = "confirmed_at IS NOT NULL AND superseded_at IS NULL AND status <> 'revoked'"
 
 
@@ -39,6 +47,11 @@ def upgrade() -> None:
         certificates.create_unique_constraint("uq_certificates_serial_device", ["serial", "device"])
     _refer_to_predecessors(sqlite)
     op.execute("UPDATE certificates SET confirmed_at = reserved_at WHERE status = 'active'")
+    op.execute(f"UPDATE certificates SET predecessor = ({_PREDECESSOR}) WHERE status = 'active'")  # noqa: S608
+    op.execute(
+        "UPDATE certificates SET superseded_at = (SELECT heir.reserved_at FROM certificates AS heir"
+        " WHERE heir.predecessor = certificates.serial) WHERE status = 'active'"
+    )
     op.execute(
         "UPDATE public_keys SET retired_at = (SELECT max(ended.revoked_at) FROM certificates AS ended"
         " JOIN devices ON devices.device = ended.device WHERE ended.spki_sha256 = public_keys.spki_sha256"
