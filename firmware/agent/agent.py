@@ -15,6 +15,7 @@ from agent.credentials import Credentials
 from agent.errors import Missing, NoNetwork, Problem, Refused, WrongTime
 from agent.gateway import Gateway
 from agent.identity import Identity
+from agent.keeper import Keeper
 from agent.outbox import Outbox
 from agent.session import Session
 from agent.store import Store
@@ -39,6 +40,7 @@ _FAREWELL = 5
 # firmware: the version of the product, for the device's status.
 # watchdog: seconds after which the hardware resets a board whose loop stands still; True for a minute.
 # outbox_messages, outbox_bytes: how much is kept while there is no connection.
+# outbox_file: where to keep it over a reset, written at most every ten minutes; None: nowhere.
 # new_key: each renewal brings a new key, which takes a board some seconds; otherwise only if the gateway asks for one.
 #
 # Both functions may be coroutines. An exception in either is printed and does not stop the agent.
@@ -55,6 +57,7 @@ class Agent:
         watchdog=None,
         outbox_messages=64,
         outbox_bytes=8192,
+        outbox_file=None,
         board=None,
         ask=ask_ntp,
         output=print,
@@ -67,6 +70,9 @@ class Agent:
         self._every = max(1, int(every * 1000))
         self._inbox = Inbox(on_message, self._say) if on_message else None
         self._outbox = Outbox(self._console.uptime, self._say, outbox_messages, outbox_bytes)
+        self._keeper = Keeper(self._outbox, outbox_file, self._say) if outbox_file else None
+        if self._keeper:
+            self._keeper.load()
         self._ask = lambda: ask(ntp or self._identity.gateway)
         self._firmware = firmware
         self._watchdog = _WATCHDOG if watchdog is True else watchdog
@@ -99,6 +105,8 @@ class Agent:
                 await asyncio.wait_for(self._task, _FAREWELL)
         except asyncio.TimeoutError:
             self._say("ended without a farewell")
+        if self._keeper:
+            await self._keeper.save()
 
     def publish(self, topic, payload):
         """Send a message to devices/<id>/out/<topic>, now or as soon as there is a connection.
@@ -160,6 +168,8 @@ class Agent:
         if self._read:
             work = readings.take_on(self._read, self._every, self._outbox, self._say)
             self._tasks.append(asyncio.create_task(work))
+        if self._keeper:
+            self._tasks.append(asyncio.create_task(self._keeper.keep_on()))
 
     async def _attempt(self):
         try:

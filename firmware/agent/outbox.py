@@ -18,6 +18,8 @@ class Outbox:
         self._held = 0
         self._sending = None
         self._news = asyncio.Event()
+        # Told of each message that is no longer in it.
+        self.on_gone = None
         # Messages counted so far, by kind, and messages lost for want of room.
         self.counts = {"reading": 0, "message": 0}
         self.lost = 0
@@ -82,5 +84,7 @@ class Outbox:
         self._news.set()
 
     def _remove(self, index):
-        topic, payload, _ = self.items.pop(index)
-        self._held -= len(topic) + len(payload)
+        item = self.items.pop(index)
+        self._held -= len(item[0]) + len(item[1])
+        if self.on_gone:
+            self.on_gone(item)

@@ -92,6 +92,96 @@ result([bad, payloads(), o.lost])
     assert '"n": 2' in payloads[1]
 
 
+KEEPER = (
+    OUTBOX
+    + """
+import os
+from agent import keeper
+keeper._LOOK = 20
+os.chdir(place)
+def files(): return sorted(os.listdir())
+def started(o=None):
+    o = o or Outbox(lambda: 7, said.append, messages, size)
+    k = keeper.Keeper(o, "outbox", said.append)
+    k.load()
+    return o, k
+async def looks(k, count):
+    task = asyncio.create_task(k.keep_on())
+    await asyncio.sleep_ms(20 * count)
+    task.cancel()
+o, k = started()
+"""
+)
+
+
+def keep(board, tmp_path, script, *, messages=10, size=2000):
+    return board.run(KEEPER + script, messages=messages, size=size, place=str(tmp_path))
+
+
+def test_what_has_not_got_through_is_kept_over_a_reset_and_counts_go_on(board, tmp_path):
+    script = """
+for n in range(3): o.add("door", {"open": n})
+o.add("raw", bytes(range(256)))
+before = o.items
+asyncio.run(looks(k, 4))
+o, k = started()
+after = list(o.items)
+o.add("door", {})
+result([before == after, files(), json.loads(o.items[-1][1])["n"], said])
+"""
+    assert keep(board, tmp_path, script) == [True, ["outbox"], 5, []]
+
+
+def test_a_device_with_a_connection_writes_nothing(board, tmp_path):
+    script = """
+async def main():
+    task = asyncio.create_task(looks(k, 10))
+    for n in range(60):
+        o.add("t", str(n)); o.take()
+        await asyncio.sleep_ms(5)
+        o.sent()
+asyncio.run(main())
+result(files())
+"""
+    assert keep(board, tmp_path, script) == []
+
+
+def test_the_file_is_written_once_in_ten_minutes_and_goes_with_the_last_of_its_messages(board, tmp_path):
+    script = """
+o.add("t", "1"); o.add("t", "2")
+asyncio.run(looks(k, 4))
+o.add("t", "3")
+asyncio.run(looks(k, 6))
+kept = [payload.decode() for _, payload, _ in started(Outbox(lambda: 7, said.append))[0].items]
+o.on_gone = k._gone
+seen = []
+for n in range(3):
+    o.take(); o.sent(); seen.append(files())
+result([kept, seen])
+"""
+    assert keep(board, tmp_path, script) == [["1", "2"], [["outbox"], [], []]]
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]\n", '{"counts": {}}\n[1]\n', "\xff", '{"counts": {}, "lost": 0}\n["a",']
+)
+def test_a_file_that_cannot_be_read_is_told_and_costs_no_start(board, tmp_path, content):
+    (tmp_path / "outbox").write_bytes(content.encode("latin-1"))
+    script = "o.add('t', '1')\nresult([said, payloads()[-1]])"
+    assert keep(board, tmp_path, script) == [["what was kept of the outbox cannot be read"], "1"]
+
+
+def test_a_file_system_that_is_full_costs_a_line(board, tmp_path):
+    script = """
+def full(*arguments): raise OSError(28)
+keeper.open = full
+o.add("t", "1")
+asyncio.run(k.save())
+result([said, payloads()])
+"""
+    assert keep(board, tmp_path, script) == [["the outbox cannot be kept: error 28"], ["1"]]
+
+
 def test_waiting_ends_with_the_first_message_and_in_time(board):
     script = """
 import time

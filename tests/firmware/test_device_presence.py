@@ -78,7 +78,9 @@ def test_a_device_that_loses_its_power_is_said_to_be_away_by_the_broker(broker, 
 
 def test_a_device_that_leaves_says_so_itself(broker, device):
     broker.watch(STATUS)
-    started = device("await asyncio.sleep(1)", "await agent.stop()")
+    # as soon as the first readings are out
+    busy = "while agent._outbox.items or not agent._outbox.counts['reading']: await asyncio.sleep_ms(10)"
+    started = device(busy, "await agent.stop()")
     started.wait_for("product: the agent has ended")
     assert "ended without a farewell" not in "\n".join(started.console)
     said = [json.loads(line) for line in broker.watched(STATUS, 2)]
@@ -106,6 +108,30 @@ def test_nothing_is_lost_while_the_broker_is_restarted_and_the_status_is_said_ag
     assert min(heard) <= int(before[-1].rsplit(" ", 1)[1])
     assert len(heard) - len(set(heard)) <= 1
     assert json.loads(broker.retained(STATUS))["online"] is True
+
+
+def test_by_option_what_was_not_sent_survives_a_power_cut(broker, gateway, site, flash_file, boot):
+    main = MAIN.replace("EVERY", "0.2").replace("THEN", "pass").replace("firmware=", "outbox_file='outbox', firmware=")
+    flash = flash_file(
+        gateway.nvs(mqtt_port=broker.port), main="from agent import keeper\nkeeper._LOOK = keeper._REST = 300\n" + main
+    )
+    broker.watch(READINGS)
+    device = boot(flash)
+    device.wait_for("published reading 2")
+    broker.stop()
+    device.wait_for("trying again")
+    time.sleep(2.5)
+    device.process.kill()
+    broker.start()
+    again = boot(flash)
+    again.wait_for("published reading")
+    first = int(again.console[-1].rsplit(" ", 1)[1])
+    for _ in range(12):
+        again.wait_for("published reading")
+    heard = numbers(broker.watched(READINGS, 14))
+    # those that were kept, and then those of the new start, counted on
+    assert first > 2
+    assert sorted(set(heard)) == list(range(1, max(heard) + 1))
 
 
 def test_what_did_not_fit_is_counted_and_told(broker, device, gateway):

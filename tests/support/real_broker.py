@@ -90,7 +90,7 @@ class RealBroker:
 
     def watched(self, topic: str, count: int) -> list[str]:
         """Return the first messages that came to `topic` since `watch`; fewer when that takes too long."""
-        arguments = ["-i", "watcher", "-c", "-q", "1", "-t", topic, "-C", str(count), "-W", "10"]
+        arguments = ["-i", "watcher", "-c", "-q", "1", "-R", "-t", topic, "-C", str(count), "-W", "10"]
         return subprocess.run(
             self._watcher(*arguments), capture_output=True, text=True, check=False
         ).stdout.splitlines()
