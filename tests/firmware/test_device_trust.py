@@ -52,10 +52,10 @@ def context(anchors, *identity):
 agent.gateway.context = context
 device._every = 10
 """
-    outcome = run(board, gateway, setup=setup + "asked = used\n", **enrolled)
+    outcome = run(board, gateway, setup=setup + "told = lambda: used\n", **enrolled)
     # greeting, fetching, proving, and the session
     assert said(outcome, "published reading 1")
-    assert outcome["asked"] == [2, 2, 1, 1]
+    assert outcome["told"] == [2, 2, 1, 1]
 
 
 def test_nothing_is_fetched_while_the_gateway_has_the_same_bundle(board, gateway, site, enrolled):

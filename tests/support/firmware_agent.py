@@ -44,6 +44,8 @@ def output(line):
         published[0] += 1
 def on_message(topic, payload):
     said.append("message " + topic + " " + payload.decode())
+# What a setup has to tell beside that.
+told = lambda: None
 asked = []
 async def ask(host): asked.append(host)
 wlan = Wlan()
@@ -64,7 +66,8 @@ except PowerCut:
     cut = True
 gc.collect()
 stored = {k: v if isinstance(v, int) else v.hex() for k, v in nvs.values.items()}
-result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked, "cut": cut, "peak": nvs.peak})
+result({"said": said, "waits": waits, "stored": stored, "log": nvs.log, "asked": asked, "cut": cut, "peak": nvs.peak,
+        "told": told()})
 """
 
 
