@@ -40,6 +40,29 @@ def test_enrolment_the_loss_of_the_broker_and_a_back_off_hold_nobody_up(board, g
     assert 0 < gaps["arithmetic"] < LONGEST
 
 
+def test_a_renewal_with_a_new_key_beside_the_session_holds_nobody_up(board, gateway, site):
+    identity = site.device()
+    enrolled = {"token": None, "slot": 0, "key0": identity.key_der, "cert0": identity.der}
+    first = gateway.succession.whoami
+
+    def whoami(der, label):
+        # after the first time, so that there is a session by then
+        answer = first(der, label)
+        gateway.succession.renew, gateway.succession.new_key = {identity.der}, True
+        return answer
+
+    gateway.succession.whoami = whoami
+    setup = "from agent import trust\ntrust.patience = lambda: 500\n"
+    outcome = gaps_beside_the_agent(board, gateway, setup=setup, enough=60, timeout=60, **enrolled)
+    assert outcome["stored"]["slot"] == 1
+    # the session went on while it renewed, and the next one has the new identity
+    order = [word for line in outcome["said"] for word in ("connected to", "renewing", "renewed,") if word in line]
+    assert order == ["connected to", "renewing", "renewed,", "connected to"]
+    gaps = outcome["told"]
+    check(gaps)
+    assert gaps["steps"] > 150
+
+
 REQUEST = (
     GAPS
     + """

@@ -229,7 +229,7 @@ agent.trust.patience = lambda: lasts.pop(0)
         return answer
 
     gateway.succession.whoami = whoami
-    outcome = run(board, gateway, setup=setup, enough=20, **enrolled)
+    outcome = run(board, gateway, setup=setup, enough=60, **enrolled)
     # once at the start, once after the day, and once with the new anchors
     assert len([request for request in gateway.requests if "whoami" in request.line]) == 3
     assert bytes.fromhex(outcome["stored"][HELD]) == newer.encode()

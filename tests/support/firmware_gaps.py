@@ -79,7 +79,7 @@ async def pause(seconds):
 device._pause = pause
 told = gaps.told
 async def main():
-    asyncio.create_task(gaps.watch(lambda: said[-1] if said else "the start"))
+    gaps.task = asyncio.create_task(gaps.watch(lambda: said[-1] if said else "the start"))
     await device.start()
     await device.wait()
 """
