@@ -1,0 +1,122 @@
+"""The site of a simulation: the plays and commands of a user, and what systemd's timers would start on the Pi."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleetmint.batch import secrets
+from fleetmint.errors import FleetmintError
+from fleetmint.passphrases import open_source
+from virtual.decade.faketime import Clock
+from virtual.decade.wire import Place
+from virtual.purpose import ROOT, VARIABLE, Purpose
+
+# Packages and the clock of the machine are not what the years change, and apt takes its time.
+_SKIP = "base,time,firewall"
+_FACTORY = "batch,register,burn,handover"
+_INVENTORY = "inventory/virtual"
+_SERVERS = "fleetmint.service nginx.service mosquitto.service fleetmint-broker-watch.service"
+# Each unit that a timer of the project starts: that is systemd's to do, whose clock is not ours to move.
+_TIMERS = """
+for timer in $(systemctl list-units --all --plain --no-legend --type=timer 'fleetmint*' | awk '{ print $1 }'); do
+    unit=$(systemctl show --value --property=Unit $timer)
+    systemctl start $unit || { echo "$unit failed:"; journalctl --unit=$unit --lines=6 --output=cat; }
+done
+"""
+
+
+class Site:
+    """What a user can do to the site, at the time that the clock shows."""
+
+    def __init__(self, purpose: Purpose, clock: Clock) -> None:
+        self.state, self._purpose, self._clock = purpose.state, purpose, clock
+        self.plays: list[tuple[str, float]] = []
+
+    # --- the controller ---
+
+    def play(self, name: str, *arguments: str) -> str:
+        """Run a play; return what it says, and raise FleetmintError with its end when it fails."""
+        begun = time.monotonic()
+        done = self._run("ansible-playbook", "--inventory", _INVENTORY, f"playbooks/{name}", *arguments)
+        log = self.state / "log" / f"{self._clock.now():%Y-%m-%d}.{name}.log"
+        log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log.write_text(done.stdout + done.stderr)
+        self.plays.append((" ".join((name, *arguments)), time.monotonic() - begun))
+        if done.returncode:
+            raise FleetmintError(f"playbooks/{name} failed, see {log}:\n{done.stdout[-1500:]}{done.stderr[-300:]}")
+        return done.stdout
+
+    def maintain(self) -> None:
+        """Run site.yml, without the bench."""
+        self.play("site.yml", "--skip-tags", f"{_SKIP},{_FACTORY}")
+
+    def roll(self, arguments: Sequence[str]) -> None:
+        """Run ca_rollover.yml with variables."""
+        self.play("ca_rollover.yml", "--skip-tags", _SKIP, *(word for each in arguments for word in ("-e", each)))
+
+    def make_batch(self, name: str, prefix: str, count: int) -> secrets.BatchSecrets:
+        """Make and register a batch without boards, half of it with keys of the factory; return what is for them."""
+        file = self.state / f"{name}.yml"
+        half = count // 2
+        file.write_text(
+            f"batch: {name}\nprefix: {prefix}\ndevices:\n  - count: {count - half}\n    key_origin: device\n"
+            f"  - count: {half}\n    key_origin: factory\n"
+        )
+        self.play("factory.yml", "-e", f"batch={file}")
+        return secrets.load(self.state / "batches" / name, open_source(f"file:{self.state / 'passphrases'}"))
+
+    def token(self, device: str) -> tuple[str, str]:
+        """Have a token made for a device that cannot come back by itself; return the command and the token."""
+        file = self.state / f"{device}.{self._clock.now():%Y%m%d}.token"
+        command = ("token", "new", device, "--state", str(self.state.relative_to(ROOT)), "--to", str(file))
+        done = self._run("fleetmint", *command)
+        if done.returncode:
+            raise FleetmintError(f"fleetmint {' '.join(command)} failed: {done.stderr}{done.stdout}")
+        return f"fleetmint token new {device}", str(json.loads(file.read_text())["token"])
+
+    def audit(self) -> list[str]:
+        """Return what the audits of the controller and of the gateway find, and why an operator is not let in."""
+        state = ("--state", str(self.state))
+        found = []
+        for what in (("audit", *state), ("devices", *state)):
+            done = self._run("fleetmint", *what)
+            if done.returncode:
+                found.append(f"fleetmint {what[0]}: {(done.stderr or done.stdout).strip()[-400:]}")
+        code, said = self._clock.run("runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway audit")
+        return found + ([f"gateway audit: {said.strip()[-400:]}"] if code else [])
+
+    # --- the gateway ---
+
+    def place(self) -> Place:
+        """Return where devices find the gateway."""
+        ports = json.loads((self.state / "pi/ports.json").read_text())
+        return Place("localhost", ports["https"], ports["mqtt"])
+
+    def timers(self) -> str:
+        """Start what the timers would have started; return what failed."""
+        return self._clock.run(_TIMERS)[1].strip()
+
+    def switch_off(self) -> None:
+        """Take the gateway off the network, and its timers with it."""
+        self._clock.run(f"systemctl stop {_SERVERS}")
+
+    def switch_on(self) -> str:
+        """Start the gateway as a boot does; return what failed."""
+        said = self._clock.run(f"systemctl restart fleetmint-publish-at-start.service; systemctl start {_SERVERS}")[1]
+        return "\n".join(filter(None, (said.strip(), self.timers())))
+
+    def _run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            VARIABLE: self._purpose.name,
+        }
+        return subprocess.run(  # noqa: S603 - ours
+            [program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
