@@ -24,6 +24,7 @@ _SERVERS = "fleetmint.service nginx.service mosquitto.service fleetmint-broker-w
 _TIMERS = """
 for timer in $(systemctl list-units --all --plain --no-legend --type=timer 'fleetmint*' | awk '{ print $1 }'); do
     unit=$(systemctl show --value --property=Unit $timer)
+    systemctl reset-failed $unit 2>/dev/null  # it counts the starts within true seconds
     systemctl start $unit || { echo "$unit failed:"; journalctl --unit=$unit --lines=6 --output=cat; }
 done
 """
@@ -34,6 +35,7 @@ class Site:
 
     def __init__(self, purpose: Purpose, clock: Clock) -> None:
         self.state, self._purpose, self._clock = purpose.state, purpose, clock
+        self._batch: Path | None = None
         self.plays: list[tuple[str, float]] = []
 
     # --- the controller ---
@@ -52,7 +54,7 @@ class Site:
 
     def maintain(self) -> None:
         """Run site.yml, without the bench."""
-        self.play("site.yml", "--skip-tags", f"{_SKIP},{_FACTORY}")
+        self.play("site.yml", "--skip-tags", f"{_SKIP},{_FACTORY}", "-e", f"batch={self._batch}")
 
     def roll(self, arguments: Sequence[str]) -> None:
         """Run ca_rollover.yml with variables."""
@@ -60,7 +62,7 @@ class Site:
 
     def make_batch(self, name: str, prefix: str, count: int) -> secrets.BatchSecrets:
         """Make and register a batch without boards, half of it with keys of the factory; return what is for them."""
-        file = self.state / f"{name}.yml"
+        file = self._batch = self.state / f"{name}.yml"
         half = count // 2
         file.write_text(
             f"batch: {name}\nprefix: {prefix}\ndevices:\n  - count: {count - half}\n    key_origin: device\n"
