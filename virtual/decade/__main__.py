@@ -15,7 +15,7 @@ from virtual.pi import container
 from virtual.purpose import ROOT, Purpose
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Tell a story on a site of its own; return 1 when somebody was locked out, or anything else went wrong."""
     parser = argparse.ArgumentParser(prog="python -m virtual.decade", description="Years of a site, in an hour.")
     parser.add_argument("story", choices=["ten-years", "cut"])
@@ -25,7 +25,8 @@ def main() -> int:
     parser.add_argument("--days", type=int, help="end after so many")
     parser.add_argument("--purpose", default="decade", help="name of the virtual site (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="leave the site as it is, for a look")
-    options = parser.parse_args()
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser.parse_args(words)
     purpose = Purpose(options.purpose, ROOT / "inventory/virtual/state" / options.purpose)
     file = purpose.state / "faketime"
     if faketime.is_faked(file):
@@ -38,7 +39,7 @@ def main() -> int:
         for name in ("ca.yml", "gateway.yml"):
             demo.say(f"Making the site (playbooks/{name})")
             demo.playbook(name, purpose)
-        code = faketime.restart(file, ["-m", "virtual.decade", *sys.argv[1:]])
+        code = faketime.restart(file, ["-m", "virtual.decade", *words])
         if not options.keep:
             demo.take_down(purpose)
     except (FleetmintError, demo.FailedError) as error:

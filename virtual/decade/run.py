@@ -53,16 +53,20 @@ class Simulation:
     def __init__(self, story: Story, site: Site, clock: Clock) -> None:
         self.story, self._site, self._clock = story, site, clock
         self.record = Record()
-        self._devices: list[Device] = []
+        self.devices: list[Device] = []
         self._off_since: dict[int, int] = {}
         self._back_since: dict[int, int] = {}
         self._gateway_on = True
         self._failing = ""
 
     def run(self) -> Record:
-        """Live through all days; return what came of them."""
-        begun, start = time.monotonic(), self._clock.now()
+        """Make the fleet, and live through all days; return what came of them."""
         self._make()
+        return self.live()
+
+    def live(self) -> Record:
+        """Live through all days with the devices that there are; return what came of them."""
+        begun, start = time.monotonic(), self._clock.now()
         day = previous = 0
         with ThreadPoolExecutor(_WORKERS) as pool:
             while True:
@@ -75,9 +79,9 @@ class Simulation:
                 previous, day = day, min(day + self.story.step, self.story.days)
                 # the plays have taken some time of their own
                 self._clock.move(max(start + timedelta(days=day) - self._clock.now(), timedelta(0)))
-        for device in self._devices:
+        for device in self.devices:
             device.power_off()
-        self.record.counts["sessions that the broker ended"] = sum(each.ended_sessions for each in self._devices)
+        self.record.counts["sessions that the broker ended"] = sum(each.ended_sessions for each in self.devices)
         return self.record
 
     def _make(self) -> None:
@@ -91,7 +95,7 @@ class Simulation:
             if secret.key is not None and secret.certificate is not None:
                 key = serialization.load_der_private_key(secret.key, None)
                 each.made(cast("PrivateKey", key), secret.certificate)
-            self._devices.append(each)
+            self.devices.append(each)
 
     # --- a day ---
 
@@ -101,19 +105,19 @@ class Simulation:
             self._note_failing(day, self._site.timers())
         for event in events:
             self._happen(day, event)
-        on = [number for number in range(len(self._devices)) if self._has_power(number, previous, day)]
+        on = [number for number in range(len(self.devices)) if self._has_power(number, previous, day)]
         now = self._clock.now()
-        for number, lived in zip(on, pool.map(lambda number: self._devices[number].day(now), on), strict=True):
+        for number, lived in zip(on, pool.map(lambda number: self.devices[number].day(now), on), strict=True):
             self._judge(day, number, lived)
 
     def _has_power(self, number: int, previous: int, day: int) -> bool:
         """Whether it has power on this day; a short absence within a step is a loss of power and no more."""
         if self.story.is_on(number, day):
             if not all(self.story.is_on(number, each) for each in range(previous + 1, day)):
-                self._devices[number].power_off()
+                self.devices[number].power_off()
             return True
         if number not in self._off_since:
-            self._devices[number].power_off()
+            self.devices[number].power_off()
             self._off_since[number] = day
         return False
 
@@ -137,7 +141,7 @@ class Simulation:
         self.record.counts[event.what] += 1
 
     def _judge(self, day: int, number: int, lived: Day) -> None:
-        device = self._devices[number]
+        device = self.devices[number]
         off_since = self._off_since.pop(number, None)
         if off_since is not None:
             self._back_since[number] = day
@@ -208,8 +212,8 @@ class Simulation:
     def _progress(self, day: int, seconds: float) -> None:
         counts = self.record.counts
         self._say(
-            f"{self._at(day)}  on {sum(self.story.is_on(each, day) for each in range(len(self._devices)))} of"
-            f" {len(self._devices)}, renewed {counts['renewed'] + counts['proved later']}, recovered"
+            f"{self._at(day)}  on {sum(self.story.is_on(each, day) for each in range(len(self.devices)))} of"
+            f" {len(self.devices)}, renewed {counts['renewed'] + counts['proved later']}, recovered"
             f" {counts['recovered']}, by token {counts['brought back by a token']}, locked out"
             f" {len(self.record.lockouts)}, wrong {len(self.record.wrong)}  ({seconds:.0f} s)"
         )
