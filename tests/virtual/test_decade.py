@@ -86,7 +86,7 @@ def tell(days, *, events=(), absences=(), devices=None, site=None, step=1):
     clock = Clock()
     site = site or Site(clock)
     site.clock = clock
-    simulation = run.Simulation(Story("test", days, step, 1, ("t", 1), events, absences), site, clock)
+    simulation = run.Simulation(Story("test", days, step, 1, 1, 0, 1, events, absences), site, clock)
     made = [Device(f"lamp-{number}", clock, each) for number, each in enumerate(devices or [{}])]
     simulation.devices.extend(made)
     return simulation.live(), site, made
@@ -171,7 +171,7 @@ def test_the_stories_are_the_same_each_time_and_keep_their_promises(made):
         assert by_device.get(each.device, 0) < each.first
         by_device[each.device] = each.last
     # some are never off: they are those of whom the promise is made
-    assert len(by_device) < made.batch[1]
+    assert len(by_device) < made.devices
 
 
 def test_in_the_ten_years_nobody_touches_the_controller_for_twenty_three_months():

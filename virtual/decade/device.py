@@ -1,7 +1,8 @@
 """One device of a simulated fleet: what it keeps in its flash, and what it does on a day that it is on.
 
-It follows the agent (firmware/agent): a certificate is stored beside the one in use, proven on a connection, and only
-then used; a key is stored before it is sent. Ways in are tried in the agent's order: either slot, recovery, token.
+It follows the agent (firmware/agent/credentials.py): a certificate is stored beside the one in use, proven on a
+connection, and only then used; a key is stored before it is sent. Ways in are tried in the agent's order: what was
+renewed, what is in use, recovery of either, token.
 """
 
 import base64
@@ -9,6 +10,7 @@ import random
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from cryptography import x509
 
@@ -22,6 +24,8 @@ from virtual.decade.wire import Identity, NoWayError, Place, Session
 JITTER_DAYS = 6
 # How often something goes wrong in a renewal: its answer is lost, or the power before the proof.
 MISHAPS = 0.15
+# The answers that are about the identity, and how a listener that wants none of it hangs up.
+_DENIALS = ("certificate", "401", "403")
 
 
 @dataclass
@@ -73,7 +77,7 @@ class Device:
         """Do what there is to do on a day, and connect on both listeners."""
         day = Day()
         try:
-            said = self._greet(day, now)
+            said = self._greet(day)
             if said is not None:
                 self._learn(day, said)
                 self._renew_if_due(day, now, said)
@@ -92,49 +96,48 @@ class Device:
 
     # --- getting in ---
 
-    def _greet(self, day: Day, now: datetime) -> dict[str, object] | None:
+    def _greet(self, day: Day) -> dict[str, object] | None:
         """Return what the gateway says of this device, after the first way in that works; None when none does."""
-        for slot in filter(None, (self.slot, self._other)):
+        ended: list[Slot] = []
+        for slot in filter(None, (self._other, self.slot)):
             try:
                 said = self._whoami(slot)
             except NoWayError as error:
                 if error.why == "away":
                     raise
                 day.refused.append(f"whoami {error}")
+                if error.why in _DENIALS and "superseded" not in str(error):
+                    ended.insert(0, slot)
                 continue
             if slot is not self.slot:
                 self._switch(slot)
                 day.did.append("proved later")
             return said
-        for way in (self._recover, self._enrol):
+        ways = [("recovered", partial(self._recover, slot)) for slot in ended]
+        if self.token is not None:
+            ways.append(("enrolled", partial(self._enrol, self.token)))
+        for did, way in ways:
             try:
-                found = way(now)
-                if found is None:
-                    continue
-                self._other = found
+                self._other = found = way()
                 said = self._whoami(found)
-                self._switch(found)
             except NoWayError as error:
                 if error.why == "away":
                     raise
-                day.refused.append(f"{way.__name__.strip('_')} {error}")
+                day.refused.append(f"not {did}, {error}")
                 continue
-            day.did.append({"_recover": "recovered", "_enrol": "enrolled"}[way.__name__])
+            self._switch(found)
+            day.did.append(did)
             return said
         return None
 
-    def _recover(self, now: datetime) -> Slot | None:
-        if self.slot is None or now < self.slot.not_after:
-            return None
-        old = self.slot.identity
+    def _recover(self, slot: Slot) -> Slot:
+        old = slot.identity
         body = {"certificate": _text(old.certificate), "csr": _text(wire.csr(old.key))}
         return self._answer(old.key, wire.ask(self._tls(None), self._place, "POST", "/v1/recover", body))
 
-    def _enrol(self, now: datetime) -> Slot | None:
-        if self.token is None:
-            return None
+    def _enrol(self, token: str) -> Slot:
         key = self._pending = self._pending or keys.new_key()
-        body = {"device": self.name, "token": self.token, "csr": _text(wire.csr(key))}
+        body = {"device": self.name, "token": token, "csr": _text(wire.csr(key))}
         slot = self._answer(key, wire.ask(self._tls(None), self._place, "POST", "/v1/enrol", body))
         self.token = None
         return slot

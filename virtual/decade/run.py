@@ -85,8 +85,9 @@ class Simulation:
         return self.record
 
     def _make(self) -> None:
-        name, count = self.story.batch
-        made, place = self._site.make_batch(name, "lamp", count), self._site.place()
+        if self.story.boards:
+            self._site.make_boards(self.story.boards)
+        made, place = self._site.make_batch("years", "lamp", self.story.devices), self._site.place()
         for number, (device, secret) in enumerate(_mixed(sorted(made.devices.items()))):
             each = Device(
                 device, place, made.settings.common.bundle, seed=self.story.seed, keeps_session=number % 3 == 0
@@ -100,7 +101,7 @@ class Simulation:
     # --- a day ---
 
     def _day(self, pool: ThreadPoolExecutor, previous: int, day: int) -> None:
-        events = self.story.between(previous, day)
+        events, often = self.story.between(previous, day), self.story.board_days
         if self._gateway_on:
             self._note_failing(day, self._site.timers())
         for event in events:
@@ -109,6 +110,18 @@ class Simulation:
         now = self._clock.now()
         for number, lived in zip(on, pool.map(lambda number: self.devices[number].day(now), on), strict=True):
             self._judge(day, number, lived)
+        if self.story.boards and self._gateway_on and (day // often > previous // often or day == 0):
+            self._boards(day)
+
+    def _boards(self, day: int) -> None:
+        for name, lived in self._site.lives().items():
+            self.record.counts["days of a board"] += 1
+            for what in lived.did:
+                self.record.counts[f"{what} (boards)"] += 1
+            if not lived.served:
+                self._locked_out(day, name, "", lived)
+            elif "recovered" in lived.did:
+                self._locked_out(day, name, "was on, and had to recover", lived)
 
     def _has_power(self, number: int, previous: int, day: int) -> bool:
         """Whether it has power on this day; a short absence within a step is a loss of power and no more."""
@@ -155,11 +168,11 @@ class Simulation:
         long_on = off_since is None and day - self._back_since.get(number, -ON_LONG) >= ON_LONG
         if lived.served:
             if "recovered" in lived.did and long_on:
-                self._locked_out(day, device, "was on, and had to recover", lived)
+                self._locked_out(day, device.name, "was on, and had to recover", lived)
         elif self._was_forgotten(device):
             self._bring_back(day, device, lived)
         else:
-            self._locked_out(day, device, "", lived)
+            self._locked_out(day, device.name, "", lived)
         self._returned(day, off_since, lived)
 
     def _was_forgotten(self, device: Device) -> bool:
@@ -170,11 +183,11 @@ class Simulation:
         try:
             command, device.token = self._site.token(device.name)
         except FleetmintError as error:
-            self._locked_out(day, device, f"no token: {error}", lived)
+            self._locked_out(day, device.name, f"no token: {error}", lived)
             return
         again = device.day(self._clock.now())
         if not again.served:
-            self._locked_out(day, device, f"`{command}` did not bring it back", again)
+            self._locked_out(day, device.name, f"`{command}` did not bring it back", again)
             return
         lived.did += again.did
         self.record.counts["brought back by a token"] += 1
@@ -200,8 +213,8 @@ class Simulation:
             self._wrong(day, said)
         self._failing = said
 
-    def _locked_out(self, day: int, device: Device, why: str, lived: Day) -> None:
-        text = f"{self._at(day)}  {device.name}: {'; '.join(filter(None, (why, *lived.refused)))}"
+    def _locked_out(self, day: int, device: str, why: str, lived: Day) -> None:
+        text = f"{self._at(day)}  {device}: {'; '.join(filter(None, (why, *lived.refused)))}"
         self.record.lockouts.append(text)
         self._say(f"LOCKED OUT {text}")
 

@@ -11,8 +11,11 @@ from pathlib import Path
 from fleetmint.batch import secrets
 from fleetmint.errors import FleetmintError
 from fleetmint.passphrases import open_source
+from virtual.decade import boards
+from virtual.decade.device import Day
 from virtual.decade.faketime import Clock
 from virtual.decade.wire import Place
+from virtual.esp32 import fleet
 from virtual.purpose import ROOT, VARIABLE, Purpose
 
 # Packages and the clock of the machine are not what the years change, and apt takes its time.
@@ -60,16 +63,29 @@ class Site:
         """Run ca_rollover.yml with variables."""
         self.play("ca_rollover.yml", "--skip-tags", _SKIP, *(word for each in arguments for word in ("-e", each)))
 
+    def make_boards(self, count: int) -> None:
+        """Make boards with MicroPython, and burn a batch into them; they are on when this returns."""
+        ports = ",".join(map(str, fleet.up(self.state, count)))
+        self._make("boards", "board", count, "-e", f"factory_ports={ports}")
+
+    def lives(self) -> dict[str, Day]:
+        """Let each board live through a day; return what came of it by the name of the board."""
+        return {f"board {number}": day for number, day in boards.lives(self.state).items()}
+
     def make_batch(self, name: str, prefix: str, count: int) -> secrets.BatchSecrets:
         """Make and register a batch without boards, half of it with keys of the factory; return what is for them."""
-        file = self._batch = self.state / f"{name}.yml"
+        self._batch = self._make(name, prefix, count)
+        return secrets.load(self.state / "batches" / name, open_source(f"file:{self.state / 'passphrases'}"))
+
+    def _make(self, name: str, prefix: str, count: int, *arguments: str) -> Path:
+        file = self.state / f"{name}.yml"
         half = count // 2
         file.write_text(
             f"batch: {name}\nprefix: {prefix}\ndevices:\n  - count: {count - half}\n    key_origin: device\n"
             f"  - count: {half}\n    key_origin: factory\n"
         )
-        self.play("factory.yml", "-e", f"batch={file}")
-        return secrets.load(self.state / "batches" / name, open_source(f"file:{self.state / 'passphrases'}"))
+        self.play("factory.yml", "-e", f"batch={file}", *arguments)
+        return file
 
     def token(self, device: str) -> tuple[str, str]:
         """Have a token made for a device that cannot come back by itself; return the command and the token."""

@@ -46,7 +46,10 @@ class Story:
     days: int
     step: int
     seed: int
-    batch: tuple[str, int]
+    devices: int
+    # how many boards with MicroPython there are beside the devices, and how often each lives through a day
+    boards: int
+    board_days: int
     events: Sequence[Event]
     absences: Sequence[Absence] = field(default_factory=tuple)
 
@@ -89,7 +92,7 @@ def decade(seed: int = 1, *, devices: int = 24, step: int = 1) -> Story:
         rollover(3250, "server", "retire"),
     ]
     return Story(
-        "ten years", 10 * YEAR + 2, step, seed, ("years", devices), sorted(events, key=lambda event: event.day),
+        "ten years", 10 * YEAR + 2, step, seed, devices, 3, 14, sorted(events, key=lambda event: event.day),
         _absences(seed, 10 * YEAR, range(0, devices, 2)),
     )  # fmt: skip
 
@@ -107,7 +110,7 @@ def cut(seed: int = 1) -> Story:
         Absence(0, 30, 30), Absence(1, 36, 90), Absence(2, 102, 352), Absence(3, 96, 496),
         Absence(6, 12, 18), Absence(7, 200, 450), Absence(8, 6, 420), Absence(9, 12, 560),
     ]  # fmt: skip
-    return Story("nineteen months", 582, 6, seed, ("years", 12), events, absences)
+    return Story("nineteen months", 582, 6, seed, 12, 1, 60, events, absences)
 
 
 def until(story: Story, days: int) -> Story:
