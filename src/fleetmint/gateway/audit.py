@@ -16,9 +16,11 @@ from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import audit, early
 from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
+from fleetmint.ledger.succession import SUPERSEDED
 from fleetmint.x509 import compat, revocation
 from fleetmint.x509.authority import load_certificates
 from fleetmint.x509.chain import title
+from fleetmint.x509.listeners import DEVICE
 from fleetmint.x509.profiles import SKEW
 
 _PUBLISH = "`sudo systemctl start fleetmint-crl` signs and publishes it"
@@ -30,7 +32,7 @@ _PATIENCE = timedelta(days=1)
 def findings(config: Config, connection: Connection, now: datetime) -> tuple[Finding, ...]:
     """Return what is wrong on this gateway; empty when it keeps its promises."""
     found = list(audit.findings(connection))
-    for name in ("device", "factory"):
+    for name in (DEVICE, "factory"):
         found += _of_list(config, connection, name, now)
     found += [each.finding() for each in early.find(connection, now)]
     return (*found, *_of_keys(config), *_of_broker(config, now))
@@ -53,7 +55,7 @@ def _of_broker(config: Config, now: datetime) -> list[Finding]:
 def _of_list(config: Config, connection: Connection, name: str, now: datetime) -> list[Finding]:
     """The CRL of the CA `name` is its own, has not ended, and holds every certificate that the ledger revokes."""
     path = config.crl(name)
-    mend = _PUBLISH if name == "device" else str(commands.to_gateways())
+    mend = _PUBLISH if name == DEVICE else str(commands.to_gateways())
     try:
         lists = read_lists(path, "CRL")
         issuers = load_certificates(config.trusted(name))
@@ -77,11 +79,14 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
         listed = {entry.serial_number for entry in crl}
         # what another CA has signed is on the list of that one: of this gateway, or of another one on the same ledger
         wanted = revoked_certificates(connection, name, signer, now=now - _PATIENCE)
+        if name != DEVICE:
+            # a renewal is no business of the controller's, which signs that list, and they end within the year
+            wanted = tuple(entry for entry in wanted if entry.reason != SUPERSEDED)
         missing = [entry.serial for entry in wanted if entry.serial not in listed]
         for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
             by_hand = f"{commands.fleetmint('revoke', f'{serial:x}', '--ca', 'factory')}, then {mend}"
             finding = f"{path} does not revoke {serial:x} of {device}, which the ledger does"
-            found.append(Finding(finding, mend if name == "device" else by_hand))
+            found.append(Finding(finding, mend if name == DEVICE else by_hand))
     return found
 
 

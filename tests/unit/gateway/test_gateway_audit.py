@@ -7,10 +7,12 @@ import pytest
 
 from fleetmint.gateway.audit import findings
 from fleetmint.gateway.device_crl import plan_device_crl
-from fleetmint.ledger import open_ledger
+from fleetmint.ledger import open_ledger, writing
+from fleetmint.ledger.devices import find_certificate
 from fleetmint.ledger.revocation import revoke
+from fleetmint.ledger.succession import confirm, supersede_due
 from fleetmint.service.body import Enrolment
-from fleetmint.service.enrolment import enrol
+from fleetmint.service.enrolment import enrol, renew
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import Authority
 from tests.support import handmade
@@ -63,6 +65,24 @@ def test_a_revocation_that_the_list_lacks_is_found_with_what_brings_it(audit, si
     (finding,) = audit()
     assert f"does not revoke {leaf.serial_number:x} of lamp-000002" in finding
     assert f"fleetmint revoke {leaf.serial_number:x} --ca factory" in finding
+
+
+def test_a_certificate_of_the_factory_that_a_renewal_superseded_is_not_missed_on_the_list_of_the_controller(
+    audit, sign, leaf, site, now
+):
+    sign()
+    engine = open_ledger(site.config.ledger)
+    with engine.connect() as connection:
+        shown = find_certificate(connection, leaf.serial_number)
+    renewed = renew(issuing(engine, site.device_ca, now), shown, make_csr(new_key()), source="192.0.2.1")
+    with writing(engine) as connection:
+        confirm(connection, renewed.serial, overlap=timedelta(hours=1), now=now)
+    with writing(engine) as connection:
+        supersede_due(connection, now + timedelta(hours=2))
+    with engine.connect() as connection:
+        assert find_certificate(connection, leaf.serial_number).status == "revoked"
+    engine.dispose()
+    assert audit(timedelta(days=3)) == []
 
 
 def test_what_another_gateway_on_the_same_ledger_revoked_is_on_its_list_and_not_on_ours(audit, sign, leaf, site, now):
