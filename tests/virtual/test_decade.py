@@ -61,6 +61,9 @@ class Site:
     def audit(self):
         return []
 
+    def operator(self):
+        return ""
+
 
 class Device:
     """A device whose days are given; on the others it is served."""

@@ -205,6 +205,13 @@ class Simulation:
     # --- what is said ---
 
     def _audit(self, day: int) -> None:
+        refused = self._site.operator() if self._gateway_on else ""
+        if "playbooks/ca.yml" in refused or "fleetmint operator" in refused:
+            # a person is told the command, as a device that was off for long is; nobody is to run it for 23 months
+            self.record.counts["months without an operator's certificate"] += 1
+            self.record.named.setdefault("operators", refused)
+        elif refused:
+            self._wrong(day, f"no operator is let in: {refused}")
         for found in self._site.audit():
             self._wrong(day, found)
 
