@@ -82,11 +82,9 @@ class Site:
 
     def _make(self, name: str, prefix: str, count: int, *arguments: str) -> Path:
         file = self.state / f"{name}.yml"
-        half = count // 2
-        file.write_text(
-            f"batch: {name}\nprefix: {prefix}\ndevices:\n  - count: {count - half}\n    key_origin: device\n"
-            f"  - count: {half}\n    key_origin: factory\n"
-        )
+        origins = {"device": count - count // 2, "factory": count // 2}
+        kinds = "".join(f"  - count: {each}\n    key_origin: {origin}\n" for origin, each in origins.items() if each)
+        file.write_text(f"batch: {name}\nprefix: {prefix}\ndevices:\n{kinds}")
         self.play("factory.yml", "-e", f"batch={file}", *arguments)
         return file
 

@@ -107,7 +107,7 @@ def cut(seed: int = 1) -> Story:
         Absence(0, 30, 30), Absence(1, 36, 90), Absence(2, 102, 352), Absence(3, 96, 496),
         Absence(6, 12, 18), Absence(7, 200, 450), Absence(8, 6, 420), Absence(9, 12, 560),
     ]  # fmt: skip
-    return Story("nineteen months", 582, 6, seed, 12, 1, 60, events, absences)
+    return Story("nineteen months", 582, 6, seed, 12, 2, 60, events, absences)
 
 
 def until(story: Story, days: int) -> Story:
