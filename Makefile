@@ -56,11 +56,12 @@ molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, v
 e2e: ## the whole chain, and everything that must be refused
 	python -m pytest tests -m podman --verbose
 
-bench: ## what certificates, NVS images and batches cost, beside what they cannot do without and what others take
+bench: ## what certificates, NVS images, batches and the agent of a device cost, beside what they cannot do without and what others take
 	@python benchmarks/issue.py
 	@python benchmarks/nvs.py
 	@python benchmarks/batch.py
 	@PYTHONPATH=. python benchmarks/burn.py
+	@PYTHONPATH=. python benchmarks/device.py
 
 campaign: ## 1,000 virtual boards, 4 stations, one PostgreSQL, a tenth of the boards bad: nothing lost, nothing twice
 	@scripts/setup test

@@ -1,20 +1,15 @@
 """The firmware under the real MicroPython: its modules in a directory, a site's PKI, a gateway to talk to."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from fleetmint.flash.app import build_app_image
-from fleetmint.flash.table import TABLE_OFFSET, stock
-from fleetmint.nvs import keys
-from fleetmint.nvs.encode import encode
-from tests.support.firmware_boards import BOOT, ROOT, Board, Booted
+from tests.support.firmware_boards import BOOT, Board, Booted
+from tests.support.firmware_flash import flash_in, modules_in
 from tests.support.firmware_gateway import Gateway, gateway_of
 from tests.support.firmware_site import Site, make_site
 
@@ -22,13 +17,7 @@ from tests.support.firmware_site import Site, make_site
 @pytest.fixture(scope="session")
 def firmware(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The modules of the firmware with the names of the NVS keys, and beside them the doubles."""
-    directory = tmp_path_factory.mktemp("firmware")
-    shutil.copytree(ROOT / "firmware" / "agent", directory / "agent")
-    keys = resources.files("fleetmint.nvs").joinpath("keys.py").read_text()
-    (directory / "agent" / "nvs_keys.py").write_text(keys)
-    for double in (ROOT / "tests" / "firmware" / "doubles").glob("*.py"):
-        shutil.copy(double, directory)
-    return directory
+    return modules_in(tmp_path_factory.mktemp("firmware"))
 
 
 @pytest.fixture
@@ -51,23 +40,7 @@ def flash_file(tmp_path: Path) -> Callable[..., Path]:
     """A flash as the factory leaves it: table, program, and an NVS with these values."""
 
     def make(values: dict[str, int | bytes], *, main: str | None = None) -> Path:
-        table = stock("4MiB")
-        flash = bytearray(b"\xff" * 0x400000)
-        program = ROOT / "firmware"
-        if main is not None:
-            program = tmp_path / "program"
-            shutil.copytree(ROOT / "firmware", program)
-            (program / "main.py").write_text(main)
-        vfs, nvs = table.find("vfs"), table.find("nvs")
-        for offset, data in (
-            (TABLE_OFFSET, table.to_bytes()),
-            (nvs.offset, encode({keys.NAMESPACE: values}, nvs.size)),
-            (vfs.offset, build_app_image(program, vfs.size)),
-        ):
-            flash[offset : offset + len(data)] = data
-        path = tmp_path / "flash.bin"
-        path.write_bytes(flash)
-        return path
+        return flash_in(tmp_path, values, main)
 
     return make
 

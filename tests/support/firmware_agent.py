@@ -6,6 +6,9 @@ from tests.support.firmware_boards import Board
 from tests.support.firmware_gateway import Gateway
 from tests.support.firmware_service import RealGateway
 
+# The script of the test, what it keeps, and compiling the agent take a share: benchmarks/device.py measures a board's.
+HEAP = "288K"
+
 # The agent with hardware of the test. It ends after so many failures, or when the test's read() says so.
 AGENT = """
 import asyncio, binascii, gc, json, time
@@ -83,6 +86,8 @@ def run(
     ntp: str | None = None,
     dies_at: int = 0,
     write_survives: bool = False,
+    heap: str = HEAP,
+    timeout: float = 20,
     **changes: Any,
 ) -> dict[str, Any]:
     """Run the agent on a board until it has failed so often or the test has had enough; return what came of it.
@@ -101,8 +106,8 @@ def run(
         ntp=ntp,
         dies_at=dies_at,
         write_survives=write_survives,
-        # The script of the test, what it keeps, and compiling the agent take a share: benchmarks/ measure a board's.
-        heap="288K",
+        heap=heap,
+        timeout=timeout,
     )
     return outcome
 
