@@ -78,8 +78,8 @@ def new(
 ) -> None:
     """Make a token for DEVICE and tell its gateway the hash; an older token that was not used is void from then on.
 
-    The certificate that the device has stays good until the new token is used. The token itself goes where --to or
-    --port says, and is shown nowhere.
+    The certificate that the device has stays good until it uses the one that the token gives. The token itself goes
+    where --to or --port says, and is shown nowhere.
     """
     made = give(open_gateway(site, name, gateway), device, days, file, port)
     say(
