@@ -1,17 +1,17 @@
 """What the agent costs a device, on the unix port of MicroPython.
 
-    PYTHONPATH=. python benchmarks/device.py
+    PYTHONPATH=. python benchmarks/device.py [--micropython FILE]
 
 Prints how long it takes from power-on over enrolment to the first reading, how long a task of the product waits for its
-turn, what the agent takes as bytecode, and the smallest heap in which it comes so far as each line says. Exits 1 when
-the first reading or the bytecode is above its limit.
+turn, what the agent takes as bytecode, and what it holds of the heap. Exits 1 when the first reading or the bytecode is
+above its limit.
 
-The heaps hold the agent, compiled from its source, and the doubles of the test. Pointers of a board have half the size,
-so it needs some 60 % of that; what mbedTLS takes lies outside in both. Stock MicroPython on an ESP32 without PSRAM has
-110 KiB for Python and some 40 for everything else: enough for one TLS connection at a time, so the agent ends a session
-when there is no room to renew beside it.
+With `--micropython FILE` a build for 32 bits shows what the heap of a board holds; on one for 64 bits it is half as
+much again. What mbedTLS takes lies outside: stock MicroPython on an ESP32 without PSRAM has 40 KiB for that and all
+else, enough for one TLS connection, so the agent ends a session when there is no room to renew beside it.
 """
 
+import argparse
 import contextlib
 import shutil
 import statistics
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,35 @@ from virtual.esp32.micropython import find
 FIRST_READING = 2.0
 BYTECODE = 48 * 1024
 ROUNDS = 5
+# KiB for Python on an ESP32 without PSRAM.
+ESP32 = 110
+# A heap in which nothing has to be collected.
+LARGE = "600K"
+MODULES = """
+import asyncio, gc, json
+gc.collect()
+before = gc.mem_alloc()
+import agent.agent
+gc.collect()
+result(gc.mem_alloc() - before)
+"""
+IDLE = """
+async def main(): gc.collect()
+told = lambda: gc.mem_alloc()
+"""
+PEAK = """
+peak = [0]
+async def main():
+    async def watch():
+        while True:
+            gc.collect()
+            peak[0] = max(peak[0], gc.mem_alloc())
+            await asyncio.sleep_ms(3)
+    watcher = asyncio.create_task(watch())
+    await device.start()
+    await device.wait()
+told = lambda: peak[0]
+"""
 # A renewal beside the session, once it is open.
 RENEWS = "from agent import trust\ntrust.patience = lambda: 500\ndevice._new_key = True\n"
 
@@ -53,10 +82,13 @@ def place() -> Iterator[Path]:
 
 def main() -> int:
     """Measure, print, and return the exit code."""
+    parser = argparse.ArgumentParser(description="What the agent costs a device.")
+    parser.add_argument("--micropython", default=find(), help="the unix port to use [the one of the tests]")
+    micropython = parser.parse_args().micropython
     site = make_site(datetime.now(UTC).replace(microsecond=0))
     with place() as directory:
-        board = Board(find(), (modules_in(directory / "modules"),))
-        seconds = [first_reading(site) for _ in range(ROUNDS)]
+        board = Board(micropython, (modules_in(directory / "modules"),))
+        seconds = [first_reading(micropython, site) for _ in range(ROUNDS)]
         median = statistics.median(seconds)
         say(f"first reading        {median:6.2f} s from power-on, median of {ROUNDS} (limit {FIRST_READING:.0f} s)")
         gaps(board, site)
@@ -67,12 +99,12 @@ def main() -> int:
     return 0 if median <= FIRST_READING and (size or 0) <= BYTECODE else 1
 
 
-def first_reading(site: Any) -> float:
+def first_reading(micropython: str, site: Any) -> float:
     """Return the seconds from power-on to the first reading that the broker has acknowledged."""
     with place() as directory, gateway_of(site, directory / "gateway") as gateway:
         flash = flash_in(directory, gateway.nvs())
         started = time.monotonic()
-        command = [find(), str(BOOT / "boot.py"), str(flash), "24:0a:c4:00:00:07"]
+        command = [micropython, str(BOOT / "boot.py"), str(flash), "24:0a:c4:00:00:07"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own board
             try:
                 for line in process.stdout or ():
@@ -126,45 +158,43 @@ def bytecode(directory: Path) -> int | None:
 
 
 def heaps(board: Board, site: Any) -> None:
-    """Print the smallest heap for each stage."""
-
-    def imports(heap: int) -> bool:
-        return _survives(lambda: board.run("import agent.agent\nresult(1)", heap=f"{heap}K"))
-
-    def session(heap: int) -> bool:
-        return _survives(lambda: bool(said(_outcome(heap, renewal=False), "published reading 3")))
-
-    def renewal(heap: int) -> bool:
-        # Beside the session, that is: it was not ended for its memory.
-        def tried() -> bool:
-            outcome = _outcome(heap, renewal=True)
-            return outcome["stored"]["slot"] == 1 and not said(outcome, "too little memory")
-
-        return _survives(tried)
-
-    def _outcome(heap: int, *, renewal: bool) -> dict[str, Any]:
-        with place() as directory, gateway_of(site, directory / "gateway") as gateway:
-            values = renewing(gateway, site)
-            enough = 30 if renewal else 3
-            setup = RENEWS if renewal else ""
-            return run(board, gateway, setup=setup, enough=enough, heap=f"{heap}K", **values)
-
-    for title, works in (("modules", imports), ("session", session), ("renewal", renewal)):
-        say(f"heap, {title:14s} {_smallest(works):6d} KiB")
+    """Print what the modules, a session and a renewal beside it hold of the heap, garbage not counted."""
+    modules = board.run(MODULES, heap=LARGE)
+    print_heap("modules", modules, f"compiled in a heap of {_smallest(board)} KiB")
+    idle = held(board, site, IDLE)
+    session = held(board, site, PEAK) - idle
+    renewal = held(board, site, RENEWS + PEAK, enough=30) - idle
+    print_heap("session", session, "beside the modules")
+    print_heap("renewal", renewal, "with the session that stays open meanwhile")
+    left = ESP32 - (modules + renewal) / 1024
+    print_heap("together", modules + renewal, f"which leaves {left:.0f} of the {ESP32} KiB of an ESP32 without PSRAM")
 
 
-def _survives(work: Callable[[], object]) -> bool:
-    try:
-        return bool(work())
-    except AssertionError:
-        return False
+def print_heap(title: str, size: int, remark: str) -> None:
+    """Print one line about the heap."""
+    say(f"heap, {title:14s} {size / 1024:6.1f} KiB, {remark}")
 
 
-def _smallest(works: Callable[[int], bool], low: int = 32, high: int = 512) -> int:
-    # To within 8 KiB.
-    while high - low > 8:
+def held(board: Board, site: Any, setup: str, enough: int = 5) -> int:
+    """Return the most bytes in use while an enrolled device works, the doubles of the test included."""
+    with place() as directory, gateway_of(site, directory / "gateway") as gateway:
+        values = renewing(gateway, site)
+        outcome = run(board, gateway, setup=setup, enough=enough, heap=LARGE, timeout=60, **values)
+        if said(outcome, "too little memory"):
+            raise AssertionError("the heap of this benchmark is too small")
+        return int(outcome["told"])
+
+
+def _smallest(board: Board) -> int:
+    # In KiB, to within 4.
+    low, high = 32, 512
+    while high - low > 4:
         middle = (low + high) // 2
-        low, high = (low, middle) if works(middle) else (middle, high)
+        try:
+            board.run(MODULES, heap=f"{middle}K")
+            high = middle
+        except AssertionError:
+            low = middle
     return high
 
 
