@@ -305,10 +305,12 @@ def test_every_refusal_of_a_recovery_is_the_same_answer(site, tmp_path, tmp_path
     with site.writing() as connection:
         revoke(connection, "lamp-000002", reason="unspecified", actor="test", now=now)
     alike = site.device_ca.issue("device", lamp.key.public_key(), LAMP, now=now)
+    again = site.device_ca.issue("device", lamp.key.public_key(), LAMP, now=now, serial=lamp.certificate.serial_number)
     foreign = other_fleet.issue("device", lamp.key.public_key(), LAMP, now=now)
     wrong = {
         "of another fleet": (b64(der(foreign)), lamp.key),
         "signed here and not in the ledger": (b64(der(alike)), lamp.key),
+        "signed here once more": (b64(der(again)), lamp.key),
         "of another device": (b64(der(ended.certificate)), lamp.key),
         "revoked": (b64(der(revoked.certificate)), revoked.key),
         "no certificate": (b64(b"certificate"), lamp.key),
