@@ -98,18 +98,22 @@ def test_the_same_token_and_key_get_a_certificate_that_is_good_now(site, engine,
     assert entry.extensions.get_extension_for_class(x509.CRLReason).value.reason == x509.ReasonFlags.superseded
 
 
-def test_a_renewal_of_the_future_is_asked_for_again_with_the_certificate_before(site, engine, requests, now):
+@pytest.mark.parametrize("repaired", [True, False])
+def test_a_renewal_of_the_future_is_asked_for_again_with_the_certificate_before(site, engine, requests, now, repaired):
     first = enrol(issuing(engine, site.device_ca, now), requests["lamp-000001"])
     csr = make_csr(new_key())
     early = renew(issuing(engine, site.device_ca, now + AHEAD), first, csr, source="")
-    assert [each.does for each in repair(site, now) if f"{early.serial:x}" in each.what] == [
-        "revoke it: its device asks again with the one before"
-    ]
+    if repaired:
+        assert [each.does for each in repair(site, now) if f"{early.serial:x}" in each.what] == [
+            "revoke it: its device asks again with the one before"
+        ]
     assert site.findings() == ()
     again = renew(issuing(engine, site.device_ca, now), first, csr, source="")
     assert again.serial != early.serial
     assert again.not_before < now
+    repair(site, now)
     assert repair(site, now) == ()
+    assert site.findings() == ()
 
 
 def test_a_second_repair_changes_nothing(site, ran_ahead, now):

@@ -158,6 +158,7 @@ def test_a_device_that_lost_what_it_was_given_asks_again(site, lamp):
     assert lamp.renew(key).data == lamp.renew(key).data
     first, other = lamp.renewed(key), lamp.renewed()
     assert code(first.get("/v1/whoami")) == (403, "certificate_refused")
+    assert first.recover().json == {"error": "refused"}
     assert other.get("/v1/whoami").status_code == 200
     assert site.findings() == ()
 
@@ -286,6 +287,13 @@ def test_recovery_ends_with_the_grace(lamp, clock):
     assert lamp.recover().json == {"error": "refused"}
     clock.now = end + timedelta(days=180) - timedelta(seconds=1)
     assert lamp.recover().status_code == 200
+
+
+def test_a_connection_that_outlives_its_certificate_opens_nothing(lamp, clock):
+    clock.now = compat.not_after(lamp.certificate)
+    for route in ("/v1/whoami", "/v1/trust-bundle"):
+        assert code(lamp.get(route)) == (403, "certificate_refused")
+    assert code(lamp.renew()) == (403, "certificate_refused")
 
 
 def test_a_certificate_that_was_never_used_recovers_too(site, enrolled, clock):
