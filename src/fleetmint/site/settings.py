@@ -3,6 +3,7 @@
     devices/ID/in/fleetmint/wifi       {"id": hex, "networks": [{"ssid", "passphrase"}, …]}   the first is tried first
     devices/ID/in/fleetmint/gateway    {"id": hex, "gateway", "https_port", "mqtt_port"}
     devices/ID/out/fleetmint/settings  {"id", "state": "kept" | "already" | "failed", "reason"}
+    devices/ID/out/status              {"online": true or false, …}, kept by the broker
 
 A device tries what it is told and keeps it after a proven connection, or goes back to what it had. One device goes
 first; the others follow, so many at once, as long as none has failed.
@@ -28,7 +29,9 @@ WIFI, GATEWAY = "wifi", "gateway"
 # What came of it: the first three are words of the device.
 KEPT, ALREADY, FAILED, SILENT, UNTRIED = "kept", "already", "failed", "not heard", "not tried"
 DONE = (KEPT, ALREADY)
-_ANSWERS = "devices/+/out/fleetmint/settings"
+_ANSWERS, _STATUS = "devices/+/out/fleetmint/settings", "devices/+/out/status"
+# How long the broker may take to say what it keeps of who is there.
+_STATUS_SECONDS = 1
 _LONGEST_REASON = 200
 _TICK = 1.0
 
@@ -92,11 +95,12 @@ def tell(
     operator tell devices anything.
     """
     with ExitStack() as stack:
-        session = stack.enter_context(Session(gateway, [_ANSWERS], tells=True))
+        session = stack.enter_context(Session(gateway, [_ANSWERS, _STATUS], tells=True))
         if also is not None:
             stack.enter_context(Session(also, [_ANSWERS], heard_with=session)).await_subscription()
         session.await_subscription()
-        return _Telling(session, kind, message, devices, manner, heard).run()
+        away = {_device(each) for each in session.messages(_STATUS_SECONDS) if _is_away(each)}
+        return _Telling(session, kind, message, devices, manner, heard, frozenset(away)).run()
 
 
 @dataclass
@@ -107,6 +111,8 @@ class _Telling:
     devices: Sequence[str]
     manner: Manner
     heard: Callable[[Result], None]
+    # Who has left the broker, as that says; a clustered one may not know, so nobody else is sure to be there.
+    away: frozenset[str] = frozenset()
     # One identifier for all: a device knows by it what it has handled already.
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     results: dict[str, Result] = field(default_factory=dict)
@@ -150,6 +156,9 @@ class _Telling:
                 self._note(Result(device, SILENT, f"no answer within {self.manner.seconds:g} s"))
 
     def _send(self, device: str) -> None:
+        if device in self.away:
+            self._note(Result(device, SILENT, _AWAY))
+            return
         payload = json.dumps({"id": self.id, **self.message}).encode()
         topic = f"devices/{device}/in/fleetmint/{self.kind}"
         if self.session.publish(topic, payload, expires=max(int(self.manner.seconds), 1)):
@@ -158,7 +167,7 @@ class _Telling:
             self._note(Result(device, SILENT, _AWAY))
 
     def _answered(self, message: Message) -> None:
-        device = message.topic.split("/")[1]
+        device = _device(message)
         result = _result(device, message, self.id)
         if result is not None and device in {*self.waiting, *self.results} and not self._has_answered(device):
             self.waiting.pop(device, None)
@@ -173,6 +182,17 @@ class _Telling:
 
 
 _AWAY = "it is not connected to the broker"
+
+
+def _device(message: Message) -> str:
+    return message.topic.split("/")[1]
+
+
+def _is_away(message: Message) -> bool:
+    try:
+        return message.topic.endswith("/status") and json.loads(message.payload)["online"] is False
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False  # what a device says is its own business
 
 
 def _result(device: str, message: Message, wanted: str) -> Result | None:

@@ -127,7 +127,9 @@ def _refuse_unknown(device: str, status: Mapping[str, str], reached: Gateway) ->
             " told anything"
         )
     if status[device] != "active":
-        raise FleetmintError(f"{device} is {status[device]}, and has no session any more. Nobody was told anything")
+        raise FleetmintError(
+            f"{device} is {status[device]}, so it has no session at the broker. Nobody was told anything"
+        )
 
 
 def confirm(asked: Asked, devices: Sequence[str], what: str) -> None:

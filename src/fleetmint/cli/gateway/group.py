@@ -10,6 +10,7 @@ import click
 from fleetmint import commands
 from fleetmint.cli.gateway import audit, backup, clock, device_ca, ledger, lists, request, watch
 from fleetmint.cli.output import examples
+from fleetmint.errors import FleetmintError
 
 _MOVE = "move"
 _COMMANDS = (
@@ -41,8 +42,23 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name != _MOVE:
             return super().get_command(ctx, cmd_name)
-        found: click.Command = import_module("fleetmint.cli.controller.move").move
+        try:
+            found: click.Command = import_module("fleetmint.cli.controller.move").move
+        except ImportError as error:
+            if error.name is None or error.name.startswith("fleetmint"):
+                raise
+            return _elsewhere
         return found
+
+
+@click.command(_MOVE, context_settings={"ignore_unknown_options": True})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def _elsewhere(words: tuple[str, ...]) -> None:
+    """Tell devices where their gateway is: on the controller, not here."""
+    raise FleetmintError(
+        "devices are told by the site's station, whose certificate is on the controller: run"
+        f" {commands.fleetmint('gateway', 'move', *words)}"
+    )
 
 
 @click.group(
@@ -61,8 +77,7 @@ def gateway(ctx: click.Context, path: Path | None) -> None:
     From the controller `move` sends devices to it.
     """
     ctx.obj = path
-    if ctx.invoked_subcommand != _MOVE:
-        commands.act_on_gateway()
+    commands.act_on_gateway()  # `move`, where it works, acts on its site
 
 
 for _command in _COMMANDS:

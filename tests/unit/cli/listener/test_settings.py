@@ -43,12 +43,12 @@ class Fleet:
         client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device)
         client.username_pw_set(device)
         subscribed = threading.Event()
+        client.on_connect = lambda *_: client.subscribe(f"devices/{device}/in/#", 1)
         client.on_subscribe = lambda *_: subscribed.set()
         client.on_message = self._hear
         client.connect("127.0.0.1", self.port)
         client.loop_start()
-        client.subscribe(f"devices/{device}/in/#", 1)
-        assert subscribed.wait(10)
+        assert subscribed.wait(30)
         self.clients.append(client)
 
     def _hear(self, client, _data, message):
@@ -196,6 +196,22 @@ def test_a_device_that_is_away_is_told_apart_at_once_and_one_that_is_silent_afte
     assert "lamp-000002" not in err
 
 
+def test_who_has_left_the_broker_is_not_waited_for(fleet, told):
+    # a dashboard hears everything, so that the broker finds somebody for each message
+    dashboard = subprocess.Popen(["mosquitto_sub", "-p", str(fleet.port), "-u", "lamp-000001", "-t", "devices/#"])
+    said = ["-t", "devices/lamp-000001/out/status", "-m", '{"online": false}']
+    subprocess.run(["mosquitto_pub", "-p", str(fleet.port), "-u", "lamp-000001", "-r", "-q", "1", *said], check=True)
+    fleet.switch_on("lamp-000002")
+    code, out, _ = told("wifi", "set", "lamp-000001", "lamp-000002", *told.networks, "--yes", "--json")
+    dashboard.terminate()
+    dashboard.wait()
+    assert code == 1
+    assert results(out) == {
+        "lamp-000001": ("not heard", "it is not connected to the broker"),
+        "lamp-000002": ("kept", ""),
+    }
+
+
 def test_nobody_else_is_told_when_the_first_one_fails(fleet, told):
     for number in range(1, 5):
         fleet.switch_on(f"lamp-00000{number}")
@@ -244,9 +260,9 @@ def test_several_devices_are_told_only_after_somebody_has_seen_what_will_happen(
 
 
 def test_what_is_no_answer_to_this_message_counts_for_nothing(fleet, told):
+    fleet.switch_on("lamp-000001")
     for answer in ('{"id":"00","state":"kept"}', "no JSON", '{"state":"kept"}', "[]", '{"id":1,"state":[]}'):
-        fleet.answers.clear()
-        fleet.switch_on("lamp-000001", answer)
+        fleet.answers["lamp-000001"] = answer
         code, out, _ = told("wifi", "set", "lamp-000001", *told.networks, "--seconds", "1", "--json")
         assert code == 1
         assert results(out)["lamp-000001"][0] == "not heard"
@@ -282,6 +298,20 @@ def test_of_the_fleet_and_of_a_batch_the_active_devices_are_told(fleet, told, ga
     # the batch has two devices, of which one is revoked
     assert told("wifi", "set", "--batch", "first", *told.networks, "--yes")[0] == 0
     assert fleet.asked() == ["lamp-000001"]
+
+
+def test_where_only_the_gateways_libraries_are_a_move_is_said_to_be_for_the_controller():
+    blocked = "import sys; sys.modules['paho'] = None; from fleetmint.cli import main; main()"
+
+    def run(*arguments):
+        command = [sys.executable, "-c", blocked, "gateway", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert "move" in run("--help").stdout
+    assert "sign-crl" in run().stdout + run().stderr
+    moved = run("move", "lamp-000001", "--host", "192.0.2.8")
+    assert (moved.returncode, moved.stdout) == (1, "")
+    assert "`fleetmint gateway move lamp-000001 --host 192.0.2.8` on the controller" in moved.stderr
 
 
 def test_an_operator_who_is_no_station_is_told_so(fleet, told):
