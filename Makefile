@@ -62,6 +62,7 @@ bench: ## what certificates, NVS images, batches and the agent of a device cost,
 	@python benchmarks/batch.py
 	@PYTHONPATH=. python benchmarks/burn.py
 	@PYTHONPATH=. python benchmarks/device.py
+	@PYTHONPATH=. python benchmarks/renewal.py
 
 campaign: ## 1,000 virtual boards, 4 stations, one PostgreSQL, a tenth of the boards bad: nothing lost, nothing twice
 	@scripts/setup test

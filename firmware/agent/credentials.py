@@ -18,10 +18,8 @@ _DENIALS = (0, 401, 403)
 # Seconds between two tries to renew.
 _FIRST_RETRY = 60
 _LONGEST_RETRY = 86_400
-
-
-def _lacks_memory(error):
-    return isinstance(error, (NoMemory, MemoryError))
+# So many tries in a row that fail without an answer, and the session makes room for the next one.
+_PATIENCE = 4
 
 
 # `new_key`: each renewal brings a new key; otherwise only when the gateway asks for one.
@@ -54,36 +52,53 @@ class Credentials:
 
         Raises Problem when there is none now: the gateway cannot be reached, or wants none of what the device has.
         """
-        if self._proven is None or not self._left():
+        if self._proven is None:
             self._proven = await self._look()
+        elif not self._left():
+            await self._try()
         return self._proven
 
     async def keep(self, slot):
         """Wait until the device has another identity than that in `slot`, beside a session that uses it.
 
         Asks the gateway once a day, and when the identity is due. What fails is tried again later and is no reason to
-        end the session, except for the memory that this needs.
+        end the session, unless that may be the reason: then this returns, too.
         """
         self._beside = True
         try:
             while self._proven == slot:
                 await asyncio.sleep_ms(self._left())
-                try:
-                    self._proven = await self._look()
-                except (Problem, MemoryError) as error:
-                    if not _lacks_memory(error):
-                        self._put_off("nothing new from the gateway", error)
-                        continue
-                    self._say("too little memory for this beside the session: ending it")
-                    self._proven = None
+                if not await self._try():
+                    return
         finally:
             self._beside = False
+
+    async def _try(self):
+        # Look for news where a failure is no reason to stop. False when the session is to make room first.
+        try:
+            self._proven = await self._look()
+        except (Problem, MemoryError) as error:
+            if self._crowded(error):
+                self._say(f"{error or 'too little memory'}; the session may be in the way: ending it")
+                self._pause = 0
+                return False
+            self._put_off("nothing new from the gateway", error)
+        return True
+
+    def _crowded(self, error):
+        # A second connection takes memory, and the lack of it has many faces; an answer of the gateway is none.
+        if not self._beside or isinstance(error, Refused) or getattr(error, "retry_after", 0):
+            return False
+        return isinstance(error, (NoMemory, MemoryError)) or self._failures % _PATIENCE == _PATIENCE - 1
 
     async def _look(self):
         slot = await self._establish()
         # Only a bundle of the gateway that has just accepted this device.
         await self._gateway.follow(slot, self._standing.bundle)
-        if self._standing.left or self._left_of_delay():
+        if self._standing.left:
+            self._failures = 0
+            return slot
+        if self._left_of_delay():
             return slot
         return await self._renew(slot)
 
@@ -143,7 +158,7 @@ class Credentials:
                 raise Problem("the gateway wants the new identity renewed, too")
             self._failures = 0
         except (Problem, MemoryError) as error:
-            if self._beside and _lacks_memory(error):
+            if self._crowded(error):
                 raise
             # The identity in use is good: there is time.
             self._put_off("not renewed", error)
