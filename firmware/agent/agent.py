@@ -193,6 +193,11 @@ class Agent:
     async def _round(self):
         if self._session is None:
             self._open()
+        if self._settings.left:
+            self._settings.left = False
+            self._wifi.leave()
+            # It may be another gateway, too.
+            self._credentials.doubt()
         try:
             await self._wifi.join()
         except Problem as error:
@@ -205,12 +210,7 @@ class Agent:
         gc.collect()
         # Until there is another identity; the session after it shows that one.
         await self._session.hold(self._gateway.context(slot), self._credentials.keep(slot))
-        if self._settings.left:
-            self._settings.left = False
-            self._wifi.leave()
-            # It may be another gateway, too.
-            self._credentials.doubt()
-        elif self._settings.due:
+        if self._settings.due:
             await self._trial.run(slot)
 
     def _lost(self):

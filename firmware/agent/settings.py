@@ -156,6 +156,9 @@ class Settings:
 
     def keep(self, reason):
         """The candidate is proven: it is what is in force."""
+        if not self._trying:
+            # The product has reset the settings meanwhile.
+            return
         candidate, kept = self._read(nvs_keys.CANDIDATE), self._read(nvs_keys.SETTINGS)
         kind = candidate["kind"]
         if kind == GATEWAY:
@@ -165,6 +168,9 @@ class Settings:
 
     def give_up(self, reason):
         """The candidate did not work: everything is as it was."""
+        if not self._trying:
+            # The product has reset the settings meanwhile.
+            return
         candidate, kept = self._read(nvs_keys.CANDIDATE), self._read(nvs_keys.SETTINGS)
         self._end(kept, candidate["id"], FAILED, reason)
 

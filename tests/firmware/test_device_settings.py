@@ -306,3 +306,42 @@ device._inbox._on_message = on_message
     # at once, without a restart
     assert said(outcome, "radio")[:2] == ["radio new", "radio fleet"]
     assert gateway.requests[-1].headers["host"] == f"localhost:{gateway.https_port}"
+
+
+def test_a_reset_of_the_settings_in_the_middle_of_a_trial_ends_the_trial(board, gateway, site):
+    setup = (
+        radio()
+        + """
+from agent.wifi import Wifi
+join = Wifi.join
+async def joining(self):
+    await join(self)
+    if Board.wlan.tried.count("new") == 1: device.reset_settings()
+Wifi.join = joining
+"""
+    )
+    gateway.broker.greeting = [wifi(("new", "battery staple"))]
+    outcome = run(board, gateway, setup=setup, enough=1, failures=1, **enrolled(site))
+    assert said(outcome, "published reading 1")
+    assert said(outcome, "unexpected") == []
+    # the broker of this test says it in each session: the second time nobody resets anything
+    assert said(outcome, "radio")[:3] == ["radio fleet", "radio new", "radio fleet"]
+    assert in_force(outcome)["wifi"] == [["new", "battery staple"]]
+
+
+def test_a_reset_of_the_settings_reaches_a_device_that_does_not_find_its_gateway(board, gateway, site):
+    told = {"wifi": [["new", "battery staple"]], "gateway": ["127.0.0.1", 1, 1]}
+    setup = (
+        radio()
+        + """
+async def pause(seconds):
+    waits.append(seconds)
+    if len(waits) == 1: device.reset_settings()
+    if len(waits) >= failures: raise End
+device._pause = pause
+"""
+    )
+    changes = {**enrolled(site), "settings": json.dumps(told).encode()}
+    outcome = run(board, gateway, setup=setup, failures=2, **changes)
+    assert said(outcome, "published reading 1")
+    assert said(outcome, "radio") == ["radio new", "radio fleet"]
