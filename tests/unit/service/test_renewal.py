@@ -1,139 +1,25 @@
-"""POST /v1/renew, POST /v1/recover and GET /v1/whoami: who gets a successor of a certificate, and who does not."""
+"""POST /v1/renew and GET /v1/whoami: who gets a successor of a certificate, and who does not."""
 
-import base64
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select
 
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke
-from fleetmint.ledger.schema import events
-from fleetmint.service.app import create_app
-from fleetmint.service.limiter import PER_DEVICE
 from fleetmint.x509 import compat, keys
 from tests.support.gateway_site import (
-    certificate_entry,
     der,
     engine,
     environ,
     make_csr,
-    make_gateway_site,
     new_key,
-    registration,
 )
+from tests.support.renewing import LAMP, YEAR, Device, b64, chain, clock, code, enrolled, http, lamp, made, text
 
-__all__ = ["engine"]
-
-LAMP = "lamp-000001"
-YEAR = timedelta(days=365)
-
-
-class Clock:
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock(now):
-    return Clock(now)
-
-
-@pytest.fixture
-def http(site, clock):
-    app = create_app(site.config, clock=clock)
-    yield app.test_client()
-    engine = vars(app.extensions["fleetmint"]).get("engine")
-    if engine is not None:
-        engine.dispose()
-
-
-class Device:
-    """What a device does, with a key and a certificate at a time."""
-
-    def __init__(self, http, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate | None) -> None:
-        self.http = http
-        self.name = name
-        self.key = key
-        self.certificate = certificate
-
-    def post(self, route: str, shown=None, /, **body):
-        return self.http.post(route, json=body, environ_overrides=environ("devices", shown))
-
-    def get(self, route: str):
-        return self.http.get(route, environ_overrides=environ("devices", self.certificate))
-
-    def renew(self, key=None):
-        return self.post("/v1/renew", self.certificate, csr=b64(make_csr(key or self.key)))
-
-    def recover(self, key=None):
-        return self.post("/v1/recover", certificate=b64(der(self.certificate)), csr=b64(make_csr(key or self.key)))
-
-    def with_(self, answer, key=None) -> "Device":
-        assert answer.status_code == 200, answer.text
-        certificate = x509.load_der_x509_certificate(base64.b64decode(answer.json["certificate"]))
-        wanted = key or self.key
-        assert keys.spki(certificate.public_key()) == keys.spki(wanted.public_key())
-        assert int(answer.json["serial"], 16) == certificate.serial_number
-        return Device(self.http, self.name, wanted, certificate)
-
-    def renewed(self, key=None) -> "Device":
-        return self.with_(self.renew(key), key)
-
-    def used(self) -> "Device":
-        assert self.get("/").status_code == 200
-        return self
-
-
-def b64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-@pytest.fixture
-def enrolled(site, http, clock):
-    """Return what enrols a device of this name, which has not used its certificate yet."""
-
-    def run(name: str = LAMP) -> Device:
-        token, key = site.register(clock.now, name)[name], new_key()
-        device = Device(http, name, key, None)
-        return device.with_(device.post("/v1/enrol", device=name, token=token, csr=b64(make_csr(key))))
-
-    return run
-
-
-@pytest.fixture
-def lamp(enrolled):
-    return enrolled().used()
-
-
-@pytest.fixture
-def made(site, http, now):
-    """A device whose key the factory has made."""
-    key = new_key()
-    leaf = site.hierarchy.authority("factory").issue("factory-device", key.public_key(), "lamp-000009", now=now)
-    site.import_(registration([certificate_entry("lamp-000009", leaf)]), now)
-    return Device(http, "lamp-000009", key, leaf)
-
-
-def chain(site, kind: str) -> list[dict]:
-    with site.reading() as connection:
-        rows = connection.execute(select(events.c.detail).where(events.c.kind == kind).order_by(events.c.seq))
-        return [json.loads(row.detail) for row in rows]
-
-
-def code(answer) -> tuple[int, str]:
-    return answer.status_code, answer.json["error"]
-
-
-def text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+__all__ = ["clock", "engine", "enrolled", "http", "lamp", "made"]
 
 
 @pytest.mark.parametrize("another", [False, True], ids=["same key", "new key"])
@@ -242,22 +128,8 @@ def test_a_token_settles_whose_the_name_is(site, lamp, clock):
     assert site.findings() == ()
 
 
-def test_a_superseded_certificate_recovers_nothing_and_is_heard_of(site, lamp, clock):
-    lamp.renewed(new_key()).used()
-    clock.now += timedelta(days=400)
-    assert (lamp.recover().status_code, lamp.recover().json) == (403, {"error": "refused"})
-    assert len(chain(site, "clone-alarm")) == 1
-
-
 def test_a_renewal_without_a_certificate_is_a_401(lamp):
     assert code(lamp.post("/v1/renew", csr=b64(make_csr(new_key())))) == (401, "certificate_needed")
-
-
-def test_a_revoked_certificate_renews_and_recovers_nothing(site, lamp, now):
-    with site.writing() as connection:
-        revoke(connection, LAMP, reason="key_compromise", actor="test", now=now)
-    assert code(lamp.renew()) == (403, "certificate_refused")
-    assert lamp.recover().json == {"error": "refused"}
 
 
 def test_the_keys_of_others_are_refused(site, lamp, enrolled):
@@ -270,72 +142,11 @@ def test_the_keys_of_others_are_refused(site, lamp, enrolled):
     assert code(named) == (400, "bad_name")
 
 
-def test_a_device_whose_certificate_has_ended_recovers_with_its_key(site, lamp, clock):
-    clock.now += YEAR + timedelta(days=100)
-    answer = lamp.recover()
-    assert answer.data == lamp.recover().data
-    back = lamp.with_(answer).used()
-    assert answer.json["not_after"] == text(clock.now + YEAR)
-    assert back.get("/v1/whoami").json["renew"] is False
-    assert [each["predecessor"] for each in chain(site, "recover")] == [f"{lamp.certificate.serial_number:x}"]
-    assert site.findings() == ()
-
-
-def test_recovery_ends_with_the_grace(lamp, clock):
-    end = compat.not_after(lamp.certificate)
-    clock.now = end + timedelta(days=180)
-    assert lamp.recover().json == {"error": "refused"}
-    clock.now = end + timedelta(days=180) - timedelta(seconds=1)
-    assert lamp.recover().status_code == 200
-
-
 def test_a_connection_that_outlives_its_certificate_opens_nothing(lamp, clock):
     clock.now = compat.not_after(lamp.certificate)
     for route in ("/v1/whoami", "/v1/trust-bundle"):
         assert code(lamp.get(route)) == (403, "certificate_refused")
     assert code(lamp.renew()) == (403, "certificate_refused")
-
-
-def test_a_certificate_that_was_never_used_recovers_too(site, enrolled, clock):
-    lamp = enrolled()
-    clock.now += YEAR + timedelta(days=1)
-    lamp.with_(lamp.recover()).used()
-    assert site.findings() == ()
-
-
-def test_every_refusal_of_a_recovery_is_the_same_answer(site, tmp_path, tmp_path_factory, lamp, enrolled, clock, now):
-    template = tmp_path_factory.mktemp("other") / "template"
-    other_fleet = make_gateway_site(tmp_path / "other", template).device_ca
-    revoked, ended = enrolled("lamp-000002"), enrolled("lamp-000003")
-    with site.writing() as connection:
-        revoke(connection, "lamp-000002", reason="unspecified", actor="test", now=now)
-    alike = site.device_ca.issue("device", lamp.key.public_key(), LAMP, now=now)
-    again = site.device_ca.issue("device", lamp.key.public_key(), LAMP, now=now, serial=lamp.certificate.serial_number)
-    foreign = other_fleet.issue("device", lamp.key.public_key(), LAMP, now=now)
-    wrong = {
-        "of another fleet": (b64(der(foreign)), lamp.key),
-        "signed here and not in the ledger": (b64(der(alike)), lamp.key),
-        "signed here once more": (b64(der(again)), lamp.key),
-        "of another device": (b64(der(ended.certificate)), lamp.key),
-        "revoked": (b64(der(revoked.certificate)), revoked.key),
-        "no certificate": (b64(b"certificate"), lamp.key),
-        "no base64": ("certificate", lamp.key),
-        "cut off": (b64(der(lamp.certificate)[:-1]), lamp.key),
-        "with something behind": (b64(der(lamp.certificate) + b"\0"), lamp.key),
-    }
-    answers = {
-        name: lamp.post("/v1/recover", certificate=certificate, csr=b64(make_csr(key)))
-        for name, (certificate, key) in wrong.items()
-    }
-    assert {(answer.status_code, answer.data) for answer in answers.values()} == {(403, b'{"error":"refused"}\n')}
-    clock.now += 3 * YEAR
-    assert ended.recover().data == b'{"error":"refused"}\n'
-
-
-def test_what_is_wrong_with_a_request_is_said_without_a_word_of_the_certificate(lamp, enrolled):
-    bad = b64(make_csr(new_key(), extensions=[x509.BasicConstraints(True, 0)]))
-    for certificate in (b64(der(lamp.certificate)), b64(b"none")):
-        assert code(lamp.post("/v1/recover", certificate=certificate, csr=bad)) == (400, "bad_extension")
 
 
 @pytest.mark.parametrize("body", [{}, {"csr": 1}, {"certificate": "a"}, {"certificate": [], "csr": None}, []])
@@ -349,15 +160,6 @@ def test_a_body_that_is_too_large_is_a_413(lamp):
     for route, certificate in (("/v1/renew", lamp.certificate), ("/v1/recover", None)):
         answer = lamp.http.post(route, data=b"x" * 9000, environ_overrides=environ("devices", certificate))
         assert answer.status_code == 413
-
-
-def test_a_stranger_leaves_few_lines_in_the_journal_and_no_event(site, lamp, caplog):
-    before = (site.root / "ledger.sqlite").read_bytes()
-    answers = [lamp.post("/v1/recover", certificate=b64(b"x"), csr=b64(make_csr(new_key()))) for _ in range(30)]
-    assert [answer.status_code for answer in answers] == [403] * PER_DEVICE + [429] * (30 - PER_DEVICE)
-    assert 0 < int(answers[-1].headers["Retry-After"]) <= 61
-    assert len([record for record in caplog.records if "refused" in record.message]) == PER_DEVICE
-    assert (site.root / "ledger.sqlite").read_bytes() == before
 
 
 def test_they_are_not_there_on_the_operators_listener(lamp):
@@ -374,18 +176,6 @@ def test_a_key_of_the_factory_has_to_be_replaced_at_the_first_renewal(site, made
     assert own.get("/v1/whoami").json["new_key"] is False
     assert compat.not_before(own.certificate) > compat.not_before(site.device_ca.certificate)
     assert own.certificate.issuer == site.device_ca.certificate.subject
-    assert site.findings() == ()
-
-
-def test_a_factory_identity_that_has_ended_recovers_and_is_asked_for_a_key_of_its_own(site, made, clock):
-    clock.now += YEAR + timedelta(days=1)
-    answer = made.recover()
-    back = made.with_(answer)
-    assert answer.json["renew_at"] == text(clock.now)
-    who = back.get("/v1/whoami").json
-    assert (who["renew"], who["new_key"]) == (True, True)
-    assert code(back.renew()) == (409, "new_key_needed")
-    assert back.renewed(new_key()).get("/v1/whoami").json["new_key"] is False
     assert site.findings() == ()
 
 
@@ -437,16 +227,6 @@ def test_a_certificate_that_its_ca_cut_short_is_renewed_at_two_thirds_of_its_own
     clock.now = end - timedelta(days=90)
     lamp = enrolled("lamp-000004")
     assert lamp.get("/v1/whoami").json["renew_at"] == text(end - timedelta(days=30))
-
-
-def test_a_wrong_clock_renews_and_recovers_nothing_and_keeps_nobody_out(site, enrolled, clock):
-    lamp = enrolled()
-    clock.now -= timedelta(days=400)
-    for answer in (lamp.renew(), lamp.recover()):
-        assert answer.status_code == 503
-        assert "Retry-After" in answer.headers
-    lamp.used()
-    assert chain(site, "confirm") == []
 
 
 def test_times_are_those_of_the_contract(lamp):
