@@ -8,8 +8,8 @@ from cryptography import x509
 
 from fleetmint import files
 from fleetmint.ca.hierarchy import Hierarchy, check_clock
-from fleetmint.ca.identifier import FACTORY, OPERATOR, ROOT, CaId
-from fleetmint.ca.store import read_record
+from fleetmint.ca.identifier import FACTORY, OPERATOR, ROOT, CaId, Phase
+from fleetmint.ca.store import CaStore, read_record
 from fleetmint.errors import StateError
 from fleetmint.plan import Plan
 from fleetmint.x509 import compat, revocation
@@ -19,6 +19,8 @@ from fleetmint.x509.profiles import PROFILES, SKEW
 
 # Who signs a CRL on the controller; a device CA's is signed on its gateway, and nobody looks at a server CA's.
 WITH_CRL = (OPERATOR, FACTORY)
+# A list is not signed again for less.
+_NOT_WORTH_SIGNING = timedelta(days=1)
 
 
 def plan_authority_crl(
@@ -32,7 +34,7 @@ def plan_authority_crl(
         store.certificate(ca),
         lambda: hierarchy.authority(ca),
         [revocation.Revoked(serial, now.replace(microsecond=0), reason) for serial in serials],
-        lifetime=crl_lifetime(hierarchy, ca, now),
+        lifetime=crl_lifetime(store, ca, now),
         now=now,
     )
     if ca != ROOT or not plan.changed:
@@ -62,16 +64,25 @@ def plan_copy(hierarchy: Hierarchy) -> Plan[None]:
     )
 
 
-def crl_lifetime(hierarchy: Hierarchy, ca: CaId, now: datetime) -> timedelta:
-    """Return how long a CRL of a CA lasts from `now` on; raise StateError when it signs none here."""
+def crl_lifetime(store: CaStore, ca: CaId, now: datetime) -> timedelta:
+    """Return how long a CRL of a CA lasts from `now` on; raise StateError when it signs none on the controller."""
     if ca.is_root:
-        store = hierarchy.store
         signed = [one for each in store.issuing() for one in store.certificates(each)]
         return root_crl_lifetime(store.certificate(ca), signed, now)
-    fixed = PROFILES[ca.profile].crl_lifetime
-    if fixed is None:
+    if ca.at(Phase.ACTIVE) not in WITH_CRL:
         raise StateError(f"the {ca.title} signs no CRL on the controller")
-    return fixed
+    return issuing_crl_lifetime(store.certificates(ca), now)
+
+
+def issuing_crl_lifetime(own: Sequence[x509.Certificate], now: datetime) -> timedelta:
+    """Return how long the CRL of an operator or factory CA lasts from `now` on: until that CA ends.
+
+    `own` are the certificates of the CA, one of each root that has certified it, and the first that ends counts. The
+    list reaches gateways by push and its number only rises, so a shorter life would replace nothing earlier: it would
+    shut out everybody of that CA once nobody had run the playbook for long enough.
+    """
+    ends = [compat.not_after(each) for each in own]
+    return min((end for end in ends if end > now), default=now) - now
 
 
 def root_crl_lifetime(root: x509.Certificate, certificates: Iterable[x509.Certificate], now: datetime) -> timedelta:
@@ -97,9 +108,10 @@ def plan_crl(
 ) -> Plan[None]:
     """Plan the CRL file of one CA.
 
-    The file is the record of what that CA revoked, and only grows. It is signed again when `revoke` adds to it, or
-    when a quarter of its life has passed. `open_authority` is called only to sign. Raises StateError when the file is
-    missing or not that CA's: the first list comes into being together with the CA, so a missing one is lost.
+    The file is the record of what that CA revoked, and only grows. It is signed again when `revoke` adds to it. A
+    root's is, too, when a quarter of its life has passed, since its medium is seldom there; another one as soon as
+    a new one would last longer. `open_authority` is called only to sign. Raises StateError when the file is missing or
+    not that CA's: the first list comes into being together with the CA, so a missing one is lost.
     """
     old = read_record(path, issuer)
     known = {entry.serial: entry for entry in revocation.entries(old)}
@@ -112,8 +124,12 @@ def plan_crl(
         reasons.append(f"{path} has no CRL number of at most {revocation.MAX_NUMBER_OCTETS} octets")
     if revocation.signed_at(old) > now + SKEW:
         reasons.append(f"{path} was signed on {revocation.signed_at(old):%Y-%m-%d %H:%M}Z, which is still to come")
-    if now - compat.last_update(old) > (compat.next_update(old) - compat.last_update(old)) / 4:
-        reasons.append(f"a quarter of the life of {path} has passed")
+    ends, could_end = compat.next_update(old), revocation.end_of_crl(issuer, now, lifetime)
+    if issuer.subject == issuer.issuer:
+        if now - compat.last_update(old) > (ends - compat.last_update(old)) / 4:
+            reasons.append(f"a quarter of the life of {path} has passed")
+    elif could_end - ends > _NOT_WORTH_SIGNING:
+        reasons.append(f"{path} ends {ends:%Y-%m-%d} and can last until {could_end:%Y-%m-%d}, as long as its CA")
     added = {entry.serial: entry for entry in revoke if entry.serial not in known}
     reasons += [f"revoke {serial:x}" for serial in added]
     if not reasons:

@@ -1,7 +1,7 @@
 """Certificates that live in files of the site's state: issued when missing, and again when they no longer serve."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -15,7 +15,7 @@ from fleetmint.plan import Plan, Warned
 from fleetmint.x509 import compat, keys, revocation
 from fleetmint.x509.authority import check_kind, load_certificate, load_certificates, pem, public_key_bytes
 from fleetmint.x509.hosts import host
-from fleetmint.x509.profiles import SKEW, profile
+from fleetmint.x509.profiles import SKEW, Profile, profile
 from fleetmint.x509.request import read_host_request
 
 OPERATOR_PROFILE = "operator"
@@ -31,7 +31,7 @@ CA_OF = {"server": SERVER, "server-rsa": SERVER, **dict.fromkeys(OPERATOR_PROFIL
 def renewal_reasons(
     found: x509.Certificate,
     *,
-    profile_name: str,
+    wanted: Profile,
     public_key: keys.PublicKey,
     common_name: str,
     sans: Sequence[str],
@@ -50,8 +50,12 @@ def renewal_reasons(
         reasons.append("the alternative names differ")
     if compat.not_before(found) > now + SKEW:
         reasons.append(f"it begins on {compat.not_before(found):%Y-%m-%d %H:%M}Z, which is still to come")
-    if compat.not_after(found) - now < profile(profile_name).renew_before:
-        reasons.append(f"it ends on {compat.not_after(found):%Y-%m-%d}")
+    ends, could_end = compat.not_after(found), _end(wanted, issuer, now)
+    # what ends with its CA would be issued again and again for nothing
+    if ends <= now or (ends - now < wanted.renew_before and could_end > ends):
+        reasons.append(f"it ends on {ends:%Y-%m-%d} and can last until {could_end:%Y-%m-%d}")
+    if ends > could_end + SKEW:
+        reasons.append(f"it ends on {ends:%Y-%m-%d} and has to by {could_end:%Y-%m-%d}")
     return tuple(reasons)
 
 
@@ -63,15 +67,17 @@ def plan_host_certificate(
     sans: Sequence[str],
     now: datetime,
     profile_name: str = "server",
+    lifetime: timedelta | None = None,
 ) -> Plan[None]:
     """Plan the server certificate for the key of the PKCS #10 file `request`; chain file out: leaf, server CA.
 
-    Raises NameRefusedError for a name among `sans` that no client can call.
+    `lifetime` is shorter than the profile's, for who renews more often. Raises NameRefusedError for a name among `sans`
+    that no client can call.
     """
     for name in sans:
         host(name)
     key = read_host_request(files.read(request, "certificate request"))
-    return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now)
+    return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now, lifetime=lifetime)
 
 
 def plan_client(
@@ -143,8 +149,10 @@ def _plan(
     sans: Sequence[str],
     now: datetime,
     before_renewal: Callable[[], None] = lambda: None,
+    lifetime: timedelta | None = None,
 ) -> Plan[None]:
-    check_kind(profile(profile_name), public_key)
+    wanted = profile(profile_name) if lifetime is None else profile(profile_name).shortened(lifetime)
+    check_kind(wanted, public_key)
     ca = CA_OF[profile_name]
     issuer = hierarchy.store.certificate(ca)
     reasons: tuple[str, ...] = (f"there is no {path.name} yet",)
@@ -155,7 +163,7 @@ def _plan(
         before = _summary(common_name, sans, compat.not_after(found))
         reasons = renewal_reasons(
             found,
-            profile_name=profile_name,
+            wanted=wanted,
             public_key=public_key,
             common_name=common_name,
             sans=sans,
@@ -174,13 +182,18 @@ def _plan(
             authority = hierarchy.authority(ca)  # a passphrase that does not open it changes nothing
             if path.exists():
                 before_renewal()
-            leaf = authority.issue(profile_name, public_key, common_name, now=now, sans=tuple(set(sans)))
+            leaf = authority.issue(
+                profile_name, public_key, common_name, now=now, sans=tuple(set(sans)), lifetime=lifetime
+            )
         files.make_private_dir(path.parent)
         files.write_atomically(path, pem(leaf, issuer), files.PUBLIC_FILE)
 
-    end = min(now + profile(profile_name).lifetime, compat.not_after(issuer))
-    after = before if kept is not None else _summary(common_name, sans, end)
+    after = before if kept is not None else _summary(common_name, sans, _end(wanted, issuer, now))
     return Plan(tuple(f"{path.name}: {reason}" for reason in reasons), issue, before, after)
+
+
+def _end(wanted: Profile, issuer: x509.Certificate, now: datetime) -> datetime:
+    return min(now.replace(microsecond=0) + wanted.lifetime, compat.not_after(issuer))
 
 
 def _first_certificate(path: Path) -> x509.Certificate:

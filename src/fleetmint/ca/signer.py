@@ -8,7 +8,7 @@ from typing import Protocol
 from cryptography import x509
 
 from fleetmint import files
-from fleetmint.ca.crls import WITH_CRL, crl_lifetime, root_crl_lifetime
+from fleetmint.ca.crls import WITH_CRL, issuing_crl_lifetime, root_crl_lifetime
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ca.identifier import ROOT, CaId, Phase
 from fleetmint.x509 import revocation
@@ -79,7 +79,7 @@ def _first_crls(hierarchy: Hierarchy, made: Made, now: datetime) -> list[files.F
             certificates = [other.certificate for other in made.authorities.values()]
             lifetime = root_crl_lifetime(authority.certificate, certificates, now)
         else:
-            lifetime = crl_lifetime(hierarchy, ca, now)
+            lifetime = issuing_crl_lifetime([authority.certificate], now)
         crl = revocation.crl_pem(revocation.build_crl(authority, [], number=1, now=now, lifetime=lifetime))
         for path in dict.fromkeys((store.crl_path(ca), store.crl_beside_key(ca))):
             contents.append(files.File(path, crl, files.PUBLIC_FILE))

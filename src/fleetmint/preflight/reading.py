@@ -9,6 +9,7 @@ from fleetmint.errors import FleetmintError, NameRefusedError
 from fleetmint.passphrases import open_source
 from fleetmint.x509 import names
 from fleetmint.x509.hosts import HostRefusedError, host
+from fleetmint.x509.profiles import LEAF
 
 PROFILES = ("server", "server-rsa")
 TLS_PROFILES = ("compatible", "modern")
@@ -55,6 +56,16 @@ def port(value: Any) -> int:
         raise ValueRefusedError(f"{value!r} is no port number", "write a number from 1 to 65535")
     if not 1 <= value <= 65535:
         raise ValueRefusedError(f"there is no port {value}", "write a number from 1 to 65535")
+    return value
+
+
+def days_of_a_server(value: Any) -> int:
+    """Return how many days a server certificate lasts; a number from the command line is written with digits."""
+    if isinstance(value, str) and re.fullmatch("[1-9][0-9]*", value):
+        value = int(value)
+    longest = LEAF.days
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= longest:
+        raise ValueRefusedError(f"{value!r} is no number of days", f"write a number from 1 to {longest}")
     return value
 
 

@@ -60,6 +60,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
     "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
     "gateway_time_networks": reading.several(reading.network),
+    "gateway_certificates_days": reading.days_of_a_server,
     CERTIFIED: reading.some(reading.gateway_host),
     "factory_firmware_sha256": reading.like("|[0-9a-fA-F]{64}", "write 64 hexadecimal digits"),
     "ca_root_fingerprint": reading.like("|[0-9a-fA-F]{64}|([0-9a-fA-F]{2}:){31}[0-9a-fA-F]{2}", "write it in full"),

@@ -168,15 +168,15 @@ def _renews_crl(ca: dict[str, Any]) -> Renewal:
     make = commands.playbook("ca.yml")
     if ca["name"] == str(ROOT):
         return Renewal("playbooks/ca.yml, with the root's key at hand", (make,))
-    text = "playbooks/ca.yml after a quarter of its life, then playbooks/gateway.yml"
+    text = "playbooks/ca.yml as soon as its CA lasts longer, then playbooks/gateway.yml"
     return Renewal(text, (make, commands.to_gateways()))
 
 
 def _renews(issued: Issued) -> Renewal:
     if issued.kind == SERVER:
-        text = f"playbooks/gateway.yml, from {PROFILES['server'].renew_before.days} days before"
+        text = f"each run of playbooks/gateway.yml, once it is {PROFILES['server'].youth.days} days old"
         return Renewal(text, (commands.playbook("gateway.yml"),))
     if issued.kind == OPERATOR:
-        text = f"playbooks/ca.yml or operator add, from {PROFILES['operator'].renew_before.days} days before"
+        text = f"each run of playbooks/ca.yml or operator add, once it is {PROFILES['operator'].youth.days} days old"
         return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))
     return Renewal("nothing yet: devices do not renew their certificates")

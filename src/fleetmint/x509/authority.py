@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -44,15 +44,18 @@ class Authority:
         now: datetime,
         sans: Sequence[str] = (),
         serial: int | None = None,
+        lifetime: timedelta | None = None,
     ) -> x509.Certificate:
         """Sign a certificate of the named profile for `public_key`.
 
         `sans` are DNS names and IP addresses, allowed for servers only. The certificate ends with its profile's
-        lifetime or with this CA, whichever is earlier. Raises FleetmintError when the CA has ended or the key is of
-        another kind than the profile certifies, ClockError when the CA has not begun, NameRefusedError for a name
-        outside its grammar.
+        lifetime, with `lifetime` or with this CA, whichever is earliest. Raises FleetmintError when the CA has ended or
+        the key is of another kind than the profile certifies, ClockError when the CA has not begun, NameRefusedError
+        for a name outside its grammar.
         """
         wanted = profile(profile_name)
+        if lifetime is not None:
+            wanted = wanted.shortened(lifetime)
         checked = _checked_name(wanted, common_name)
         check_kind(wanted, public_key)
         if now < compat.not_before(self.certificate):

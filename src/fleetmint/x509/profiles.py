@@ -1,7 +1,8 @@
 """What each kind of certificate is: the only place that decides usages, lifetimes, names and issuers.
 
 Lifetimes follow one rule: nothing that a device or a gateway depends on may end while nobody is looking. No leaf
-outlives its issuer; `renew_before` leaves time to notice.
+outlives its issuer. What a playbook renews is made anew by the first run after its youth (Profile.shortened for a
+shorter life), so that each run buys two years; `renew_before` of the rest leaves time to notice.
 """
 
 from collections.abc import Mapping
@@ -47,23 +48,45 @@ class Profile:
     alternative_names: bool = False
     crl_lifetime: timedelta | None = None
 
+    @property
+    def youth(self) -> timedelta:
+        """Return how old a certificate is when it is renewed."""
+        return self.lifetime - self.renew_before
+
+    def shortened(self, lifetime: timedelta) -> "Profile":
+        """Return this profile with a shorter life, of which a third at most passes until it is renewed.
+
+        Raises FleetmintError unless `lifetime` is a day at least and no longer than the profile's own.
+        """
+        if not timedelta(days=1) <= lifetime <= self.lifetime:
+            raise FleetmintError(
+                f"a {self.name} certificate lasts 1 to {self.lifetime.days} days, not {lifetime.days}: phones refuse"
+                " longer ones"
+            )
+        return replace(self, lifetime=lifetime, renew_before=lifetime - min(self.youth, lifetime / 3))
+
+
+# Phones refuse server certificates of private CAs that last longer than 825 days.
+LEAF = timedelta(days=800)
+# How old a certificate is when a run of a playbook renews it: a server's, and that of somebody who has to fetch it.
+_SERVER_YOUTH, _CLIENT_YOUTH = timedelta(days=30), timedelta(days=90)
 
 _SERVER = Profile(
-    "server", "server-ca", names.GATEWAYS_UNIT, timedelta(days=396), timedelta(days=60), SERVER, alternative_names=True
+    "server", "server-ca", names.GATEWAYS_UNIT, LEAF, LEAF - _SERVER_YOUTH, SERVER, alternative_names=True
 )
-_OPERATOR = Profile("operator", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT)
+_OPERATOR = Profile("operator", "operator-ca", names.OPERATORS_UNIT, LEAF, LEAF - _CLIENT_YOUTH, CLIENT)
 
 _ALL = (
-    # The root is away on ordinary days, so its CRL lasts as long as the first of the CAs under it (see crls.py).
+    # The CRLs that the controller signs last until a CA ends: ca/crls.py has the rule.
     Profile("root", None, names.AUTHORITIES_UNIT, 20 * YEAR, 2 * YEAR, None, "P-384", is_ca=True, path_length=1),
     Profile("server-ca", "root", names.AUTHORITIES_UNIT, 10 * YEAR, 3 * YEAR, SERVER, is_ca=True, path_length=0),
     Profile(
         "operator-ca", "root", names.AUTHORITIES_UNIT, 10 * YEAR, 3 * YEAR, CLIENT, is_ca=True, path_length=0,
-        clients=names.OPERATORS_UNIT, crl_lifetime=YEAR,
+        clients=names.OPERATORS_UNIT,
     ),
     Profile(
         "factory-ca", "root", names.AUTHORITIES_UNIT, 10 * YEAR, 3 * YEAR, CLIENT, is_ca=True, path_length=0,
-        clients=names.DEVICES_UNIT, crl_lifetime=YEAR,
+        clients=names.DEVICES_UNIT,
     ),
     # The gateway signs this CRL itself, every two days.
     Profile(
@@ -72,8 +95,8 @@ _ALL = (
     ),
     _SERVER,
     _OPERATOR,
-    Profile("station", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
-    Profile("dashboard", "operator-ca", names.OPERATORS_UNIT, YEAR, timedelta(days=60), CLIENT),
+    replace(_OPERATOR, name="station"),
+    replace(_OPERATOR, name="dashboard"),
     Profile("device", "device-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
     Profile("factory-device", "factory-ca", names.DEVICES_UNIT, YEAR, YEAR / 3, CLIENT),
     # For what cannot use an EC key: an old browser, smart card or TLS library. The CAs above stay EC. Devices never.

@@ -19,25 +19,49 @@ def crl_of(hierarchy, name) -> x509.CertificateRevocationList:
 
 
 @pytest.mark.parametrize("name", ["operator", "factory"])
-def test_the_crls_of_operators_and_factory_live_a_year(hierarchy, now, name):
-    assert compat.next_update(crl_of(hierarchy, name)) == now + YEAR
+def test_the_crls_of_operators_and_factory_last_as_long_as_their_cas(hierarchy, now, name):
+    assert compat.next_update(crl_of(hierarchy, name)) == compat.not_after(hierarchy.authority(name).certificate)
     assert compat.last_update(crl_of(hierarchy, name)) == now - BACKDATE
 
 
-@pytest.mark.parametrize("name", ["root", "operator", "factory"])
-def test_a_crl_is_left_alone_until_a_quarter_of_its_life_has_passed(hierarchy, now, name):
+@pytest.mark.parametrize("name", ["operator", "factory"])
+def test_a_crl_that_lasts_as_long_as_its_ca_is_left_alone(hierarchy, now, name):
     path = hierarchy.directory / name / "crl.pem"
     before = path.read_bytes()
-    old = crl_of(hierarchy, name)
+    for years in (1, 3, 9):
+        plan = plan_authority_crl(hierarchy, name, (), now + years * YEAR)
+        plan.apply()
+        assert (plan.reasons, path.read_bytes()) == ((), before)
+
+
+@pytest.mark.parametrize("name", ["operator", "factory"])
+def test_a_crl_that_could_last_longer_is_signed_again_once(hierarchy, now, name):
+    path, authority = hierarchy.directory / name / "crl.pem", hierarchy.authority(name)
+    short = revocation.build_crl(authority, [revocation.Revoked(7, now)], number=3, now=now, lifetime=YEAR)
+    path.write_bytes(revocation.crl_pem(short))
+    plan = plan_authority_crl(hierarchy, name, (), now + timedelta(days=1))
+    (reason,) = plan.reasons
+    assert f"ends {now + YEAR:%Y-%m-%d} and can last until {compat.not_after(authority.certificate):%Y-%m-%d}" in reason
+    plan.apply()
+    assert compat.next_update(crl_of(hierarchy, name)) == compat.not_after(authority.certificate)
+    assert revocation.crl_number(crl_of(hierarchy, name)) == 4
+    assert [entry.serial for entry in revocation.entries(crl_of(hierarchy, name))] == [7]
+    assert not plan_authority_crl(hierarchy, name, (), now + timedelta(days=2)).changed
+
+
+def test_the_crl_of_the_root_is_left_alone_until_a_quarter_of_its_life_has_passed(hierarchy, now):
+    path = hierarchy.directory / "root/crl.pem"
+    before = path.read_bytes()
+    old = crl_of(hierarchy, "root")
     quarter = compat.last_update(old) + (compat.next_update(old) - compat.last_update(old)) / 4
-    early = plan_authority_crl(hierarchy, name, (), quarter - timedelta(minutes=1))
+    early = plan_authority_crl(hierarchy, "root", (), quarter - timedelta(minutes=1))
     early.apply()
     assert (early.reasons, path.read_bytes()) == ((), before)
-    late = plan_authority_crl(hierarchy, name, (), quarter + timedelta(minutes=1))
+    late = plan_authority_crl(hierarchy, "root", (), quarter + timedelta(minutes=1))
     assert late.reasons == (f"a quarter of the life of {path} has passed",)
     late.apply()
-    assert revocation.crl_number(crl_of(hierarchy, name)) == 2
-    assert compat.next_update(crl_of(hierarchy, name)) >= compat.next_update(old)
+    assert revocation.crl_number(crl_of(hierarchy, "root")) == 2
+    assert compat.next_update(crl_of(hierarchy, "root")) >= compat.next_update(old)
 
 
 def test_a_revocation_is_reason_enough_and_is_told_before_and_after(hierarchy, now):
@@ -52,17 +76,17 @@ def test_a_revocation_is_reason_enough_and_is_told_before_and_after(hierarchy, n
 
 def test_numbers_only_rise_and_what_is_revoked_stays_with_its_first_date(hierarchy, now):
     numbers = [revocation.crl_number(crl_of(hierarchy, "operator"))]
-    for at, serials in ((0, [1]), (10, [1]), (20, [2]), (120, []), (240, [1, 3])):
+    for at, serials in ((0, [1]), (10, [1]), (20, [2]), (120, [4]), (240, [1, 3])):
         plan_authority_crl(hierarchy, "operator", serials, now + timedelta(days=at)).apply()
         numbers.append(revocation.crl_number(crl_of(hierarchy, "operator")))
     assert numbers == [1, 2, 2, 3, 4, 5]
     dates = {entry.serial: entry.at for entry in revocation.entries(crl_of(hierarchy, "operator"))}
-    assert dates == {1: now, 2: now + timedelta(days=20), 3: now + timedelta(days=240)}
+    assert dates == {1: now, **{serial: now + timedelta(days=days) for serial, days in ((2, 20), (4, 120), (3, 240))}}
 
 
 def test_a_crl_ends_with_its_ca_and_the_plan_says_so(hierarchy, now):
     end = compat.not_after(hierarchy.authority("operator").certificate)
-    plan = plan_authority_crl(hierarchy, "operator", [], end - timedelta(days=30))
+    plan = plan_authority_crl(hierarchy, "operator", [7], end - timedelta(days=30))
     assert f"next update {end:%Y-%m-%d %H:%M}Z" in plan.after
     plan.apply()
     assert compat.next_update(crl_of(hierarchy, "operator")) == end
@@ -103,7 +127,7 @@ def test_a_crl_without_a_number_of_twenty_octets_is_signed_again(hierarchy, now,
     with pytest.raises(StateError, match="20 octets"):
         revocation.crl_number(crl_of(hierarchy, "operator"))
     plan = plan_authority_crl(hierarchy, "operator", [], now)
-    assert plan.reasons == (f"{path} has no CRL number of at most 20 octets",)
+    assert plan.reasons[0] == f"{path} has no CRL number of at most 20 octets"
     plan.apply()
     assert revocation.crl_number(crl_of(hierarchy, "operator")) == int(now.timestamp())
     assert not plan_authority_crl(hierarchy, "operator", [], now).changed

@@ -104,6 +104,8 @@ def test_what_has_to_be_said_is_missed(name):
     ({"nginx_hsts": "yes"}, "not understood"),
     ({"gateway_time_networks": ["192.168.0.0/33"]}, "no network"),
     ({"mosquitto_session_expiry": "14 days"}, "not understood"),
+    ({"gateway_certificates_days": 801}, "no number of days"),
+    ({"gateway_certificates_days": 0}, "no number of days"),
 ])  # fmt: skip
 def test_a_value_that_cannot_be_meant_is_one_problem(changed, what):
     assert what in only(problems(**changed)).what

@@ -39,7 +39,7 @@ def leaf(hierarchy, now):
 
 def test_a_certificate_in_words_and_as_openssl_has_it(look, leaf, openssl, tmp_path):
     finding = look(pem(leaf[1]))[0]
-    assert finding.title == "a certificate of the operator alice@test, 365 days left"
+    assert finding.title == "a certificate of the operator alice@test, 800 days left"
     path = tmp_path / "leaf.pem"
     path.write_bytes(pem(leaf[1]))
     said = openssl("x509", "-in", path, "-noout", "-serial", "-fingerprint", "-sha256").stdout.decode()
@@ -65,7 +65,7 @@ def test_a_client_ca_says_whom_it_may_issue_for(look, hierarchy):
 
 
 def test_what_has_ended_says_since_when(leaf, now):
-    finding = inspect(pem(leaf[1]), now + timedelta(days=400), bytes, "x")[0]
+    finding = inspect(pem(leaf[1]), now + timedelta(days=835), bytes, "x")[0]
     assert finding.title.endswith("ended 35 days ago")
 
 

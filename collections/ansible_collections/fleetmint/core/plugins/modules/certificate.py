@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: certificate
 short_description: Sign a host's certificate request with the server CA
 description:
-  - Issues the certificate when it is missing, near its end, for another key or for other names.
+  - Issues the certificate when it is missing, no longer young, for another key or for other names.
   - Only the public key is taken from the request; the names come from the options.
 options:
   request:
@@ -33,6 +33,9 @@ options:
     type: str
     choices: [server, server-rsa]
     default: server
+  days:
+    description: How long the certificate lasts, 1 to 800; it is renewed when a third of that has passed, or 30 days.
+    type: int
 attributes:
   check_mode:
     support: full
@@ -87,10 +90,12 @@ def main() -> None:
         "common_name": {"type": "str", "required": True},
         "names": {"type": "list", "elements": "str", "required": True},
         "profile": {"type": "str", "choices": ["server", "server-rsa"], "default": "server"},
+        "days": {"type": "int"},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan() -> Plan[object]:
+        from datetime import timedelta
         from pathlib import Path
 
         from fleetmint.ca.leaves import plan_host_certificate
@@ -105,6 +110,7 @@ def main() -> None:
             params["names"],
             utc_now(),
             params["profile"],
+            None if params["days"] is None else timedelta(days=params["days"]),
         )
 
     carry_out(module, make_plan)
