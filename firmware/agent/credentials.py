@@ -166,10 +166,6 @@ class Credentials:
         return slot
 
     async def _renewed(self, slot):
-        # The reply to an earlier proof may have been lost: then the gateway knows the new identity already.
-        found = await self._other(slot, self._store.successor())
-        if found is not None:
-            return found
         new_key = self._new_key or self._standing.new_key
         self._say("renewing" + (" with a new key" if new_key else ""))
         try:
@@ -179,15 +175,15 @@ class Credentials:
                 self._new_key = True
             if error.code == "superseded":
                 self._not_accepted(slot, error)
-                found = await self._other(slot, 1 - slot)
+                found = await self._other(1 - slot)
                 if found is not None:
                     return found
             raise
         return await self._take(fresh, "renewed")
 
-    async def _other(self, slot, other):
-        # `other` when it is one and the gateway accepts what is in it.
-        if other == slot or other not in self._store.identities():
+    async def _other(self, other):
+        # `other` when there is an identity in it that the gateway accepts.
+        if other not in self._store.identities():
             return None
         try:
             return await self._accept(other)

@@ -29,11 +29,6 @@ class Store:
             first = 1 - first
         return [slot for slot in (first, 1 - first) if self._complete(slot)]
 
-    def successor(self):
-        """The slot with a renewed identity that was not proven yet, or None."""
-        free = self._free()
-        return free if self._renewing() and self._complete(free) else None
-
     def load(self, slot):
         """Certificate and private key of a slot, in DER."""
         return values.blob(self._nvs, nvs_keys.CERTIFICATES[slot]), values.blob(self._nvs, nvs_keys.KEYS[slot])

@@ -80,7 +80,7 @@ def test_a_key_that_is_refused_is_replaced_by_a_new_one(board, gateway, identity
 import agent.credentials
 agent.credentials._FIRST_RETRY = 0
 """
-    first = run(board, gateway, setup=setup, enough=30, **enrolled)
+    first = run(board, gateway, setup=setup, enough=100, **enrolled)
     assert said(first, "not renewed: the gateway answers 400 (key_retired)")
     csrs = [json.loads(request.body)["csr"] for request in gateway.requests if request.body]
     assert said(first, "renewing with a new key")
@@ -108,7 +108,7 @@ agent.trust.patience = lambda: lasts.pop(0) if lasts else 100000
 
 def test_a_session_goes_on_until_the_new_identity_is_proven(board, gateway, identity, enrolled):
     setup = beside(gateway, identity, enrolled)
-    outcome = run(board, gateway, setup=setup, enough=30, **enrolled)
+    outcome = run(board, gateway, setup=setup, enough=100, **enrolled)
     lines = [line.partition(": ")[2] for line in outcome["said"] if "published" not in line]
     until = [line for line in lines if line.startswith("the gateway accepts")]
     assert lines[2:] == [
@@ -146,7 +146,7 @@ async def renew(self, slot, new_key):
     return await plain(self, slot, new_key)
 Gateway.renew = renew
 """
-    outcome = run(board, gateway, setup=setup, enough=30, **enrolled)
+    outcome = run(board, gateway, setup=setup, enough=100, **enrolled)
     assert said(outcome, "the session may be in the way: ending it")
     assert said(outcome, "renewed, certificate in slot 1")
     assert len(gateway.broker.sessions) == 2
@@ -170,7 +170,7 @@ async def whoami(self, slot, anchors=None):
 Gateway.whoami = whoami
 told = lambda: tries
 """
-    outcome = run(board, gateway, setup=setup, enough=30, **enrolled)
+    outcome = run(board, gateway, setup=setup, enough=100, **enrolled)
     assert said(outcome, "no connection; the session may be in the way: ending it")
     assert said(outcome, "published reading 30")
     assert outcome["waits"] == []
@@ -285,7 +285,7 @@ def test_the_key_of_a_renewal_is_no_key_for_a_token(board, gateway, identity, en
 def test_a_damaged_key_ends_neither_the_session_nor_the_device(board, gateway, identity, enrolled):
     gateway.succession.renew, gateway.succession.new_key = {identity.der}, True
     setup = "import agent.credentials\nagent.credentials._FIRST_RETRY = 0\n"
-    outcome = run(board, gateway, setup=setup, enough=30, **{**enrolled, "slot": 2, "key1": b"\x30\x00"})
+    outcome = run(board, gateway, setup=setup, enough=100, **{**enrolled, "slot": 2, "key1": b"\x30\x00"})
     assert said(outcome, "not renewed: the key in the NVS was damaged; a new one is made")
     assert said(outcome, "renewed, certificate in slot 1")
 
