@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import collections
+import contextlib
 import json
+import logging
 import random
 import socket
 import ssl
@@ -20,6 +22,8 @@ from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import new_serial
 from tests.e2e.site import wait_for
 from tests.support.gateway_site import make_csr
+
+_log = logging.getLogger(__name__)
 
 MANY = 1000
 PATIENCE = 400
@@ -74,6 +78,8 @@ class Storm:
             answer = await asyncio.wait_for(reader.read(), 60)
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
         head, _, said = answer.partition(b"\r\n\r\n")
         first, *lines = head.decode().split("\r\n")
         return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), said
@@ -101,7 +107,7 @@ class Storm:
         await asyncio.gather(*(self.renew(name) for name in self.contexts))
 
 
-def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_error_but_later(site, record_property):
+def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_error_but_later(site):
     factory, now = site.hierarchy.authority("factory"), datetime.now(UTC)
     made = {f"storm-{number:04}": keys.new_key() for number in range(MANY)}
     leaves = {name: factory.issue("factory-device", key.public_key(), name, now=now) for name, key in made.items()}
@@ -109,8 +115,7 @@ def test_a_thousand_devices_that_renew_at_once_all_get_a_certificate_and_no_erro
     storm = Storm(site, {name: site.client(name, key, leaves[name]) for name, key in made.items()})
     begun = time.monotonic()
     asyncio.run(storm.run())
-    record_property("seconds", round(time.monotonic() - begun))
-    record_property("answers", dict(storm.said))
+    _log.info("%d renewals in %.0f s: %s", MANY, time.monotonic() - begun, dict(storm.said))
     assert storm.late == []
     assert set(storm.said) <= {200, 503, "no answer"}
     assert len(set(storm.serials.values())) == MANY
@@ -147,7 +152,11 @@ class Ending:
         connection = self.context.wrap_socket(plain, server_hostname="localhost", session=session)
         packet = bytearray(connect_packet(self.NAME))
         packet[10:12] = (300).to_bytes(2, "big")
-        connection.sendall(packet)
+        try:
+            connection.sendall(packet)
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def gets_in(self, session=None) -> bool:
