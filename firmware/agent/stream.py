@@ -23,11 +23,13 @@ _CERTIFICATE = range(-0x3000, -0x2000)
 _REASONS = {
     12: "out of memory",
     103: "connection aborted",
+    104: "connection reset",
     110: "timed out",
     111: "connection refused",
     113: "no route",
     116: "timed out",
     118: "no route",
+    128: "not connected",
 }
 # Milliseconds: between two tries to write, and the longest sleep over a connection that may have woken unnoticed.
 _BUSY = 10

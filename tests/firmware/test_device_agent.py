@@ -247,6 +247,44 @@ device._pause = pause
     assert stopped["said"][-1] == "product done"
 
 
+def test_an_agent_that_was_stopped_can_be_started_again_and_says_what_it_had_to_say(board, gateway):
+    setup = """
+async def main():
+    await device.start()
+    while published[0] < 2: await asyncio.sleep_ms(10)
+    await device.stop()
+    said.append("stopped")
+    device.publish("door", {"open": True})
+    await asyncio.sleep_ms(200)
+    await device.start()
+    while not [line for line in said if "published message 1" in line]: await asyncio.sleep_ms(10)
+    raise End
+"""
+    outcome = run(board, gateway, setup=setup, enough=1000)
+    assert outcome["waits"] == []
+    # nothing was read meanwhile, and nothing twice
+    numbers = [json.loads(payload)["n"] for topic, payload in gateway.broker.messages if topic.endswith("readings")]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(gateway.broker.sessions) == 2
+    assert [json.loads(payload)["online"] for _, payload in gateway.broker.retained] == [True, False, True]
+
+
+def test_an_error_before_the_first_connection_is_survived(board, gateway):
+    # a flash that cannot be read just now, say
+    setup = """
+reads = [0]
+real = nvs.get_i32
+def flaky(key):
+    reads[0] += 1
+    if reads[0] == 1: raise OSError(5)
+    return real(key)
+nvs.get_i32 = flaky
+"""
+    outcome = run(board, gateway, setup=setup, failures=2)
+    assert said(outcome, "unexpected OSError; trying again")
+    assert said(outcome, "published reading 1")
+
+
 def test_lost_wifi_is_joined_again(board, gateway):
     setup = """
 def unplug():
