@@ -54,12 +54,12 @@ def test_the_expiries_hold_everything_that_ends_and_what_renews_it(fleetmint, st
 
 
 def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, monkeypatch):
-    monkeypatch.setattr("fleetmint.cli.controller.ca.SOON_DAYS", 400)
+    monkeypatch.setattr("fleetmint.cli.controller.ca.SOON_DAYS", 900)
     text = fleetmint("ca", "show").stdout
-    _, _, below = text.partition("What ends within 400 days is renewed by:\n")
+    _, _, below = text.partition("What ends within 900 days is renewed by:\n")
     lines = below.splitlines()
     assert "  fleetmint operator add alice@test" in lines
-    assert "  ansible-playbook playbooks/ca.yml" in lines
+    assert "  ansible-playbook playbooks/gateway.yml" in lines
     assert len(lines) == len(set(lines))
 
 
