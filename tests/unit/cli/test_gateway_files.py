@@ -23,6 +23,7 @@ from fleetmint.ledger.devices import list_devices
 from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import load_certificate, load_certificates, new_serial, self_signed
 from fleetmint.x509.chain import issued_by
+from fleetmint.x509.profiles import PROFILES
 from tests.support.gateway_site import board, handover, make_gateway_site, new_key, registration, token_entry
 
 MAC = "24:0a:c4:00:00:01"
@@ -254,7 +255,9 @@ def test_without_the_list_that_tells_who_is_revoked_nobody_signs(bring, signer, 
 
 def test_a_certificate_that_has_ended_signs_no_more(bring, signer, site, document, devices, now, monkeypatch):
     sign = signer()
-    monkeypatch.setattr("fleetmint.cli.gateway.ledger.utc_now", lambda: now + timedelta(days=366))
+    monkeypatch.setattr(
+        "fleetmint.cli.gateway.ledger.utc_now", lambda: now + PROFILES["station"].lifetime + timedelta(days=1)
+    )
     refused(bring(sign(document)), "sign with the station's new one")
     assert devices() == {}
 
