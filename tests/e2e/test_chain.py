@@ -1,5 +1,6 @@
 """From nothing to devices that talk."""
 
+import json
 import re
 
 from cryptography import x509
@@ -18,6 +19,18 @@ def test_an_operator_hears_every_device(site):
 
     wait_for(all_heard, 60)
     assert all({"n", "uptime", "temperature"} <= reading.keys() for reading in heard.values())
+
+
+def test_an_operator_sees_which_devices_are_there(site):
+    def all_there():
+        heard = site.mosquitto(
+            "mosquitto_sub", "mqtt_operators", site.operator(), "-t", "devices/+/out/status", "--retained-only",
+            "-F", "%t %p", "-C", str(len(DEVICES)), seconds=10,
+        )  # fmt: skip
+        said = [line.partition(" ") for line in heard.stdout.splitlines()]
+        return {topic.split("/")[1] for topic, _, text in said if json.loads(text)["online"]} == DEVICES
+
+    wait_for(all_there, 60)
 
 
 def test_every_device_was_told_how_long_its_certificate_is_good(site):
