@@ -161,7 +161,8 @@ def test_a_copy_that_renews_after_the_other_one_raises_an_alarm(board, gateway):
     (alarm,) = gateway.events("clone-alarm")
     assert int(alarm["serial"], 16) == certificate(before).serial_number
     assert int(alarm["successor"], 16) == certificate(other[0]).serial_number
-    assert gateway.gateway.findings() == ()
+    (finding,) = gateway.gateway.findings()
+    assert f"somebody asked with the certificate {alarm['serial']} of {DEVICE}" in finding
 
 
 def check(interrupted):
