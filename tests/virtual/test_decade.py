@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fleetmint.errors import FleetmintError
-from virtual.decade import run, story
+from virtual.decade import device, run, story
 from virtual.decade.device import Day
 from virtual.decade.story import Absence, Event, Story
 
@@ -181,3 +181,22 @@ def test_in_the_ten_years_nobody_touches_the_controller_for_twenty_three_months(
     days = sorted(event.day for event in story.decade().events if event.what in (story.SITE, story.ROLLOVER))
     assert max(after - before for before, after in itertools.pairwise(days)) >= 700
     assert {each.days for each in story.decade().absences} >= {1, 3 * story.YEAR}
+
+
+@pytest.mark.parametrize(("refusals", "served"), [(0, True), (1, True), (9, False)])
+def test_a_device_that_is_turned_away_tries_again_before_it_is_locked_out(monkeypatch, refusals, served):
+    monkeypatch.setattr(device, "_PAUSE_SECONDS", 0)
+    left = [refusals]
+
+    class Turned(device.Device):
+        def __init__(self):
+            """Without an identity: what it tries is given."""
+
+        def _try(self, day, now):
+            left[0] -= 1
+            day.served = left[0] < 0
+            day.refused += [] if day.served else ["hung up"]
+
+    day = Turned().day(BEGIN)
+    assert day.served is served
+    assert ("served at a later try" in day.did) is (served and refusals > 0)

@@ -8,6 +8,7 @@ renewed, what is in use, recovery of either, token.
 import base64
 import random
 import ssl
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +25,7 @@ from virtual.decade.wire import Identity, NoWayError, Place, Session
 JITTER_DAYS = 6
 # How often something goes wrong in a renewal: its answer is lost, or the power before the proof.
 MISHAPS = 0.15
+_TRIES, _PAUSE_SECONDS = 3, 1.0
 # The answers that are about the identity, and how a listener that wants none of it hangs up.
 _DENIALS = ("certificate", "401", "403")
 
@@ -74,8 +76,23 @@ class Device:
         self.slot = Slot(Identity(key, certificate))
 
     def day(self, now: datetime) -> Day:
-        """Do what there is to do on a day, and connect on both listeners."""
+        """Do what there is to do on a day, and connect on both listeners.
+
+        What fails is tried again, as the agent does all day long: only a day on which nothing helps is a lock-out.
+        """
         day = Day()
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(_PAUSE_SECONDS)
+            self._try(day, now)
+            if day.served:
+                break
+        if day.served and attempt:
+            day.did.append("served at a later try")
+        return day
+
+    def _try(self, day: Day, now: datetime) -> None:
+        day.away = False
         try:
             said = self._greet(day)
             if said is not None:
@@ -88,7 +105,6 @@ class Device:
             if error.why == "away":
                 day.away = True
             day.refused.append(str(error))
-        return day
 
     def power_off(self) -> None:
         """Lose the power."""

@@ -129,8 +129,9 @@ class Clock:
     def _open(self) -> "subprocess.Popen[str]":
         # one for all days: starting it takes longer than most of what it is asked
         if self._shell is None:
+            options = [f"--env={name}={value}" for name, value in OPTIONS.items()]
             self._shell = subprocess.Popen(  # noqa: S603 - our container
-                [_podman(), "exec", "--interactive", self._container, "bash"],
+                [_podman(), "exec", "--interactive", *options, self._container, "bash"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=true_environment(),
             )  # fmt: skip
         return self._shell
