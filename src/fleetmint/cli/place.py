@@ -9,15 +9,17 @@ typed; in the environment it is meant from the checkout, as Ansible means it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from fleetmint import commands
+from fleetmint import commands, notices
 from fleetmint.cli import completion
 from fleetmint.commands import LEDGER_VARIABLE, SITE_VARIABLE, STATE_VARIABLE
-from fleetmint.errors import StateError
+from fleetmint.errors import FleetmintError, StateError
 from fleetmint.site.state import FILE, Site, checked_ledger
 
 # The program of the devices, in the checkout of which this package is a part.
@@ -114,7 +116,17 @@ def _resolve(ctx: click.Context, parameter: click.Parameter, state: Path | None)
             f" {commands.playbook('ca.yml')}"
         )
     commands.use_ledger(site.ledger)
+    if not ctx.resilient_parsing:
+        _say_what_ends(site)
     return site
+
+
+def _say_what_ends(site: Site) -> None:
+    from fleetmint.site.expiries import warning
+
+    with suppress(FleetmintError, OSError, ValueError):  # whoever works with what is damaged says it
+        if said := warning(site, datetime.now(UTC)):
+            notices.add(said)
 
 
 def _state_of(site: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Every certificate that the controller's state knows: found by name or serial, and by when it ends.
+"""Every certificate that the controller's state knows: found by name or serial.
 
 issued/operators/NAME.crt         the operator CA's
 issued/GATEWAY/SERVER.crt         the server CA's
@@ -12,25 +12,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography import x509
 
 from fleetmint import commands, files
 from fleetmint.ca import identifier
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.ca.identifier import ROOT, CaId, Kind, Phase
-from fleetmint.ca.leaves import revoked, superseded
-from fleetmint.ca.rollover.steps import KINDS
-from fleetmint.commands import Command
+from fleetmint.ca.identifier import ROOT, CaId
+from fleetmint.ca.leaves import superseded
 from fleetmint.errors import StateError
 from fleetmint.site.state import Site
 from fleetmint.x509 import compat, names, revocation
 from fleetmint.x509.authority import load_certificate
 from fleetmint.x509.inspect import days_left, public_key_text, time_text
-from fleetmint.x509.profiles import PROFILES
 
-OPERATOR, SERVER, FACTORY_DEVICE, AUTHORITY, CRL = "operator", "server", "factory device", "CA", "CRL"
+OPERATOR, SERVER, FACTORY_DEVICE = "operator", "server", "factory device"
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,16 @@ class Issued:
 
 def certificates(site: Site) -> list[Issued]:
     """Return every leaf that the state knows, in use, superseded or revoked."""
+    found = leaves(site)
+    for path, row in _registered(site):
+        if "certificate" in row:
+            leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
+            found.append(Issued(FACTORY_DEVICE, row["device"], identifier.FACTORY, leaf, path))
+    return found
+
+
+def leaves(site: Site) -> list[Issued]:
+    """Return the certificates of operators and gateways, in use, superseded or revoked."""
     found = []
     aside = superseded(site.operators)
     for path in sorted(site.issued.glob("*/*.crt")) + aside:
@@ -59,10 +66,6 @@ def certificates(site: Site) -> list[Issued]:
             found.append(Issued(OPERATOR, name, identifier.OPERATOR, certificate, path, path not in aside))
         else:
             found.append(Issued(SERVER, path.parent.name, identifier.SERVER, certificate, path))
-    for path, row in _registered(site):
-        if "certificate" in row:
-            leaf = x509.load_der_x509_certificate(base64.b64decode(row["certificate"]))
-            found.append(Issued(FACTORY_DEVICE, row["device"], identifier.FACTORY, leaf, path))
     return found
 
 
@@ -83,13 +86,6 @@ def _registered(site: Site) -> Iterator[tuple[Path, dict[str, str]]]:
             ) from error
 
 
-class Renewal(NamedTuple):
-    """What renews something, in words, and the commands for it, where there are any."""
-
-    text: str
-    commands: tuple[Command, ...] = ()
-
-
 def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     """Describe the CAs that are not retired, the root first, each with its depth in the tree.
 
@@ -99,23 +95,6 @@ def tree(hierarchy: Hierarchy, now: datetime) -> list[dict[str, Any]]:
     if not hierarchy.store.exists(ROOT):
         raise StateError(f"there is no CA in {hierarchy.directory}: run {commands.playbook('ca.yml')}")
     return [_authority(hierarchy, ca, now) for ca in hierarchy.store.identifiers()]
-
-
-def expiries(hierarchy: Hierarchy, site: Site, now: datetime) -> list[dict[str, Any]]:
-    """Return everything that ends, the earliest first, each with what renews it. What is revoked is left out."""
-    rows = []
-    for ca in tree(hierarchy, now):
-        rows.append(_ending(AUTHORITY, ca["title"], ca["not_after"], ca["days_left"], _renews_ca(ca)))
-        if ca["crl"] is not None:
-            crl = ca["crl"]
-            rows.append(_ending(CRL, ca["title"], crl["next_update"], crl["days_left"], _renews_crl(ca)))
-    for issued in certificates(site):
-        if not issued.in_use or revoked(hierarchy, issued.authority, issued.certificate.serial_number) is not None:
-            continue
-        end = compat.not_after(issued.certificate)
-        name = f"{issued.name} ({issued.path.stem})" if issued.kind == SERVER else issued.name
-        rows.append(_ending(issued.kind, name, time_text(end), days_left(end, now), _renews(issued)))
-    return sorted(rows, key=lambda row: (row["ends"], row["name"]))
 
 
 def _authority(hierarchy: Hierarchy, ca: CaId, now: datetime) -> dict[str, Any]:
@@ -143,40 +122,3 @@ def _authority(hierarchy: Hierarchy, ca: CaId, now: datetime) -> dict[str, Any]:
         "days_left": days_left(end, now),
         "crl": crl,
     }
-
-
-def _ending(kind: str, name: str, ends: str, days: int, renewal: Renewal) -> dict[str, Any]:
-    with_ = [command.line for command in renewal.commands]
-    row = {"kind": kind, "name": name, "ends": ends, "days_left": days, "renewed_by": renewal.text}
-    return {**row, "renew_with": with_}
-
-
-def _renews_ca(ca: dict[str, Any]) -> Renewal:
-    which = CaId.parse(ca["name"])
-    if which.phase is not Phase.ACTIVE:
-        return Renewal("nothing: another one takes its place")
-    if which.kind is Kind.SERVER_NEXT:
-        return Renewal("nothing yet: it waits sealed until the server CA is replaced")
-    if which.kind not in KINDS:
-        return Renewal("nothing yet")
-    early = PROFILES[which.profile].renew_before.days // 365
-    text = f"playbooks/ca_rollover.yml, from {early} years before; nothing does it by itself"
-    return Renewal(text, (commands.playbook("ca_rollover.yml", ca_rollover=which.kind.value),))
-
-
-def _renews_crl(ca: dict[str, Any]) -> Renewal:
-    make = commands.playbook("ca.yml")
-    if ca["name"] == str(ROOT):
-        return Renewal("playbooks/ca.yml, with the root's key at hand", (make,))
-    text = "playbooks/ca.yml as soon as its CA lasts longer, then playbooks/gateway.yml"
-    return Renewal(text, (make, commands.to_gateways()))
-
-
-def _renews(issued: Issued) -> Renewal:
-    if issued.kind == SERVER:
-        text = f"each run of playbooks/gateway.yml, once it is {PROFILES['server'].youth.days} days old"
-        return Renewal(text, (commands.playbook("gateway.yml"),))
-    if issued.kind == OPERATOR:
-        text = f"each run of playbooks/ca.yml or operator add, once it is {PROFILES['operator'].youth.days} days old"
-        return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))
-    return Renewal("nothing yet: devices do not renew their certificates")

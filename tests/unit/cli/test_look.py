@@ -1,6 +1,7 @@
 """The commands that only look: `ca show`, `inspect` and `verify`."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -43,7 +44,7 @@ def test_the_expiries_hold_everything_that_ends_and_what_renews_it(fleetmint, st
     assert [row["ends"] for row in rows] == sorted(row["ends"] for row in rows)
     kinds = [row["kind"] for row in rows]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
-        "CA": 6, "CRL": 3, "operator": 3, "server": 1, "factory device": 1,
+        "CA": 6, "CRL": 3, "anchor": 2, "operator": 3, "server": 1, "factory device": 1,
     }  # fmt: skip
     by_name = {(row["kind"], row["name"]): row for row in rows}
     assert "playbooks/gateway.yml" in by_name["server", "gateway (nginx)"]["renewed_by"]
@@ -54,9 +55,9 @@ def test_the_expiries_hold_everything_that_ends_and_what_renews_it(fleetmint, st
 
 
 def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, monkeypatch):
-    monkeypatch.setattr("fleetmint.cli.controller.ca.SOON_DAYS", 900)
+    monkeypatch.setattr("fleetmint.site.expiries.is_due", lambda begins, ends, now: ends - now < timedelta(days=400))
     text = fleetmint("ca", "show").stdout
-    _, _, below = text.partition("What ends within 900 days is renewed by:\n")
+    _, _, below = text.partition("What will lock somebody out before long is renewed by:\n")
     lines = below.splitlines()
     assert "  fleetmint operator add alice@test" in lines
     assert "  ansible-playbook playbooks/gateway.yml" in lines

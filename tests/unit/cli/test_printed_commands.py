@@ -56,7 +56,7 @@ def site(state, tmp_path, monkeypatch) -> Path:
     content = json.loads((state / "site.json").read_text()) | {"inventory": str(site)}
     (state / "site.json").write_text(json.dumps(content))
     (tmp_path / "no.token").write_text("{}")
-    monkeypatch.setattr("fleetmint.cli.controller.ca.SOON_DAYS", 36500)  # everything ends soon
+    monkeypatch.setattr("fleetmint.site.expiries.is_due", lambda *_: True)  # everything ends soon
     monkeypatch.chdir(tmp_path)
     return site
 

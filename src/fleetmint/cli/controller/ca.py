@@ -19,9 +19,7 @@ with for_work():
     from fleetmint.ca.restore import plan_restored
     from fleetmint.ca.rollover import left_to_do
     from fleetmint.site import certificates
-
-# From when on the commands are shown that renew something.
-SOON_DAYS = 90
+    from fleetmint.site.expiries import expiries as all_expiries
 
 
 @click.group(epilog=examples("fleetmint ca show", "fleetmint ca restore-crl operator.crl"))
@@ -39,7 +37,7 @@ def show(site: Site, as_json: bool) -> None:
     """Show the tree of CAs, their CRLs, and everything that ends, the earliest first. Needs no passphrase."""
     hierarchy, now = site.hierarchy(), datetime.now(UTC)
     authorities = certificates.tree(hierarchy, now)
-    expiries = certificates.expiries(hierarchy, site, now)
+    expiries = all_expiries(hierarchy, site, now)
     left = left_to_do(hierarchy.directory)
     if as_json:
         found = {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "expiries": expiries}
@@ -56,9 +54,9 @@ def show(site: Site, as_json: bool) -> None:
             for row in expiries
         ],
     )
-    soon = [line for row in expiries if row["days_left"] <= SOON_DAYS for line in row["renew_with"]]
+    soon = [line for row in expiries if row["due"] for line in row["renew_with"]]
     if soon:
-        click.echo(f"\nWhat ends within {SOON_DAYS} days is renewed by:")
+        click.echo("\nWhat will lock somebody out before long is renewed by:")
         for line in dict.fromkeys(soon):
             click.echo(f"  {line}")
 

@@ -14,17 +14,21 @@ description:
   - A relative C(fleet_state_dir), C(fleet_ca_dir) or C(fleet_ca_root_dir), and one in C(fleet_ca_passphrases), is meant
     from the inventory directory, for every host and from whatever directory the play was started.
   - Gives variables that are set under the name they had in the version before their new name, and says so.
+  - Says at the end in one line what will lock somebody out before long, such as the certificate of an operator.
   - Tells the modules and lookups of the collection where the site is, so that the commands in their messages name it.
 author: The Fleetmint authors (!UNKNOWN)
 """
 
 import os
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ansible import context
 from ansible.errors import AnsibleError
+from ansible.executor.stats import AggregateStats
 from ansible.playbook.play import Play
 from ansible.plugins.callback import CallbackBase
 from ansible.template import Templar
@@ -49,6 +53,7 @@ class CallbackModule(CallbackBase):
         super().__init__()
         self._play: Play | None = None
         self._sources: list[str] = []
+        self._state: Path | None = None
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Settle and say with the first play where the site is, for all that the plays start."""
@@ -67,11 +72,26 @@ class CallbackModule(CallbackBase):
         if directory is not None:
             _settle(play, manager, directory)
         name, state = _values(play, manager, "fleet_site", "fleet_state_dir")
+        self._state = Path(state) if state else None
         os.environ[commands.PLAY_VARIABLE] = commands.told_by_play(inventory=directory, state=state)
         if directory is not None:
             self._display.banner(f"SITE [{name or 'without a name'}, {directory}]")
         for each in sorted(old.items()):
             self._display.deprecated(renamed.sentence(*each), version=NEXT, collection_name="fleetmint.core")
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        """Say what will lock somebody out before long, as it is now that the plays have done their work."""
+        if self._state is None:
+            return
+        from fleetmint import commands
+        from fleetmint.errors import FleetmintError
+        from fleetmint.site.expiries import warning
+        from fleetmint.site.state import Site
+
+        commands.act_on_play()
+        with suppress(FleetmintError, OSError, ValueError):  # what is damaged has been said by whatever needs it
+            if said := warning(Site(self._state), datetime.now(UTC)):
+                self._display.warning(said)
 
     def v2_playbook_on_no_hosts_matched(self) -> None:
         """Refuse: a play that was asked for has done nothing."""
