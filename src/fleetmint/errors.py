@@ -54,6 +54,10 @@ class PublishError(FleetmintError):
     """A revocation list could not be put in front of a server, or a server did not take it."""
 
 
+class AlertError(FleetmintError):
+    """The command of a site's choosing could not be told what is due."""
+
+
 class BurnError(FleetmintError):
     """A board was not burned; `code` is the reason for a program, the message the one for a person.
 

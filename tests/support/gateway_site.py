@@ -101,6 +101,9 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "publish_socket": str(root / "publish.sock"),
         "watch_socket": str(root / "watch.sock"),
         "broker_alarms": str(root / "alarms.json"),
+        "alerts": str(root / "alerts"),
+        "alert": str(root / "alert.json"),
+        "alert_socket": str(root / "alert.sock"),
         "published": str(root / "published.json"),
         "public": str(root / "public"),
         "program_systemctl": str(root / "systemctl"),
@@ -120,7 +123,7 @@ def _make_template(root: Path) -> None:
     root.mkdir()
     hierarchy = _hierarchy(root)
     plan_hierarchy(hierarchy, ["gateway"], datetime.now(UTC).replace(microsecond=0)).apply()
-    for directory in ("device-ca", "trust", "crls", "nginx", "mosquitto", "public"):
+    for directory in ("device-ca", "trust", "crls", "nginx", "mosquitto", "public", "alerts"):
         (root / directory).mkdir()
     ca = hierarchy.directory
     for name in ("root", "server", "operator", "factory"):

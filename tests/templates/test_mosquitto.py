@@ -126,7 +126,7 @@ def test_those_who_have_not_shown_who_they_are_do_not_fill_a_listener(found):
 def test_the_watch_hears_devices_removes_what_they_left_and_may_do_nothing_else(mosquitto):
     text = mosquitto.render("etc/mosquitto/fleetmint/watch.acl.j2")
     rules = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert rules == ["topic readwrite devices/+/out/#", "topic read $SYS/broker/#"]
+    assert rules == ["topic readwrite devices/+/out/#", "topic read $SYS/broker/#", "topic write fleet/alarms"]
 
 
 def test_the_watch_is_started_with_options_that_it_knows(mosquitto):

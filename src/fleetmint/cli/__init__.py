@@ -17,6 +17,7 @@ from fleetmint.printable import printable_lines
 
 # Imported when asked for, and what they need when one runs: the gateway has the libraries of its own commands only.
 COMMANDS = {
+    "alert": "fleetmint.cli.controller.alert",
     "audit": "fleetmint.cli.controller.audit",
     "batch": "fleetmint.cli.bench.batch",
     "bundle": "fleetmint.cli.controller.bundle",

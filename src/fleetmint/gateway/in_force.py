@@ -10,7 +10,6 @@ what it did. What it cannot do stays owed, and the next run does it.
 """
 
 import json
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +18,11 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from fleetmint.errors import FleetmintError, PublishError, RegistrationRefusedError
-from fleetmint.gateway import crl_files, device_ca
+from fleetmint.gateway import crl_files, device_ca, local_socket
 from fleetmint.gateway.clock import kept
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.device_crl import plan_device_crl
+from fleetmint.gateway.local_socket import NoAnswerError
 from fleetmint.ledger import writing
 from fleetmint.ledger.revocation import revoke_listed
 from fleetmint.x509 import revocation
@@ -96,19 +96,9 @@ def put_in_force(engine: Engine, config: Config, lists: Mapping[str, bytes], *, 
 
 def _ask(config: Config, lists: Mapping[str, bytes]) -> Any:
     document = json.dumps({"lists": {name: data.decode() for name, data in lists.items()}}).encode()
-    received = b""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_SECONDS)
-            connection.connect(str(config.publish_socket))
-            connection.sendall(document)
-            connection.shutdown(socket.SHUT_WR)
-            while chunk := connection.recv(65536):
-                received += chunk
-        return json.loads(received)
-    except TimeoutError as error:
-        raise PublishError(f"publishing the CRLs takes longer than {_SECONDS:g} s: ask again") from error
-    except (OSError, ValueError) as error:
+        return local_socket.ask(config.publish_socket, document, _SECONDS)
+    except NoAnswerError as error:
         raise PublishError(
             f"{config.publish_socket} does not publish the CRLs ({error}): `systemctl status 'fleetmint-publish*'`"
             " on the gateway says why"

@@ -17,8 +17,10 @@ def device_view(device: Device) -> dict[str, str | None]:
         "batch": device.batch,
         "status": device.status,
         "serial": None if device.serial is None else serial_text(device.serial),
+        "not_before": None if device.not_before is None else time_text(device.not_before),
         "not_after": None if device.not_after is None else time_text(device.not_after),
         "issuer": device.issuer,
         "mac": device.mac,
         "result": device.result,
+        "token_expires": None if device.token_expires is None else time_text(device.token_expires),
     }

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from fleetmint.ledger.schema import ACTIVE, certificates, devices
+from fleetmint.ledger.schema import ACTIVE, UNUSED, certificates, devices, tokens
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Device:
     """One row of `devices`, with the certificate that it uses, or has been given; the next three are None without one.
 
     `serial` is an integer, `issuer` is `device` or `factory`, `not_after` is aware UTC. `mac` and `result` (burned,
-    quarantined or returned) are None until the factory has handed them over.
+    quarantined or returned) are None until the factory has handed them over. `token_expires` is the end of a token that
+    the device has not used.
     """
 
     device: str
@@ -26,6 +27,8 @@ class Device:
     issuer: str | None
     mac: str | None = None
     result: str | None = None
+    not_before: datetime | None = None
+    token_expires: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,13 @@ def list_devices(connection: Connection) -> tuple[Device, ...]:
     newest = {
         row.device: row
         for row in connection.execute(
-            select(certificates.c.device, certificates.c.serial, certificates.c.not_after, certificates.c.issuer)
+            select(
+                certificates.c.device,
+                certificates.c.serial,
+                certificates.c.not_before,
+                certificates.c.not_after,
+                certificates.c.issuer,
+            )
             .where(certificates.c.status == ACTIVE)
             # the last one counts: what has been superseded, then what it has not used yet, then what it uses
             .order_by(
@@ -85,11 +94,25 @@ def list_devices(connection: Connection) -> tuple[Device, ...]:
             )
         )
     }
+    unused = select(tokens.c.device, tokens.c.expires_at).where(tokens.c.state == UNUSED)
+    ends = {row.device: row.expires_at for row in connection.execute(unused)}
     found = []
     for row in connection.execute(select(devices).order_by(devices.c.device)):
         own = newest.get(row.device)
-        serial, not_after, issuer = (int(own.serial, 16), own.not_after, own.issuer) if own else (None, None, None)
-        found.append(Device(row.device, row.batch, row.status, serial, not_after, issuer, row.mac, row.result))
+        found.append(
+            Device(
+                row.device,
+                row.batch,
+                row.status,
+                int(own.serial, 16) if own else None,
+                own.not_after if own else None,
+                own.issuer if own else None,
+                row.mac,
+                row.result,
+                own.not_before if own else None,
+                ends.get(row.device),
+            )
+        )
     return tuple(found)
 
 

@@ -128,6 +128,15 @@ def several(reader: Reader) -> Reader:
     return read
 
 
+def words(value: Any) -> list[str]:
+    """Read a command that no shell reads: a list of its words, of which the first is its program."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
+        raise ValueRefusedError(f"{value!r} is no list of words", "write a list, such as [curl, -fsS, https://…]")
+    if value and not str(value[0]).startswith("/") and "/" in str(value[0]):
+        raise ValueRefusedError(f"{value[0]!r} is no program", "write its name, or its path from /")
+    return [str(word) for word in value]
+
+
 def some(reader: Reader) -> Reader:
     """Return the reader of a list that is not empty."""
 

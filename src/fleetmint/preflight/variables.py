@@ -49,6 +49,8 @@ _OF_A_GATEWAY: Mapping[str, Reader] = {
 _OPTIONAL: Mapping[str, Reader] = {
     "fleet_ca_root_dir": reading.directory,
     "fleet_tls_profile": reading.one_of(*reading.TLS_PROFILES),
+    "fleet_alert_command": reading.words,
+    "gateway_alarms_command": reading.words,
     "fleet_server_profiles": reading.server_profiles,
     "operators_names": reading.several(reading.operator),
     "operators_rsa_names": reading.several(reading.operator),

@@ -3,6 +3,7 @@
     POST /v1/registrations     a registration document (documents/registration.py)
     POST /v1/handovers         a handover document (documents/handover.py)
     POST /v1/revocations       {"devices": [ID], "reason": "key_compromise", "lists": {"factory": PEM}} (in_force.py)
+    POST /v1/alerts/test       {}: the gateway tries alert_command, and says what it answered
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
 Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
@@ -17,7 +18,7 @@ from flask import Flask, Response, abort, request
 from fleetmint.choices import REASONS
 from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
-from fleetmint.gateway import intake
+from fleetmint.gateway import alerts, intake
 from fleetmint.gateway.in_force import put_in_force, read_lists
 from fleetmint.ledger import writing
 from fleetmint.ledger.replacement import NewToken, add_token
@@ -73,6 +74,13 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
                     unknown.append(device)
         done = put_in_force(resources.engine, resources.config, lists, now=clock(), actor=actor)
         return json_answer(200, changed=any(changed), unknown=unknown, **done.values())
+
+    @app.post("/v1/alerts/test")
+    def test_alerts() -> Response:
+        only_at(OPERATORS)
+        station(resources)
+        answer = alerts.test(resources.config)
+        return json_answer(200, ok=answer.ok, said=answer.said)
 
     @app.post("/v1/devices/<device>/token")
     def new_token(device: str) -> Response:

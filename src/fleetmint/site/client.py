@@ -69,19 +69,19 @@ class Gateway:
         except (OSError, ValueError, HTTPException) as error:
             raise FleetmintError(why(error, self, self.https_port)) from error
 
-    def post(self, path: str, document: bytes) -> Any:
+    def post(self, path: str, document: bytes, *, seconds: float = _SECONDS) -> Any:
         """Return the JSON that the gateway answers to a POST; raise FleetmintError with its sentence if it refuses."""
         headers = {"Content-Type": "application/json"}
         request = Request(self.url(path), document, headers, method="POST")  # noqa: S310 - it is https
         try:
-            return self._answer(request)
+            return self._answer(request, seconds)
         except (OSError, ValueError, HTTPException) as error:
             hint = " Without a network, --to writes a file" if path in _BY_FILE else ""
             said = why(error, self, self.https_port)
             raise FleetmintError(f"{said}{hint if said.endswith('?') else ''}") from error
 
-    def _answer(self, request: Request | str) -> Any:
-        with urlopen(request, timeout=_SECONDS, context=self.tls()) as answer:  # noqa: S310
+    def _answer(self, request: Request | str, seconds: float = _SECONDS) -> Any:
+        with urlopen(request, timeout=seconds, context=self.tls()) as answer:  # noqa: S310
             return json.load(answer)
 
 

@@ -3,9 +3,11 @@
 A device is in no line: it renews itself, and its gateway says which ones have not.
 """
 
-from collections.abc import Iterable, Iterator
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography import x509
 
@@ -19,13 +21,18 @@ from fleetmint.site.certificates import FACTORY_DEVICE, OPERATOR, SERVER, Issued
 from fleetmint.site.state import Site
 from fleetmint.trust import bundle
 from fleetmint.x509 import compat, names
-from fleetmint.x509.expiries import Ending, is_due, sentence
-from fleetmint.x509.inspect import days_left, time_text
+from fleetmint.x509.expiries import Ending, is_due, is_late, sentence
+from fleetmint.x509.inspect import days_left, text_time, time_text
 from fleetmint.x509.profiles import PROFILES
+
+if TYPE_CHECKING:  # every command looks here, and few ask a gateway
+    from fleetmint.site.client import Gateway
 
 AUTHORITY, CRL, ANCHOR = "CA", "CRL", "anchor"
 # Whoever has not been missed for so long has left, and is no alarm any more.
 _GONE = timedelta(days=90)
+# A gateway gives its command less, and has to answer after that.
+_TRYING_SECONDS = 30.0
 
 
 class Renewal(NamedTuple):
@@ -63,6 +70,49 @@ def warning(site: Site, now: datetime) -> str:
     rows = [*_of_authorities(hierarchy, now), *_of_leaves(hierarchy, leaves(site), now)]
     said = sentence([row.ending for row in rows if row.due], now)
     return said and f"{said}: {commands.fleetmint('ca', 'show')} says what renews it"
+
+
+def of_gateway(gateway: Gateway, now: datetime) -> list[dict[str, Any]]:
+    """Return what ends of the devices that a gateway knows: certificates, and tokens of those that never enrolled."""
+    rows = []
+    for device in gateway.get("/v1/devices")["devices"]:
+        late, unused = has_not_renewed(device, now), unused_token(device)
+        renewal = Renewal("the device itself, when two thirds of its life are over")
+        if device["status"] == "active" and device["not_after"]:
+            rows.append(_described(_device("device", device, "not_after", renewal, late), now))
+        elif unused is not None:
+            renewal = Renewal("another token", (commands.fleetmint("token", "new", device["device"]),))
+            rows.append(_described(_device("token", device, "token_expires", renewal, is_due(None, unused, now)), now))
+    return rows
+
+
+def has_not_renewed(device: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a device of the gateway's list should have renewed by now."""
+    if device["status"] != "active" or not device.get("not_before") or not device["not_after"]:
+        return False
+    return is_late(text_time(device["not_before"]), text_time(device["not_after"]), now)
+
+
+def unused_token(device: Mapping[str, Any]) -> datetime | None:
+    """Return when the token of a device ends that has never enrolled; None when it has, or has none."""
+    ends = device.get("token_expires")
+    return text_time(ends) if ends and device["status"] == "registered" else None
+
+
+def try_alert(gateway: Gateway) -> tuple[bool, str]:
+    """Have a gateway run its alert_command; return whether that worked, and what it said.
+
+    Raises FleetmintError when the gateway cannot be asked.
+    """
+    answer = gateway.post("/v1/alerts/test", b"{}", seconds=_TRYING_SECONDS)
+    return bool(answer["ok"]), str(answer["said"])
+
+
+def _device(kind: str, device: Mapping[str, Any], end: str, renewal: Renewal, due: bool) -> _Row:
+    ending = Ending(
+        kind, device["device"], text_time(device[end]), remedy=tuple(each.line for each in renewal.commands)
+    )
+    return _Row(ending, renewal, due)
 
 
 def _described(row: _Row, now: datetime) -> dict[str, Any]:
@@ -155,4 +205,4 @@ def _renews(issued: Issued) -> Renewal:
     if issued.kind == OPERATOR:
         text = f"each run of playbooks/ca.yml or operator add, once it is {PROFILES['operator'].youth.days} days old"
         return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))
-    return Renewal("nothing yet: devices do not renew their certificates")
+    return Renewal("the device itself, when two thirds of its life are over")

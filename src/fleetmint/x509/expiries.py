@@ -13,7 +13,7 @@ _NAMED = 3
 class Ending:
     """Something that ends: what kind of thing, which one, when, and with which commands it is renewed.
 
-    `begins` is None where nobody knows since when it has been good.
+    `begins` is None where nobody knows since when it has been good. What is `replaced`, or renews itself, may end.
     """
 
     kind: str
@@ -21,10 +21,11 @@ class Ending:
     ends: datetime
     begins: datetime | None = None
     remedy: tuple[str, ...] = ()
+    replaced: bool = False
 
     def is_due(self, now: datetime) -> bool:
         """Whether it has to be said now."""
-        return is_due(self.begins, self.ends, now)
+        return not self.replaced and is_due(self.begins, self.ends, now)
 
 
 def is_due(begins: datetime | None, ends: datetime, now: datetime) -> bool:
@@ -37,6 +38,11 @@ def is_due(begins: datetime | None, ends: datetime, now: datetime) -> bool:
     if begins is not None:
         early = min(early, (ends - begins) / 3)
     return ends - now <= early
+
+
+def is_late(begins: datetime | None, ends: datetime, now: datetime) -> bool:
+    """Whether a device should have renewed by now: it does so when two thirds are over, and has a twelfth to spare."""
+    return begins is not None and now >= ends - (ends - begins) / 4
 
 
 def sentence(endings: Sequence[Ending], now: datetime) -> str:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
@@ -100,6 +100,11 @@ def der_parts(data: bytes) -> list[bytes]:
         parts.append(data[at:end])
         at = end
     return parts
+
+
+def text_time(text: str) -> datetime:
+    """Return the time of a text that `time_text` has made; raise ValueError for any other."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
 def certificate_finding(certificate: x509.Certificate, now: datetime) -> Finding:

@@ -433,3 +433,28 @@ def test_every_command_explains_itself(gateway):
     for name in ("ca-status", "install-ca", "init", "import", "devices", "revoke", "sign-crl", "publish", "request"):
         assert name in listed
         assert gateway(name, "--help").exit_code == 0
+
+
+def test_the_look_at_what_ends_fails_while_something_is_due_and_leaves_it_for_the_broker(gateway, site):
+    said = gateway("expiries", "--tell")  # nobody has signed a list for the device CA here
+    assert said.exit_code == 1
+    assert "device.pem" in said.stdout
+    left = json.loads((site.config.alerts / "due.json").read_text())
+    assert left["gateway"] == "gateway"
+    assert "device.pem" in left["due"][0]["what"]
+    assert gateway("sign-crl").exit_code == 0
+    again = gateway("expiries", "--tell")
+    assert (again.exit_code, again.stdout) == (0, "nothing is due\n")
+    assert json.loads((site.config.alerts / "due.json").read_text())["due"] == []
+
+
+def test_what_ends_is_listed_the_earliest_first_and_a_ledger_that_is_away_hides_nothing_else(gateway, site):
+    gateway("sign-crl")
+    ends = [row["ends"] for row in gateway("expiries", "--json")["expiries"]]
+    assert ends == sorted(ends)
+    assert "CRL test device CA of gateway" in gateway("expiries").stdout
+    (site.root / "ledger.sqlite").unlink()
+    said = gateway("expiries")
+    assert said.exit_code == 1
+    assert "CRL test device CA of gateway" in said.stdout
+    assert "ledger.sqlite" in said.stdout

@@ -103,6 +103,8 @@ def test_what_has_to_be_said_is_missed(name):
     ({"fleet_listen_addresses": ["eth0"]}, "no address"),
     ({"nginx_hsts": "yes"}, "not understood"),
     ({"gateway_time_networks": ["192.168.0.0/33"]}, "no network"),
+    ({"fleet_alert_command": "mail anna"}, "no list of words"),
+    ({"fleet_alert_command": ["./tell"]}, "no program"),
     ({"mosquitto_session_expiry": "14 days"}, "not understood"),
     ({"gateway_certificates_days": 801}, "no number of days"),
     ({"gateway_certificates_days": 0}, "no number of days"),

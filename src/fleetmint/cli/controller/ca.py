@@ -10,7 +10,7 @@ import click
 
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
-from fleetmint.cli.place import site_option
+from fleetmint.cli.place import as_option, site_option
 from fleetmint.plan import plain
 from fleetmint.site.state import Site
 
@@ -19,7 +19,9 @@ with for_work():
     from fleetmint.ca.restore import plan_restored
     from fleetmint.ca.rollover import left_to_do
     from fleetmint.site import certificates
+    from fleetmint.site.client import open_gateway
     from fleetmint.site.expiries import expiries as all_expiries
+    from fleetmint.site.expiries import of_gateway
 
 
 @click.group(epilog=examples("fleetmint ca show", "fleetmint ca restore-crl operator.crl"))
@@ -29,15 +31,26 @@ def ca() -> None:
 
 @ca.command(
     "show",
-    epilog=examples("fleetmint ca show", "fleetmint ca show --json | jq '.expiries[] | select(.days_left < 60)'"),
+    epilog=examples(
+        "fleetmint ca show",
+        "fleetmint ca show --ask-gateway",
+        "fleetmint ca show --json | jq '.expiries[] | select(.days_left < 60)'",
+    ),
 )
 @site_option
+@click.option("--ask-gateway", is_flag=True, help="With the devices and unused tokens that the gateways know.")
+@as_option
 @json_option
-def show(site: Site, as_json: bool) -> None:
+def show(site: Site, ask_gateway: bool, name: str | None, as_json: bool) -> None:
     """Show the tree of CAs, their CRLs, and everything that ends, the earliest first. Needs no passphrase."""
     hierarchy, now = site.hierarchy(), datetime.now(UTC)
     authorities = certificates.tree(hierarchy, now)
     expiries = all_expiries(hierarchy, site, now)
+    if ask_gateway:
+        expiries = [row for row in expiries if row["kind"] != certificates.FACTORY_DEVICE]  # the gateways know better
+        for gateway in site.gateways:
+            expiries += of_gateway(open_gateway(site, name, gateway), now)
+        expiries.sort(key=lambda row: (row["ends"], row["name"]))
     left = left_to_do(hierarchy.directory)
     if as_json:
         found = {"site": hierarchy.site, "authorities": authorities, "rollovers": left, "expiries": expiries}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ with for_work():
     from fleetmint.ledger import looking
     from fleetmint.ledger.factory import list_boards
     from fleetmint.site.client import Gateway, open_gateway
+    from fleetmint.site.expiries import has_not_renewed, unused_token
 
 # For a table; --json has all of it.
 _WIDEST = 200
@@ -26,6 +28,7 @@ _WIDEST = 200
 @click.command(
     epilog=examples(
         "fleetmint devices --readings 15",
+        "fleetmint devices --not-renewed",
         "fleetmint devices --json | jq '.devices[] | select(.status == \"revoked\") | .device'",
     )
 )
@@ -36,14 +39,30 @@ _WIDEST = 200
 @click.option(
     "--readings", "seconds", type=click.FloatRange(min=0), default=0, help="Wait so long for a reading of each."
 )
+@click.option("--not-renewed", is_flag=True, help="Only devices that should have renewed their certificate by now.")
+@click.option("--unused-tokens", is_flag=True, help="Only devices that never enrolled, with the end of their token.")
 @json_option
-def devices(site: Site, name: str | None, gateway: str | None, seconds: float, as_json: bool) -> None:
+def devices(
+    site: Site,
+    name: str | None,
+    gateway: str | None,
+    seconds: float,
+    not_renewed: bool,
+    unused_tokens: bool,
+    as_json: bool,
+) -> None:
     """List the devices with board, certificate and last reading.
 
     A reading that the broker kept is marked, since nobody knows how old it is.
     """
     reached = open_gateway(site, name, gateway)
-    rows = reached.get("/v1/devices")["devices"]
+    rows, now = reached.get("/v1/devices")["devices"], datetime.now(UTC)
+    if not_renewed or unused_tokens:
+        rows = [
+            row
+            for row in rows
+            if (not_renewed and has_not_renewed(row, now)) or (unused_tokens and unused_token(row) is not None)
+        ]
     boards = _boards(site)
     latest = _latest(reached, {row["device"] for row in rows if row["status"] == "active"}, seconds)
     fleet = [_described(row, boards.get(row["device"]), latest.get(row["device"])) for row in rows]
@@ -66,7 +85,7 @@ def _row(row: dict[str, Any]) -> list[str]:
         row["mac"] or "-",
         row["status"],
         row["serial"] or "-",
-        (row["not_after"] or "-")[:10],
+        (row["not_after"] or row.get("token_expires") or "-")[:10],
         f"{said}  {KEPT}" if row["reading_retained"] else said,
     ]
 

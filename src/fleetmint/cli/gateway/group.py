@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli.gateway import audit, backup, clock, device_ca, ledger, lists, request, watch
+from fleetmint.cli.gateway import audit, backup, clock, device_ca, expiries, ledger, lists, request, watch
 from fleetmint.cli.output import examples
 from fleetmint.errors import FleetmintError
 
@@ -22,6 +22,8 @@ _COMMANDS = (
     device_ca.ca_status,
     device_ca.install_ca,
     device_ca.retire_ca,
+    expiries.alert,
+    expiries.expiries,
     ledger.devices,
     ledger.import_,
     ledger.init,

@@ -13,6 +13,7 @@ from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 
 with for_work():
+    from fleetmint.gateway.alerts import due_file
     from fleetmint.gateway.broker.handshakes import Patience
     from fleetmint.gateway.broker.retained import Bounds
     from fleetmint.gateway.broker.watch import Limits, Places, Watch
@@ -75,6 +76,7 @@ def watch_broker(
         disconnect_socket=config.disconnect_socket,
         database=Path("/var/lib/mosquitto/mosquitto.db"),
         alarms=config.broker_alarms,
+        due=due_file(config),
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Watch(limits, places, utc_now).run()

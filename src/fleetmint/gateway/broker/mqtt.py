@@ -81,9 +81,13 @@ class Connection:
         self._packet_id = self._packet_id % 65535 + 1
         self._send(_UNSUBSCRIBE, struct.pack(">HB", self._packet_id, 0) + _text(topics))
 
+    def retain(self, topic: str, payload: bytes) -> None:
+        """Have a message kept at `topic`, in place of the one that is there; without payload none is."""
+        self._send(_PUBLISH | _RETAIN, _text(topic) + b"\x00" + payload)
+
     def forget(self, topic: str) -> None:
         """Remove what is retained at `topic`, which an empty retained message does."""
-        self._send(_PUBLISH | _RETAIN, _text(topic) + b"\x00")
+        self.retain(topic, b"")
 
     def ping(self) -> None:
         """Keep the session alive."""

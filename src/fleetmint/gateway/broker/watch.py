@@ -3,6 +3,7 @@
     retained messages   as they come, over MQTT: what is beyond a device's bounds is removed at once
     sessions            from the database, each time it is written: one that has grown too large is ended
     connections         from the log: whoever has not shown who they are in time is hung up on
+    what is due         kept retained for operators, as the file says it
     memory and disk     told when they run short, with who takes most
 
 Whatever it does to a device is an alarm that names it. It decides nothing by itself: the bounds are the role's.
@@ -24,6 +25,7 @@ from pathlib import Path
 from fleetmint.errors import PublishError, StateError
 from fleetmint.gateway.broker import database, journal, sockets
 from fleetmint.gateway.broker.alarms import Alarms
+from fleetmint.gateway.broker.announcement import Announcement
 from fleetmint.gateway.broker.database import Contents, DatabaseError, Session
 from fleetmint.gateway.broker.handshakes import Handshakes, Patience
 from fleetmint.gateway.broker.mqtt import KEEP_ALIVE_SECONDS, BrokerError, Connection, Message
@@ -65,6 +67,7 @@ class Places:
     disconnect_socket: Path
     database: Path
     alarms: Path
+    due: Path
     journal: tuple[str, ...] = journal.JOURNAL
 
 
@@ -82,6 +85,7 @@ class Watch:
 
     def _begin(self) -> None:
         """Forget what was known of a broker that may have been another."""
+        self._announcement = Announcement(self._places.due)
         self._retained = Retained(self._limits.retained)
         self._rechecks: dict[str, float] = {}
         self._surplus: Counter[str] = Counter()
@@ -146,6 +150,7 @@ class Watch:
                     looked = now
                     self._look_at_database(connection, now)
                     self._alarms.write()
+                    self._announcement.refresh(connection)
                 if now - pinged >= KEEP_ALIVE_SECONDS / 2:
                     pinged = now
                     connection.ping()

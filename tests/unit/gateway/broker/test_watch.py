@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from fleetmint import files
 from fleetmint.errors import FleetmintError
 from fleetmint.gateway.broker import alarms
 from fleetmint.gateway.broker.mqtt import BrokerError, Connection
@@ -128,7 +129,7 @@ from fleetmint.gateway.broker.handshakes import Patience
 from fleetmint.gateway.broker.retained import Bounds
 from fleetmint.gateway.broker.watch import Limits, Places, Watch
 root = Path(sys.argv[1])
-names = ("watch.sock", "kick.sock", "mosquitto.db", "alarms.json")
+names = ("watch.sock", "kick.sock", "mosquitto.db", "alarms.json", "due.json")
 places = Places(*(root / name for name in names), journal=(str(root / "journal"),))
 limits = Limits(Bounds(2, 5000, 8000), 3, 100, {8883: Patience(30, 9, 9)}, 1000, 100_000)
 Watch(limits, places, lambda: datetime.now(UTC)).run()
@@ -253,3 +254,12 @@ def test_it_comes_back_after_the_broker_was_away(broker):
     broker.session.shutdown(socket.SHUT_RDWR)
     broker.heard = b""
     broker.wait_for(text("devices/+/out/#"))
+
+
+@pytest.mark.usefixtures("watch")
+def test_what_is_due_is_kept_for_operators_and_taken_away_when_nothing_is(broker, tmp_path):
+    due = b'{"due": [{"what": "x"}]}'
+    files.write_atomically(tmp_path / "due.json", due + b"\n")
+    broker.wait_for(published("fleet/alarms", due))
+    files.write_atomically(tmp_path / "due.json", b'{"due": []}\n')
+    broker.wait_for(published("fleet/alarms", b""))

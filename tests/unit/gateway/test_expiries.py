@@ -1,0 +1,217 @@
+"""What a gateway says of what ends, and whom it tells."""
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from fleetmint import commands
+from fleetmint.errors import AlertError
+from fleetmint.gateway import alerts
+from fleetmint.gateway.device_crl import plan_device_crl
+from fleetmint.gateway.expiries import due, find, without_ledger
+from fleetmint.ledger.schema import certificates
+from fleetmint.service.enrolment import enrol
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import pem
+from tests.support.gateway_site import enrolment, issuing, new_key
+
+
+@pytest.fixture(autouse=True)
+def on_gateway():
+    commands.act_on_gateway()
+    yield
+    commands.act_on()
+
+
+@pytest.fixture
+def config(site, engine, now):
+    """A gateway with its servers' certificates and everything that a play brings, and one device that has enrolled."""
+    server = site.hierarchy.authority("server")
+    for path in (site.config.nginx / "nginx.crt", site.config.mosquitto / "mosquitto.crt"):
+        leaf = server.issue("server", keys.new_key().public_key(), "gateway", now=now, sans=["gateway.local"])
+        path.write_bytes(pem(leaf, server.certificate))
+    plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now).apply()
+    return site.config
+
+
+@pytest.fixture
+def look(site, config):
+    def look(now):
+        with site.reading() as connection:
+            return due(find(config, connection, now), now)
+
+    return look
+
+
+@pytest.fixture
+def enrolled(site, engine, now):
+    """Enrol devices; each uses its certificate from then on."""
+
+    def run(*devices):
+        for device, token in site.register(now, *devices).items():
+            enrol(issuing(engine, site.device_ca, now), enrolment(device, token, new_key()))
+        with site.writing() as connection:
+            connection.execute(update(certificates).values(confirmed_at=now))
+
+    return run
+
+
+@pytest.fixture
+def unit(site):
+    """What systemd does for each connection: start the command with the connection as its standard streams."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(site.config.alert_socket))
+    server.listen()
+    program = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "--config", str(site.config_path), "alert"]
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                session, _ = server.accept()
+                with session:
+                    subprocess.run(program, stdin=session, stdout=session, check=True)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+@pytest.fixture
+def tell(config, unit):
+    return lambda found, now: alerts.tell(config, found, now, lambda text: alerts.ask(config, text))
+
+
+@pytest.fixture
+def heard(config, tmp_path):
+    """Have the command note what it is told; return what it was told since the last time."""
+    path = tmp_path / "heard"
+    code = f"import sys; open({str(path)!r}, 'a').write(sys.stdin.read() + chr(0))"
+    config.alert.write_text(json.dumps({"command": [sys.executable, "-c", code]}))
+
+    def heard():
+        told = path.read_text().split("\0")[:-1] if path.exists() else []
+        path.unlink(missing_ok=True)
+        return told
+
+    return heard
+
+
+def test_a_gateway_with_everything_fresh_has_nothing_due(look, now):
+    assert look(now) == ()
+
+
+def test_every_kind_of_thing_that_ends_is_known(site, config, now):
+    site.register(now, "lamp-000001")
+    with site.reading() as connection:
+        kinds = {each.kind for each in find(config, connection, now).endings}
+    assert kinds >= {"CA", "CRL", "server", "token"}
+
+
+def test_a_list_of_the_device_ca_that_nobody_signed_for_days_is_due_and_a_fresh_one_is_not(look, now):
+    assert look(now + timedelta(days=4)) == ()
+    (found,) = look(now + timedelta(days=5))
+    assert found.text.startswith("CRL test device CA of gateway ends on ")
+    assert found.remedy == ("`sudo systemctl start fleetmint-crl`",)
+
+
+def test_servers_and_lists_are_due_before_they_end(look, now):
+    texts = " / ".join(each.text for each in look(now + timedelta(days=10 * 365 - 80)))
+    assert "server gateway (nginx) ended on" in texts
+    assert "server gateway (mosquitto) ended on" in texts
+    assert "CA test server CA ends on" in texts
+
+
+def test_devices_that_have_not_renewed_are_counted_in_one_line_until_they_cannot_come_back(site, look, enrolled, now):
+    enrolled("lamp-000001", "lamp-000002")
+
+    def late(days):
+        return [each for each in look(now + timedelta(days=days)) if each.key == "late"]
+
+    assert late(245) == []
+    (found,) = late(275)
+    assert found.text == "2 devices have not renewed"
+    assert "`fleetmint devices --not-renewed` on the controller" in found.remedy[0]
+    assert len(late(365 + 179)) == 1
+    assert late(365 + 181) == []
+
+
+def test_devices_that_never_enrolled_are_one_line_with_the_first_end(site, look, now):
+    site.register(now, "lamp-000001", "lamp-000002")
+    (found,) = [each for each in look(now + timedelta(days=300)) if each.key == "tokens"]
+    assert found.text.startswith("2 devices that have never enrolled, and the token of lamp-000001 ends on ")
+
+
+def test_what_cannot_be_read_is_said_and_hides_nothing_else(config, now):
+    (config.crls / "operator.pem").write_text("no list")
+    found = without_ledger(config, "the ledger is gone")
+    texts = [each.text for each in due(found, now + timedelta(days=396))]
+    assert "the ledger is gone" in texts
+    assert any("operator.pem" in text for text in texts)
+    assert any("server gateway (nginx)" in text for text in texts)
+
+
+def test_the_command_is_told_on_change_and_then_every_week(look, heard, tell, now):
+    day = now + timedelta(days=6)
+    found = look(day)
+    assert tell(found, day)
+    (text,) = heard()
+    assert text.startswith("Gateway gateway of test: one thing needs you.\n\n- CRL test device CA of gateway ends on ")
+    assert "    `sudo systemctl start fleetmint-crl`\n" in text
+    for days in (1, 6):
+        assert not tell(look(day), day + timedelta(days=days))
+    assert tell(look(day), day + timedelta(days=7))
+    assert len(heard()) == 1
+    assert tell((), day + timedelta(days=8))
+    assert heard() == ["Gateway gateway of test: nothing is due any more.\n"]
+    assert not tell((), day + timedelta(days=30))
+
+
+@pytest.mark.usefixtures("unit")
+def test_no_shell_reads_the_command_or_the_text(config, tmp_path):
+    config.alert.write_text(json.dumps({"command": ["/bin/echo", f"$(touch {tmp_path}/x); `touch {tmp_path}/x` > y"]}))
+    answer = alerts.test(config)
+    assert answer == alerts.Answer(True, f"$(touch {tmp_path}/x); `touch {tmp_path}/x` > y")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["/bin/sh", "-c", "echo no route >&2; exit 7"], "/bin/sh ended with 7: no route"),
+        (["/no/such/program"], "/no/such/program cannot be run: No such file or directory"),
+    ],
+)
+def test_a_command_that_fails_is_an_error_and_is_run_again(config, look, heard, tell, now, command, said):
+    good, day = config.alert.read_text(), now + timedelta(days=6)
+    config.alert.write_text(json.dumps({"command": command}))
+    with pytest.raises(AlertError, match=f"alert_command of gateway failed: {said}"):
+        tell(look(day), day)
+    config.alert.write_text(good)
+    assert tell(look(day), day + timedelta(days=1))
+    assert len(heard()) == 1
+
+
+def test_a_gateway_without_a_command_tells_nobody_and_says_so_in_a_test(config, look, tell, now):
+    day = now + timedelta(days=6)
+    assert not tell(look(day), day)
+    answer = alerts.test(config)
+    assert not answer.ok
+    assert "set fleet_alert_command in the inventory" in answer.said
+
+
+def test_a_unit_that_does_not_answer_is_a_failure_that_says_where_to_look(config, look, heard, now):
+    day = now + timedelta(days=6)
+    with pytest.raises(AlertError, match="systemctl status 'fleetmint-alert"):
+        alerts.tell(config, look(day), day, lambda text: alerts.ask(config, text))
+    assert heard() == []
