@@ -33,6 +33,7 @@ COMMANDS = {
     "listen": "fleetmint.cli.controller.listen",
     "operator": "fleetmint.cli.controller.operator",
     "revoke": "fleetmint.cli.controller.revoke",
+    "site": "fleetmint.cli.controller.site",
     "token": "fleetmint.cli.bench.token",
     "verify": "fleetmint.cli.controller.verify",
     "wifi": "fleetmint.cli.controller.wifi",

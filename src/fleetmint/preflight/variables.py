@@ -51,6 +51,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     "fleet_tls_profile": reading.one_of(*reading.TLS_PROFILES),
     "fleet_alert_command": reading.words,
     "gateway_alarms_command": reading.words,
+    "controller_alert_command": reading.words,
     "fleet_server_profiles": reading.server_profiles,
     "operators_names": reading.several(reading.operator),
     "operators_rsa_names": reading.several(reading.operator),

@@ -14,6 +14,7 @@ The file holds:
     station     name of the bench's certificate
     ca          directory: of the CAs; passphrases: the source of their passphrases (fleetmint.passphrases), never one;
                 root_directory: of the root's key, where that is on a medium of its own
+    alert_command   words of a command that is told when a run without a person has failed; none: nobody is told
     gateways    by name: host, https_port and mqtt_port of its operators' listeners, devices_https_port and
                 devices_mqtt_port; the one of batches that name none first
     wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
@@ -196,6 +197,12 @@ class Site:
                 f"{self.file} says that the CAs are in {directory}, and nothing is: run {commands.playbook('ca.yml')}"
             )
         return hierarchy
+
+    @property
+    def alert_command(self) -> list[str]:
+        """Words of the command that is told when a run without a person has failed; a file of before has none."""
+        with self._understood():
+            return [str(word) for word in self._content.get("alert_command", [])]
 
     @property
     def gateways(self) -> tuple[str, ...]:

@@ -1,0 +1,37 @@
+"""`fleetmint site run`: what the timer of controller_monthly starts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from fleetmint.cli.lazily import for_work
+from fleetmint.cli.output import examples
+from fleetmint.cli.place import site_option
+from fleetmint.printable import printable
+from fleetmint.site.state import Site
+
+with for_work():
+    from fleetmint.site.monthly import refuse_asking, run_site
+
+
+@click.group(epilog=examples("fleetmint site run --try"))
+def site() -> None:
+    """Look after the whole site without a person: controller_monthly in the inventory (docs/alarms.md)."""
+
+
+@site.command("run", epilog=examples("fleetmint site run --try", "fleetmint site run"))
+@click.option("--try", "only_try", is_flag=True, help="Only see whether the passphrases are had without a person.")
+@site_option
+def run(only_try: bool, site: Site) -> None:
+    """Run playbooks/site.yml as the timer of controller_monthly does; exits with 1 when it fails.
+
+    controller_alert_command is told when it has failed, and what is left to do when it has worked.
+    """
+    refuse_asking(site)
+    if only_try:
+        click.echo("the passphrases are had without a person")
+        return
+    for line in run_site(site, datetime.now(UTC)):
+        click.echo(printable(line))
