@@ -29,11 +29,12 @@ class Config:
     both are delivered to the gateway. `device_crl` is signed here. The bundles of a listener are written to `nginx` and
     `mosquitto`; through the sockets of the broker root ends sessions and the watch sees what is published, and finds
     `broker_alarms`; at `publish_socket` the service asks root to publish, and at `alert_socket` for a try of the
-    command in `alert`. What is due, and what was told of it, is in `alerts`. The CA certificates and CRLs that
-    everybody may read go to `public`, unless that is empty. `published` remembers which reloads are still owed and
-    which sessions have been ended. `attested_clock` is what a person has said about the clock, until the next restart.
-    `program_*` are commands, for a gateway that has other names. A device comes back with a certificate that has ended
-    within `grace_days`; once it uses a new one, the one before is good for `overlap_hours` more.
+    command in `alert`. What is due, and what was told of it, is in `alerts`; `served` has copies of the servers'
+    certificates. The CA certificates and CRLs that everybody may read go to `public`, unless that is empty. `published`
+    remembers which reloads are still owed and which sessions have been ended. `attested_clock` is what a person has
+    said about the clock, until the next restart. `program_*` are commands, for a gateway that has other names. A device
+    comes back with a certificate that has ended within `grace_days`; once it uses a new one, the one before is good for
+    `overlap_hours` more.
     """
 
     site: str
@@ -51,6 +52,7 @@ class Config:
     broker_alarms: Path = Path("/var/lib/fleetmint-broker-watch/alarms.json")
     alerts: Path = Path("/var/lib/fleetmint-expiries")
     alert: Path = Path("/etc/fleetmint/alert.json")
+    served: Path = Path("/run/fleetmint-served")
     alert_socket: Path = Path("/run/fleetmint-alert.sock")
     published: Path = Path("/var/lib/fleetmint/published.json")
     attested_clock: Path = Path("/run/fleetmint-clock.json")

@@ -6,6 +6,7 @@ tokens         of devices that have never enrolled
 devices        a device renews itself: it is named when it has not
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -71,7 +72,7 @@ def _of_files(config: Config) -> tuple[list[Ending], list[str]]:
     for part in (_of_authorities, _of_anchors, _of_lists, _of_servers):
         try:
             endings += part(config)
-        except (StateError, ValueError) as error:  # what else ends has to be said all the same
+        except (OSError, StateError, ValueError) as error:  # what else ends has to be said all the same
             damaged.append(str(error))
     return endings, damaged
 
@@ -140,7 +141,9 @@ def _issuer(crl: x509.CertificateRevocationList) -> str:
 
 def _of_servers(config: Config) -> Iterator[Ending]:
     for path in (config.nginx / "nginx.crt", config.mosquitto / "mosquitto.crt"):
-        if not path.exists():
+        if not os.access(path.parent, os.X_OK):
+            path = config.served / path.name
+        elif not path.exists():
             continue  # the play that brings it has not been here yet
         leaf = load_certificates(path)[0]
         begins, ends = compat.not_before(leaf), compat.not_after(leaf)

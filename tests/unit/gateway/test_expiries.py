@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def test_devices_that_never_enrolled_are_one_line_with_the_first_end(site, look,
     site.register(now, "lamp-000001", "lamp-000002")
     (found,) = [each for each in look(now + timedelta(days=300)) if each.key == "tokens"]
     assert found.text.startswith("2 devices that have never enrolled, and the token of lamp-000001 ends on ")
+
+
+def test_the_account_of_the_service_looks_at_copies_of_what_is_closed_to_it(config, monkeypatch, tmp_path):
+    monkeypatch.setattr("fleetmint.gateway.expiries.os.access", lambda *_: False)
+    closed = replace(config, served=tmp_path)
+    for path in (config.nginx / "nginx.crt", config.mosquitto / "mosquitto.crt"):
+        path.rename(tmp_path / path.name)
+    names = [each.name for each in without_ledger(closed, "x").endings if each.kind == "server"]
+    assert sorted(names) == ["gateway (mosquitto)", "gateway (nginx)"]
+    (tmp_path / "nginx.crt").unlink()
+    assert "nginx.crt" in without_ledger(closed, "x").damaged[0]
 
 
 def test_what_cannot_be_read_is_said_and_hides_nothing_else(config, now):
