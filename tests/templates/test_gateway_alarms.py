@@ -44,7 +44,7 @@ def test_the_command_of_the_site_reaches_neither_ledger_nor_key(role):
     hidden = {path.lstrip("-") for path in service["InaccessiblePaths"].split()}
     config = Config("workshop", "gateway")
     assert hidden == {str(config.device_ca), str(config.state)}
-    assert service["User"] == "fleetmint"
+    assert (service["User"], service["Group"]) == ("fleetmint-alert", "fleetmint-alert")
     assert service["CapabilityBoundingSet"] == ""
     assert unit(role, "fleetmint-alert.socket")["Socket"]["ListenStream"] == str(config.alert_socket)
 

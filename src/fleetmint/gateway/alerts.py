@@ -50,7 +50,7 @@ def due_file(config: Config) -> Path:
 def write_due(config: Config, found: Sequence[Due], now: datetime) -> None:
     """Write what is due where the watch on the broker looks for it."""
     told = [{"what": each.text, "remedy": list(each.remedy)} for each in found]
-    values = {"gateway": config.gateway, "site": config.site, "at": time_text(now), "due": told}
+    values = {"gateway": config.gateway, "site": config.site, "at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "due": told}
     files.write_atomically(due_file(config), json.dumps(values).encode() + b"\n", files.PUBLIC_FILE)
 
 
