@@ -55,7 +55,7 @@ def test_the_expiries_hold_everything_that_ends_and_what_renews_it(fleetmint, st
 
 
 def test_what_ends_soon_is_followed_by_the_commands_that_renew_it(fleetmint, monkeypatch):
-    monkeypatch.setattr("fleetmint.site.expiries.is_due", lambda begins, ends, now: ends - now < timedelta(days=400))
+    monkeypatch.setattr("fleetmint.site.expiries.is_due", lambda begins, ends, now: ends - now < timedelta(days=4000))
     text = fleetmint("ca", "show").stdout
     _, _, below = text.partition("What will lock somebody out before long is renewed by:\n")
     lines = below.splitlines()

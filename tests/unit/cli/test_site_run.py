@@ -65,7 +65,7 @@ def test_what_a_run_leaves_to_do_is_told(fleetmint, play, monkeypatch, now):
     class Clock:
         @staticmethod
         def now(_zone):
-            return now + timedelta(days=300)
+            return now + timedelta(days=740)
 
     monkeypatch.setattr("fleetmint.cli.controller.site.datetime", Clock)
     assert fleetmint("site", "run").exit_code == 0
