@@ -22,6 +22,8 @@ WITHOUT_JSON = {
     "batch labels": "is a file to print",
     "ceremony answer": "people talk to it, on a machine without anything else",
     "ceremony check": "people talk to it, on a machine without anything else",
+    "gateway alert": "prints nothing else",
+    "site run": "is what Ansible prints",
     "gateway watch-broker": "never ends, and writes to the journal",
     "ceremony root": "people talk to it, on a machine without anything else",
 }

@@ -67,7 +67,7 @@ def _find(config: Config, now: datetime) -> Found:
         return looking.without_ledger(config, str(error))
 
 
-@click.command("alert", epilog=examples("echo It works. | fleetmint gateway alert"))
+@click.command("alert", epilog=examples("fleetmint gateway alert < text"))
 @click.pass_context
 def alert(ctx: click.Context) -> None:
     """Run alert_command with what comes on stdin, and print as JSON what it answered; systemd starts it so."""
