@@ -44,8 +44,8 @@ def server(site, tmp_path):
     """Serve one raw reply over TLS with a certificate for `names`."""
     with contextlib.ExitStack() as stack:
 
-        def start(raw, *names, client_ca=None, ask=False, now=None):
-            chain, key = site.server(*(names or ("localhost", "127.0.0.1")), now=now).files(tmp_path / "server")
+        def start(raw, *names, client_ca=None, ask=False, **dates):
+            chain, key = site.server(*(names or ("localhost", "127.0.0.1")), **dates).files(tmp_path / "server")
             trust = None
             if client_ca is not None:
                 trust = tmp_path / "trust.pem"
@@ -137,7 +137,7 @@ def test_a_name_is_not_matched_by_the_common_name_alone(board, site, server):
 
 
 def test_an_expired_server_is_refused_as_a_matter_of_time(board, site, server):
-    port = server(reply("200 OK"), now=site.made - timedelta(days=500))
+    port = server(reply("200 OK"), now=site.made - timedelta(days=500), lifetime=timedelta(days=396))
     kind, text = get(board, site, port)
     assert kind == "WrongTime"
     assert "expired" in text

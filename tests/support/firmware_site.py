@@ -55,9 +55,10 @@ class Site:
     release_key: ec.EllipticCurvePrivateKey
     spare: ec.EllipticCurvePrivateKey
 
-    def server(self, *sans: str, now: datetime | None = None) -> Identity:
+    def server(self, *sans: str, now: datetime | None = None, lifetime: timedelta | None = None) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
-        leaf = self.server_ca.issue("server", key.public_key(), sans[0], now=now or self.made, sans=sans)
+        begins = now or self.made
+        leaf = self.server_ca.issue("server", key.public_key(), sans[0], now=begins, sans=sans, lifetime=lifetime)
         return Identity(key, leaf, (self.server_ca.certificate,))
 
     def device(self, name: str = DEVICE) -> Identity:

@@ -11,6 +11,19 @@ CLOCK = Path(__file__).parents[3] / "firmware/agent/clock.py"
 SECONDS_TO_2000 = 946_684_800
 
 
+# What the agent's own is to MicroPython's asyncio: until there is something to read.
+READABLE = """
+async def readable(sock):
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(sock, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(sock)
+"""
+
+
 def told(gateway, host: str) -> int | None:
     """Return what the device's own `ask_ntp`, run in the gateway, makes of the answer of `host`, in Unix seconds."""
     wanted = ("ask_ntp", "_NTP_2000")
@@ -20,8 +33,8 @@ def told(gateway, host: str) -> int | None:
         if getattr(node, "name", None) in wanted
         or (isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in wanted)
     ]
-    source = "\n".join(map(ast.unparse, parts))
-    said = gateway.inside("python3", "-c", f"import os, socket\n{source}\nprint(ask_ntp({host!r}, timeout=1))").strip()
+    source = "\n".join(("import asyncio, os, socket", READABLE, *map(ast.unparse, parts)))
+    said = gateway.inside("python3", "-c", f"{source}\nprint(asyncio.run(ask_ntp({host!r}, timeout=1)))").strip()
     return None if said == "None" else int(said) + SECONDS_TO_2000
 
 

@@ -79,6 +79,7 @@ OTHERS = frozenset(
         *RENAMED,
         *("batch", "device", "ca_rollover"),
         *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"),
+        "fleet_alert_command",
         *(ADDRESSES, PLAIN, *LISTENING),
     }
 )

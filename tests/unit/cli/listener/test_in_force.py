@@ -187,10 +187,9 @@ def test_a_device_with_another_certificate_goes_on_without_the_one_of_the_factor
     _, serial = statuses(gateway_side)["lamp-000002"]
     with gateway_side.writing() as connection:
         (row,) = connection.execute(certificates.select()).mappings()
-        connection.execute(
-            certificates.insert().values(
-                **{**row, "serial": "0abc", "issuer": "device", "not_after": now + timedelta(1)}
-            )
-        )
+        connection.execute(certificates.update().values(confirmed_at=now, superseded_at=now + timedelta(1)))
+        renewed = {"serial": "0abc", "issuer": "device", "predecessor": row["serial"], "confirmed_at": now}
+        later = {"reserved_at": now + timedelta(seconds=1), "not_after": now + timedelta(1)}
+        connection.execute(certificates.insert().values(**{**row, **renewed, **later, "superseded_at": None}))
         assert revoke_listed(connection, {serial: "superseded"}, actor="test", now=now) == []
     assert statuses(gateway_side)["lamp-000002"] == ("active", 0xABC)
