@@ -68,6 +68,12 @@ class Site(Gateway):
     def client(self, name: str, key: keys.PrivateKey, *chain: x509.Certificate) -> Client:
         return save(self.scratch, name, key, *chain)
 
+    def devices_of_boards(self) -> list[str]:
+        """Return the devices of the boards that are in the fleet: there are others without a board."""
+        known = self.devices()
+        names = [self.nvs(number)["device_id"].decode() for number in range(1, demo.BOARDS + 1)]
+        return [name for name in names if known[name]["status"] == "active"]
+
     def console(self, device: str) -> str:
         return (self.state / f"boards/{self.board_of(device)}/console.log").read_text(errors="replace")
 

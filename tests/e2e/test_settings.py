@@ -16,15 +16,8 @@ AIR = ("--env", f"FLEETMINT_WIFI_PSK={PASSPHRASE}")
 @pytest.fixture(scope="module")
 def device(site):
     start(site, *AIR)
-    yield boards(site)[0]
+    yield site.devices_of_boards()[0]
     start(site)
-
-
-def boards(site):
-    """The devices of the boards that are in the fleet; other tests have registered devices without one."""
-    known = site.devices()
-    names = [site.nvs(number)["device_id"].decode() for number in range(1, demo.BOARDS + 1)]
-    return [name for name in names if known[name]["status"] == "active"]
 
 
 def start(site, *options):
@@ -106,7 +99,7 @@ def test_several_devices_are_told_one_first(site, device):
     place = site.scratch / "networks"
     place.write_text(f"attic {PASSPHRASE}\n")
     place.chmod(0o600)
-    active = boards(site)
+    active = site.devices_of_boards()
     done = site.fleetmint(
         "wifi", "set", *active, "--network", "attic", "--passphrases", f"file:{place}", "--canary", device, "--yes",
         "--json", "--state", str(site.state),

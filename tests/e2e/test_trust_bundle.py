@@ -32,7 +32,7 @@ def path(site):
 
 @pytest.fixture(scope="module")
 def devices(site):
-    found = [device for device, row in site.devices().items() if row["status"] == "active"]
+    found = site.devices_of_boards()
     assert found
     return found
 
