@@ -5,12 +5,10 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from fleetmint.nvs import keys
 from fleetmint.trust.bundle import Bundle
 from fleetmint.x509.authority import pem
 from fleetmint.x509.request import read_request
@@ -86,20 +84,7 @@ class Gateway:
 
     def nvs(self, **changes: int | bytes | None) -> dict[str, int | bytes]:
         """The values of a device of this gateway that has a token; None takes one away."""
-        floor = self.site.made - datetime(2000, 1, 1, tzinfo=UTC)
-        values: dict[str, int | bytes | None] = {
-            keys.DEVICE_ID: DEVICE.encode(),
-            keys.TOKEN: TOKEN.encode(),
-            keys.WIFI_SSID: b"fleet",
-            keys.WIFI_PSK: b"correct horse",
-            keys.GATEWAY: b"localhost",
-            keys.HTTPS_PORT: self.https_port,
-            keys.MQTT_PORT: self.mqtt_port,
-            keys.BUNDLE: self.site.bundle().encode(),
-            keys.CLOCK_FLOOR: int(floor.total_seconds()),
-            **changes,
-        }
-        return {key: value for key, value in values.items() if value is not None}
+        return self.site.nvs(TOKEN, self.https_port, self.mqtt_port, changes)
 
 
 @contextlib.contextmanager

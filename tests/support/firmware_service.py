@@ -16,7 +16,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from fleetmint.ledger.schema import events
-from fleetmint.nvs import keys
 from fleetmint.service.app import create_app
 from fleetmint.x509.authority import pem
 from tests.support.firmware_site import DEVICE, Site
@@ -69,20 +68,7 @@ class RealGateway:
 
     def nvs(self, **changes: int | bytes | None) -> dict[str, int | bytes]:
         """The values of a device that the gateway has a token of; None takes one away."""
-        floor = self.site.made - datetime(2000, 1, 1, tzinfo=UTC)
-        values: dict[str, int | bytes | None] = {
-            keys.DEVICE_ID: DEVICE.encode(),
-            keys.TOKEN: self.token.encode() if self.token else None,
-            keys.WIFI_SSID: b"fleet",
-            keys.WIFI_PSK: b"correct horse",
-            keys.GATEWAY: b"localhost",
-            keys.HTTPS_PORT: self.https_port,
-            keys.MQTT_PORT: self.mqtt_port,
-            keys.BUNDLE: self.site.bundle().encode(),
-            keys.CLOCK_FLOOR: int(floor.total_seconds()),
-            **changes,
-        }
-        return {key: value for key, value in values.items() if value is not None}
+        return self.site.nvs(self.token, self.https_port, self.mqtt_port, changes)
 
     def register(self) -> None:
         """Make the device known, with a one-time token."""

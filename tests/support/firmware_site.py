@@ -1,8 +1,9 @@
 """The PKI of a site, as far as a device meets it."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from fleetmint.nvs import keys
 from fleetmint.trust import release_key
 from fleetmint.trust.bundle import Bundle
 from fleetmint.trust.release_key import ReleaseKeys
@@ -80,6 +82,25 @@ class Site:
         made = Bundle("test", version, self.made, known, self.anchors)
         made = dataclasses.replace(made, **changes)
         return dataclasses.replace(made, signature=release_key.sign(key, made.signed_part()))
+
+    def nvs(
+        self, token: str | None, https_port: int, mqtt_port: int, changes: Mapping[str, int | bytes | None]
+    ) -> dict[str, int | bytes]:
+        """The values of a device of a gateway on this machine; what `changes` says is None is taken away."""
+        floor = self.made - datetime(2000, 1, 1, tzinfo=UTC)
+        values: dict[str, int | bytes | None] = {
+            keys.DEVICE_ID: DEVICE.encode(),
+            keys.TOKEN: token.encode() if token else None,
+            keys.WIFI_SSID: b"fleet",
+            keys.WIFI_PSK: b"correct horse",
+            keys.GATEWAY: b"localhost",
+            keys.HTTPS_PORT: https_port,
+            keys.MQTT_PORT: mqtt_port,
+            keys.BUNDLE: self.bundle().encode(),
+            keys.CLOCK_FLOOR: int(floor.total_seconds()),
+            **changes,
+        }
+        return {key: value for key, value in values.items() if value is not None}
 
     def new_keys(self, key: ec.EllipticCurvePrivateKey, endorser: ec.EllipticCurvePrivateKey) -> ReleaseKeys:
         """The release keys of the next generation, on the word of `endorser`."""
