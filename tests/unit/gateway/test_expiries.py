@@ -11,18 +11,24 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import update
 
 from fleetmint import commands
+from fleetmint.cli import root
 from fleetmint.errors import AlertError
 from fleetmint.gateway import alerts
+from fleetmint.gateway.broker.announcement import TOPIC, Announcement
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.expiries import due, find, without_ledger
-from fleetmint.ledger.schema import certificates
+from fleetmint.ledger.schema import certificates, devices
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
 from tests.support.gateway_site import enrolment, issuing, new_key
+
+# How long the tokens of the test's gateway are good.
+TOKEN_DAYS = 365
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +139,21 @@ def test_servers_and_lists_are_due_before_they_end(look, now):
     assert "CA test server CA ends on" in texts
 
 
+def test_a_ca_beside_the_one_that_takes_its_place_is_not_due(site, config, look, now):
+    root = site.hierarchy.authority("root")
+    following = root.issue("server-ca", new_key().public_key(), "test next server CA", now=now + timedelta(days=2000))
+    day = now + timedelta(days=10 * 365 - 80)
+    assert any(each.key == "CA test server CA ends" for each in look(day))
+    with config.trusted("server").open("ab") as file:
+        file.write(pem(following))
+    assert not any("server CA" in each.text for each in look(day))
+
+
+def test_a_certificate_of_a_device_is_no_alarm_of_its_own(look, enrolled, now):
+    enrolled("lamp-000001")
+    assert {each.key for each in look(now + timedelta(days=364)) if "lamp-000001" in each.text} == {"late"}
+
+
 def test_devices_that_have_not_renewed_are_counted_in_one_line_until_they_cannot_come_back(site, look, enrolled, now):
     enrolled("lamp-000001", "lamp-000002")
 
@@ -151,6 +172,21 @@ def test_devices_that_never_enrolled_are_one_line_with_the_first_end(site, look,
     site.register(now, "lamp-000001", "lamp-000002")
     (found,) = [each for each in look(now + timedelta(days=300)) if each.key == "tokens"]
     assert found.text.startswith("2 devices that have never enrolled, and the token of lamp-000001 ends on ")
+
+
+def test_a_token_that_ended_long_ago_or_is_of_a_board_that_was_set_aside_is_no_alarm(site, look, now):
+    site.register(now, "lamp-000001", "lamp-000002")
+
+    def of_tokens(days):
+        return [each.text for each in look(now + timedelta(days=days)) if each.key == "tokens"]
+
+    assert of_tokens(TOKEN_DAYS + 89)
+    assert of_tokens(TOKEN_DAYS + 91) == []
+    set_aside = update(devices).where(devices.c.device == "lamp-000001").values(result="quarantined", result_at=now)
+    with site.writing() as connection:
+        connection.execute(set_aside)
+    (text,) = of_tokens(TOKEN_DAYS)
+    assert text.startswith("1 device that has never enrolled, and the token of lamp-000002 ")
 
 
 def test_the_account_of_the_service_looks_at_copies_of_what_is_closed_to_it(config, monkeypatch, tmp_path):
@@ -187,6 +223,64 @@ def test_the_command_is_told_on_change_and_then_every_week(look, heard, tell, no
     assert tell((), day + timedelta(days=8))
     assert heard() == ["Gateway gateway of test: nothing is due any more.\n"]
     assert not tell((), day + timedelta(days=30))
+
+
+def test_the_command_gets_nothing_of_what_this_process_has_in_its_environment(monkeypatch):
+    monkeypatch.setenv("A_SECRET", "x")
+    names = alerts.run_command([sys.executable, "-c", "import os; print(*os.environ)"], b"").said.split()
+    assert {"PATH", "LANG", "HOME"} <= set(names)
+    assert "A_SECRET" not in names
+
+
+def test_a_command_that_never_ends_is_ended_and_said(monkeypatch):
+    monkeypatch.setattr("fleetmint.gateway.alerts._SECONDS", 0.5)
+    assert alerts.run_command(["/bin/sleep", "60"], b"") == alerts.Answer(False, "/bin/sleep took longer than 0.5 s")
+
+
+@pytest.fixture
+def command(site):
+    """Run `fleetmint gateway expiries` as the unit does."""
+
+    def run(*arguments):
+        return CliRunner().invoke(root, ["gateway", "--config", str(site.config_path), "expiries", *arguments])
+
+    return run
+
+
+def told(config):
+    return [each["what"] for each in json.loads(alerts.due_file(config).read_text())["due"]]
+
+
+def test_the_look_fails_while_something_is_due_and_writes_what_operators_are_told(config, command):
+    assert command("--tell").exit_code == 0
+    assert told(config) == []
+    config.crls.joinpath("operator.pem").unlink()
+    found = command("--tell", "--json")
+    assert found.exit_code == 1
+    (due,) = json.loads(found.stdout)["due"]
+    assert "operator.pem" in due["what"]
+    assert told(config) == [due["what"]]
+
+
+def test_only_the_daily_look_tells_anybody(config, command):
+    config.crls.joinpath("operator.pem").unlink()
+    assert command().exit_code == 1
+    assert not alerts.due_file(config).exists()
+
+
+def test_the_broker_is_told_once_of_what_is_due_and_once_that_it_is_over(tmp_path):
+    retained = []
+
+    class Connection:
+        def retain(self, topic, payload):
+            retained.append((topic, payload))
+
+    path = tmp_path / "due.json"
+    announcement = Announcement(path)
+    for what in ([], ["x"], ["x"], []):
+        path.write_text(json.dumps({"due": what}))
+        announcement.refresh(Connection())
+    assert retained == [(TOPIC, b""), (TOPIC, b'{"due": ["x"]}'), (TOPIC, b"")]
 
 
 @pytest.mark.usefixtures("unit")
