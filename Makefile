@@ -68,7 +68,7 @@ campaign: ## 1,000 virtual boards, 4 stations, one PostgreSQL, a tenth of the bo
 	@scripts/setup test
 	@PYTHONPATH=. python benchmarks/campaign.py
 
-decade: ## ten years of a site in an hour or two, under a clock that is moved: nobody is locked out
+decade: ## ten years of a site in an hour or two, under a clock that is moved: is anybody locked out?
 	@scripts/setup test
 	@PYTHONPATH=. python benchmarks/decade.py
 

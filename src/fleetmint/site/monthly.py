@@ -1,4 +1,4 @@
-"""Running site.yml without a person, as a timer does, and telling people of a failure and of what is left to do."""
+"""Looking after a site without a person, as a timer does, and telling people of a failure and of what is left to do."""
 
 import subprocess
 import sys
@@ -14,8 +14,8 @@ from fleetmint.passphrases.source import ISSUING, Stored
 from fleetmint.site.expiries import warning
 from fleetmint.site.state import Site
 
-# All of site.yml but the factory: nobody is there to see which boards are plugged in.
-PLAYBOOKS = ("playbooks/ca.yml", "playbooks/gateway.yml")
+# What site.yml does, but for the factory: nobody is there to see which boards are plugged in.
+_PLAYBOOK = "deploy.yml"
 _KEPT_LINES = 40
 
 
@@ -37,15 +37,15 @@ def refuse_asking(site: Site) -> None:
 
 
 def run_site(site: Site, now: datetime) -> Iterator[str]:
-    """Run what is in site.yml but for the factory; yield what it prints, line by line.
+    """Run the playbook that renews what has to be renewed and brings it to the gateways; yield its lines.
 
     Raises FleetmintError when it fails, or when the alert_command fails that is told so, or told what is left to do.
     """
     top = commands.checkout()
     if top is None or site.inventory is None:
-        raise StateError("there is no site.yml, or no inventory of this state: run this in the checkout")
+        raise StateError(f"there is no {_PLAYBOOK}, or no inventory of this state: run this in the checkout")
     program = Path(sys.executable).with_name("ansible-playbook")
-    command = [str(program), "-i", str(site.inventory), *(str(top / each) for each in PLAYBOOKS)]
+    command = [str(program), "-i", str(site.inventory), str(top / "playbooks" / _PLAYBOOK)]
     last: deque[str] = deque(maxlen=_KEPT_LINES)
     with subprocess.Popen(  # noqa: S603 - ours
         command, cwd=top, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -54,11 +54,11 @@ def run_site(site: Site, now: datetime) -> Iterator[str]:
             last.append(line)
             yield line.rstrip("\n")
     if play.returncode:
-        sentence = f"site.yml for the site {site.name} failed: {commands.playbook('site.yml')} shows why"
+        sentence = f"{_PLAYBOOK} for the site {site.name} failed: {commands.playbook('deploy.yml')} shows why"
         _tell(site, f"{sentence}.\n\n{''.join(last)}", sentence)
         raise FleetmintError(sentence)
     if left := warning(site, now):
-        _tell(site, f"site.yml for the site {site.name} has run, and left something to do.\n\n{left}\n", left)
+        _tell(site, f"{_PLAYBOOK} for the site {site.name} has run, and left something to do.\n\n{left}\n", left)
 
 
 def _tell(site: Site, text: str, sentence: str) -> None:

@@ -36,7 +36,7 @@ def test_it_runs_the_playbooks_for_this_site_and_tells_nobody_when_all_is_well(f
     done = fleetmint("site", "run")
     assert done.exit_code == 0
     assert done.stdout.splitlines()[0].startswith(f"-i {state} ")
-    assert done.stdout.splitlines()[0].endswith("/playbooks/gateway.yml")
+    assert done.stdout.splitlines()[0].endswith("/playbooks/deploy.yml")
     assert "factory" not in done.stdout
     assert play.heard() == ""
 
@@ -45,8 +45,8 @@ def test_a_failure_is_an_exit_code_and_is_told_with_the_end_of_what_was_printed(
     play(2)
     done = fleetmint("site", "run")
     assert done.exit_code == 1
-    assert "site.yml for the site test failed" in done.stderr
-    assert "site.yml for the site test failed" in play.heard()
+    assert "deploy.yml for the site test failed" in done.stderr
+    assert "deploy.yml for the site test failed" in play.heard()
     assert "TASK four" in play.heard()
 
 
@@ -56,7 +56,7 @@ def test_an_alert_command_that_fails_is_said_beside_the_failure(fleetmint, play,
     play(2)
     done = fleetmint("site", "run")
     assert done.exit_code == 1
-    assert "site.yml for the site test failed" in done.stderr
+    assert "deploy.yml for the site test failed" in done.stderr
     assert "alert_command failed: /bin/false ended with 1" in done.stderr
 
 

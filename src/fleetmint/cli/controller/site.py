@@ -25,7 +25,9 @@ def site() -> None:
 @click.option("--try", "only_try", is_flag=True, help="Only see whether the passphrases are had without a person.")
 @site_option
 def run(only_try: bool, site: Site) -> None:
-    """Run playbooks/site.yml as the timer of controller_monthly does; exits with 1 when it fails.
+    """Run playbooks/deploy.yml as the timer of controller_monthly does; exits with 1 when it fails.
+
+    That is what playbooks/site.yml does, but for the factory: nobody is there to see which boards are plugged in.
 
     controller_alert_command is told when it has failed, and what is left to do when it has worked.
     """
