@@ -2,9 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from fleetmint.trust import bundle
+from fleetmint.x509 import keys
+from fleetmint.x509.authority import self_signed
 
 
 @pytest.fixture
@@ -44,6 +51,17 @@ def test_operators_whose_certificates_end_within_90_days_are_named_in_one_line(f
 def test_json_stays_clean(fleetmint, later):
     later(740)
     assert fleetmint("ca", "show", "--json")["site"] == "test"
+
+
+def test_an_anchor_that_another_one_outlasts_is_no_alarm(fleetmint, later, state, now, monkeypatch):
+    later(10 * 365 - 80)
+    assert "anchor test server CA" in fleetmint("batch", "list").stderr
+    short = x509.load_pem_x509_certificate((state / "ca/server/ca.crt").read_bytes())
+    long = self_signed("test", "test later CA", keys.new_key("P-384"), now).certificate
+    anchors = tuple(each.public_bytes(Encoding.DER) for each in (short, long))
+    load = bundle.load
+    monkeypatch.setattr("fleetmint.trust.bundle.load", lambda path: replace(load(path), anchors=anchors))
+    assert "anchor" not in fleetmint("batch", "list").stderr
 
 
 def test_a_gateway_is_named_and_a_device_is_not(fleetmint, later):
