@@ -32,6 +32,15 @@ def test_ca_is_made_once_and_grows_with_the_gateways(module, cas, snapshot):
     assert "the name of the site is a number to YAML, and has to be text: put it in quotes" in failed["msg"]
 
 
+def test_a_module_says_nothing_of_what_it_uses_of_ansible(module, cas, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_DEPRECATION_WARNINGS", "1")
+    operator = {**cas, "name": "alice@test", "profile": "operator", "into": str(tmp_path / "state/operators")}
+    for name, options in (("ca", {**cas, "gateways": ["gateway"]}), ("client", operator)):
+        found, printed = module(name, **options)
+        assert found["changed"]
+        assert "DEPRECATION" not in printed
+
+
 def test_certificates_are_signed_for_hosts_and_operators(module, cas, snapshot, tmp_path):
     module("ca", **cas, gateways=["gateway"])
     request = tmp_path / "nginx.csr"

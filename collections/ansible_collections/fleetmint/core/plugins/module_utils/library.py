@@ -81,7 +81,7 @@ def carry_out(
         module.fail_json(msg=f"{error}\n")
     except OSError as error:
         module.fail_json(msg=f"{trouble.sentence(error, 'this cannot go on')}\n")
-    for sentence in notices.take():
+    for sentence in (*notices.take(), *result.pop("warnings", ())):
         module.warn(sentence)
     module.exit_json(
         # Some plans know only after they were applied whether anything was left to change.
