@@ -1,0 +1,21 @@
+"""The C core of the firmware, compiled on this machine; one directory of objects for all processes of a run."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.c_build import Build
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    if shutil.which("gcc") is None or shutil.which("g++") is None:
+        pytest.skip("no C compiler: scripts/setup test installs gcc and g++")
+    return Build(_shared(tmp_path_factory.getbasetemp()) / "c")
+
+
+def _shared(base: Path) -> Path:
+    # A worker of pytest-xdist has a directory of its own below that of the run.
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
