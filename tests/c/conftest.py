@@ -19,3 +19,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def _shared(base: Path) -> Path:
     # A worker of pytest-xdist has a directory of its own below that of the run.
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def parsers(build: Build) -> Path:
+    """Says what the readers of the core make of something; firmware/c/test/parsers.c knows what can be asked."""
+    sources = ("base64", "calendar", "cert", "der", "http", "json", "pem", "utf8")
+    return build.program("test/parsers.c", "test/lines.c", *(f"src/{name}.c" for name in sources))
