@@ -1,0 +1,77 @@
+/* One request over TLS by BearSSL: tls HOST PORT NOW ANCHOR[,ANCHOR] [CERTIFICATE KEY] [again]
+ *
+ * Prints the result, the status and what the server says; with `again` twice. Files are DER, NOW is in seconds since
+ * 2000.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fleetmint/csr.h"
+#include "fleetmint/exchange.h"
+#include "fm_host.h"
+
+static struct fm_bytes load(const char *path) {
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = malloc(4096);
+    struct fm_bytes loaded = {data, file ? fread(data, 1, 4096, file) : 0};
+    if (file) {
+        fclose(file);
+    }
+    return loaded;
+}
+
+static void discard(struct fm_bytes loaded) {
+    free((void *)(uintptr_t)loaded.data);
+}
+
+static void get(const struct fm_port *port, const struct fm_tls_setup *setup) {
+    static char room[4096];
+    struct fm_exchange exchange;
+    struct fm_text body;
+    fm_exchange_begin(&exchange, port, room, sizeof room, &body);
+    int result = fm_exchange_send(&exchange, "GET", "/", &body, setup);
+    if (result == FM_OK) {
+        while ((result = fm_exchange_step(&exchange)) == FM_PENDING) {
+        }
+    }
+    printf("%d %u %s\n", result, exchange.reply.status, result == FM_OK ? room : "");
+}
+
+int main(int count, char **argument) {
+    static struct fm_host host;
+    static struct fm_host_stream stream;
+    static struct fm_bearssl_crypto crypto = {.entropy = fm_host_entropy};
+    static struct fm_bearssl_tls tls;
+    struct fm_port port = {.crypto = fm_bearssl_crypto(&crypto), .clock = fm_host_clock(&host)};
+    struct fm_bytes anchors[4];
+    struct fm_tls_setup setup = {.host = argument[1], .anchors = anchors};
+    uint8_t key[FM_PRIVATE], point[FM_PUBLIC];
+    tls.stream = fm_host_stream(&stream);
+    tls.crypto = &port.crypto;
+    port.tls = fm_bearssl_tls(&tls);
+    setup.port = (uint16_t)atoi(argument[2]);
+    setup.now = (uint32_t)strtoul(argument[3], NULL, 10);
+    for (char *path = strtok(argument[4], ","); path; path = strtok(NULL, ",")) {
+        anchors[setup.anchor_count++] = load(path);
+    }
+    if (count > 6) {
+        struct fm_bytes der = load(argument[6]);
+        setup.certificate = load(argument[5]);
+        setup.key = key;
+        if (fm_key_decode(&port.crypto, der.data, der.size, key, point) != FM_OK) {
+            return 1;
+        }
+        discard(der);
+    }
+    get(&port, &setup);
+    if (strcmp(argument[count - 1], "again") == 0) {
+        get(&port, &setup);
+    }
+    for (size_t i = 0; i < setup.anchor_count; i++) {
+        discard(anchors[i]);
+    }
+    discard(setup.certificate);
+    return 0;
+}

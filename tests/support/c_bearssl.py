@@ -1,0 +1,22 @@
+"""The C core with BearSSL, as it runs on an ESP8266, on this machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.support.c_build import CORE, Build
+
+# Their headers; what the double of the hardware needs of POSIX stands in its own sources.
+PORT = (f"-I{CORE / 'port' / 'bearssl'}", f"-I{CORE / 'port' / 'host'}")
+LIBRARY = ("-lbearssl",)
+
+
+def program(build: Build, *sources: str, core: bool = True) -> Path:
+    """Return a program of these sources with the port for BearSSL, the double of a board, and all of the core."""
+    if shutil.which("gcc") is None or not Path("/usr/include/bearssl.h").exists():
+        pytest.skip("no BearSSL: scripts/setup test installs libbearssl-dev")
+    rest = [*sorted(CORE.glob("port/bearssl/*.c")), CORE / "port" / "host" / "host.c"]
+    if core:
+        rest += sorted(CORE.glob("src/*.c"))
+    return build.program(*sources, *(path.relative_to(CORE) for path in rest), flags=PORT, libraries=LIBRARY)
