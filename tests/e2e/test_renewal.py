@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from fleetmint.documents.registration import FORMAT
 from fleetmint.gateway.disconnect import connect_packet
+from fleetmint.ledger.devices import serial_text
 from fleetmint.x509 import keys, names
 from fleetmint.x509.authority import new_serial
 from tests.e2e.site import wait_for
@@ -212,3 +213,38 @@ def test_what_has_ended_comes_back_by_recovery(site, ending):
     status, answer = site.curl("https", "/v1/whoami", back)
     assert (status, json.loads(answer)["renew"], json.loads(answer)["new_key"]) == (200, True, True)
     assert site.publish("mqtt", back, f"devices/{ending.NAME}/out/x", "x", "-i", ending.NAME).returncode == 0
+
+
+def test_what_a_renewal_has_replaced_of_the_factorys_opens_the_broker_until_the_next_run_of_the_play(site):
+    name, key = "replaced-1", keys.new_key()
+    leaf = site.hierarchy.authority("factory").issue("factory-device", key.public_key(), name, now=datetime.now(UTC))
+    register(site, {name: leaf})
+    old, mine = site.client("replaced", key, leaf), keys.new_key()
+    body = json.dumps({"csr": base64.b64encode(make_csr(mine)).decode()})
+    status, answer = site.curl("https", "/v1/renew", old, "-H", "Content-Type: application/json", "-d", body)
+    assert status == 200, answer
+    heir = x509.load_der_x509_certificate(base64.b64decode(json.loads(answer)["certificate"]))
+    new = site.client("heir", mine, heir)
+    assert site.curl("https", "/v1/whoami", new)[0] == 200
+
+    def gets_in(client) -> bool:
+        return site.publish("mqtt", client, f"devices/{name}/out/x", "x", "-i", name).returncode == 0
+
+    assert gets_in(old)
+    # a day later
+    script = f"""import sqlite3
+ledger = sqlite3.connect("/var/lib/fleetmint/ledger.sqlite")
+where = "where serial = '{serial_text(leaf.serial_number)}'"
+assert ledger.execute("update certificates set superseded_at = confirmed_at " + where).rowcount == 1
+ledger.commit()
+"""
+    site.on_the_pi(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | /opt/fleetmint/bin/python")
+    for changed in (True, False):
+        done = site.playbook("gateway.yml", "--tags", "certificates")
+        assert done.returncode == 0, done.stdout[-3000:]
+        assert ("changed=0" not in done.stdout.split("PLAY RECAP")[1]) == changed, done.stdout[-3000:]
+    assert not gets_in(old)
+    assert site.curl("https", "/v1/whoami", old)[0] == 401
+    assert gets_in(new)
+    assert site.devices()[name]["status"] == "active"
+    site.on_the_pi(f"{FLEETMINT} audit")

@@ -82,6 +82,7 @@ class Simulation:
         for device in self.devices:
             device.power_off()
         self.record.counts["sessions that the broker ended"] = sum(each.ended_sessions for each in self.devices)
+        self.record.counts["alarms about devices that are off"] = self._site.alarms
         return self.record
 
     def _make(self) -> None:

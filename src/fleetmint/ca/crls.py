@@ -47,6 +47,28 @@ def plan_authority_crl(
     return Plan(plan.reasons, apply, plan.before, plan.after)
 
 
+def plan_crls(
+    hierarchy: Hierarchy, name: str, serials: Sequence[int], now: datetime, reason: str = "unspecified"
+) -> Plan[None]:
+    """Plan the CRLs of the CA `name` and, while one takes its place, of that one too, with `serials` added to each.
+
+    Which of the two issued a serial number is not known, and on the list of the other it harms nobody.
+    """
+    generations = hierarchy.store.generations(CaId.parse(name)) if serials else [CaId.parse(name)]
+    plans = [plan_authority_crl(hierarchy, ca, serials, now, reason) for ca in generations]
+
+    def apply() -> None:
+        for each in plans:
+            each.apply()
+
+    return Plan(
+        tuple(dict.fromkeys(sentence for each in plans for sentence in each.reasons)),
+        apply,
+        "".join(each.before for each in plans),
+        "".join(each.after for each in plans),
+    )
+
+
 def plan_copy(hierarchy: Hierarchy) -> Plan[None]:
     """Plan the copy of the root's CRL beside a key that lies elsewhere: with it a lost controller can be set up anew.
 

@@ -125,6 +125,14 @@ def revoked_certificates(
     )
 
 
+def superseded_certificates(connection: Connection, issuer: str, now: datetime) -> tuple[int, ...]:
+    """Return the serials of the certificates of `issuer` that others have taken the place of, and that have not ended."""
+    of_issuer = (certificates.c.issuer == issuer, certificates.c.not_after > now)
+    superseded = (certificates.c.status == REVOKED) & (certificates.c.revoke_reason == SUPERSEDED)
+    query = select(certificates.c.serial).where(*of_issuer, superseded | is_due(now)).order_by(certificates.c.serial)
+    return tuple(int(serial, 16) for serial in connection.execute(query).scalars())
+
+
 def valid_until(connection: Connection, authority: x509.Certificate, now: datetime) -> tuple[datetime, ...]:
     """Return when each certificate of this device CA ends that is valid `now`, the last one first."""
     rows = connection.execute(

@@ -30,6 +30,7 @@ _COMMANDS = (
     ledger.revoke,
     lists.publish,
     lists.sign_crl,
+    lists.superseded,
     request.request,
     watch.watch_broker,
 )

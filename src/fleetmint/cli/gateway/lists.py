@@ -1,4 +1,4 @@
-"""`fleetmint gateway sign-crl` and `publish`: the lists of the revoked, signed here or brought here."""
+"""`fleetmint gateway sign-crl`, `superseded` and `publish`: the lists of the revoked, signed here or brought here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ with for_work():
     from fleetmint.gateway import device_ca
     from fleetmint.gateway.clock import kept, utc_now
     from fleetmint.gateway.config import Config
+    from fleetmint.gateway.crl_files import read_lists as read_certificate_lists
     from fleetmint.gateway.device_crl import plan_device_crl
     from fleetmint.gateway.in_force import follow, read_lists
     from fleetmint.gateway.publish import Published
     from fleetmint.gateway.publish import publish as publish_lists
+    from fleetmint.ledger import reading
+    from fleetmint.ledger.revocation import superseded_certificates
 
 # More than a station may send.
 _LARGEST_REQUEST = 1 << 20
@@ -50,6 +53,25 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
     changed, number, reasons = with_ledger(config, run)
     text = f"signed the CRL number {number}: {reasons}" if changed else f"the CRL number {number} is good"
     say(as_json, {"changed": changed, "number": number}, text)
+
+
+@click.command("superseded", epilog=examples("fleetmint gateway superseded --json"))
+@json_option
+@click.pass_context
+def superseded(ctx: click.Context, as_json: bool) -> None:
+    """Show the certificates of the factory CA that a renewal has replaced, and that its list does not hold yet.
+
+    That list is signed on the controller: gateway.yml asks, has it signed there, and brings it.
+    """
+    config = read_config(ctx)
+    listed = {entry.serial_number for crl in read_certificate_lists(config.crl("factory"), "CRL") for entry in crl}
+
+    def run(engine: Engine) -> tuple[int, ...]:
+        with reading(engine) as connection:
+            return superseded_certificates(connection, "factory", utc_now())
+
+    serials = [f"{serial:x}" for serial in with_ledger(config, run) if serial not in listed]
+    say(as_json, {"factory": serials}, "\n".join(serials) or "the list of the factory CA holds all of them")
 
 
 @click.command(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.ca.crls import plan_authority_crl, plan_crls
 from fleetmint.ca.leaves import plan_client
 from fleetmint.ca.operators import find_client, plan_revoked_client
 from fleetmint.ca.rollover.steps import Leaf
@@ -72,6 +72,20 @@ def test_a_certificate_of_the_old_ca_is_revoked_on_the_list_of_the_old_ca(world,
     plan_authority_crl(world.hierarchy, issuer, [old.serial_number], world.now).apply()
     assert not world.lets_in(old, listener)
     assert world.lets_in(world.issue(ca, profile, name), listener)
+
+
+def test_a_serial_number_alone_is_revoked_whichever_of_the_two_cas_issued_it(world):
+    ca, profile, name, listener = ISSUES["factory"]
+    old = world.issue(ca, profile, name)
+    for move in ("introduce", "switch"):
+        world.move("factory", move)
+    new = world.issue(ca, profile, name)
+    for leaf in (old, new):
+        plan = plan_crls(world.hierarchy, "factory", [leaf.serial_number], world.now, "superseded")
+        assert plan.reasons == (f"revoke {leaf.serial_number:x}",)
+        plan.apply()
+        assert not world.lets_in(leaf, listener)
+        assert not plan_crls(world.hierarchy, "factory", [leaf.serial_number], world.now).changed
 
 
 def test_an_operator_gets_a_certificate_of_the_new_ca_and_a_revocation_finds_both(world, operator):

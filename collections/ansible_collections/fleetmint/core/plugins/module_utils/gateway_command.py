@@ -14,7 +14,7 @@ ACCOUNT = "fleetmint"
 CHECKING = frozenset(
     {"import", "init", "install-ca", "publish", "repair-clock", "restore", "retire-ca", "revoke", "sign-crl"}
 )  # fmt: skip
-READING = frozenset({"audit", "ca-status", "devices"})
+READING = frozenset({"audit", "ca-status", "devices", "superseded"})
 
 _SAYS = "fleetmint: "
 _WARNS = f"{_SAYS}warning: "

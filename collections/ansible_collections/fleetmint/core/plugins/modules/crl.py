@@ -8,7 +8,8 @@ DOCUMENTATION = r"""
 module: crl
 short_description: Revoke certificates of a CA whose key the controller keeps
 description:
-  - Adds serial numbers to the CRL of the root, the operator CA or the factory CA and signs it again.
+  - Adds serial numbers to the CRL of the root, the operator CA or the factory CA and signs it again. While one CA takes
+    the place of another they go on the lists of both.
   - Also signs it again when a quarter of its life has passed. Nothing is ever removed from it.
 options:
   authority:
@@ -21,6 +22,11 @@ options:
     type: list
     elements: str
     default: []
+  reason:
+    description: Why they are revoked.
+    type: str
+    choices: [unspecified, key_compromise, affiliation_changed, superseded, cessation_of_operation]
+    default: unspecified
 attributes:
   check_mode:
     support: full
@@ -63,6 +69,8 @@ from ansible_collections.fleetmint.core.plugins.module_utils.library import (
 if TYPE_CHECKING:
     from fleetmint.plan import Plan
 
+REASONS = ["unspecified", "key_compromise", "affiliation_changed", "superseded", "cessation_of_operation"]
+
 
 def main() -> None:
     """Run the module."""
@@ -70,15 +78,17 @@ def main() -> None:
         **CA_OPTIONS,
         "authority": {"type": "str", "choices": ["root", "operator", "factory"], "required": True},
         "revoke": {"type": "list", "elements": "str", "default": []},
+        "reason": {"type": "str", "choices": REASONS, "default": "unspecified"},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
 
     def make_plan() -> Plan[object]:
-        from fleetmint.ca.crls import plan_authority_crl
+        from fleetmint.ca.crls import plan_crls
         from fleetmint.x509.revocation import serial_number
 
         serials = [serial_number(text) for text in module.params["revoke"]]
-        return plan_authority_crl(hierarchy(module), module.params["authority"], serials, utc_now())
+        params = module.params
+        return plan_crls(hierarchy(module), params["authority"], serials, utc_now(), params["reason"])
 
     carry_out(module, make_plan)
 
