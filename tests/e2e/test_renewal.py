@@ -29,6 +29,13 @@ _log = logging.getLogger(__name__)
 MANY = 1000
 PATIENCE = 400
 FLEETMINT = "runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway"
+# The hours of a certificate beside its successor are over.
+A_DAY_LATER = """import sqlite3, sys
+ledger = sqlite3.connect("/var/lib/fleetmint/ledger.sqlite")
+done = ledger.execute("update certificates set superseded_at = confirmed_at where serial = ?", sys.argv[1:])
+assert done.rowcount == 1
+ledger.commit()
+"""
 ACCEPTED = b"\x20\x02\x00\x00"
 
 
@@ -232,13 +239,9 @@ def test_what_a_renewal_has_replaced_of_the_factorys_opens_the_broker_until_the_
 
     assert gets_in(old)
     # a day later
-    script = f"""import sqlite3
-ledger = sqlite3.connect("/var/lib/fleetmint/ledger.sqlite")
-where = "where serial = '{serial_text(leaf.serial_number)}'"
-assert ledger.execute("update certificates set superseded_at = confirmed_at " + where).rowcount == 1
-ledger.commit()
-"""
-    site.on_the_pi(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | /opt/fleetmint/bin/python")
+    script = base64.b64encode(A_DAY_LATER.encode()).decode()
+    serial = serial_text(leaf.serial_number)
+    site.on_the_pi(f"echo {script} | base64 -d | /opt/fleetmint/bin/python - {serial}")
     for changed in (True, False):
         done = site.playbook("gateway.yml", "--tags", "certificates")
         assert done.returncode == 0, done.stdout[-3000:]

@@ -30,7 +30,7 @@ class Site:
     """A site whose plays, timers and audits say what they are told."""
 
     def __init__(self, clock):
-        self.clock, self.calls, self.failing, self.refuses = clock, [], "", None
+        self.clock, self.calls, self.failing, self.refuses, self.alarms = clock, [], "", None, 0
 
     def _note(self, what):
         self.calls.append(((self.clock.now() - BEGIN).days, what))
@@ -42,6 +42,9 @@ class Site:
 
     def roll(self, arguments):
         self._note(" ".join(arguments))
+
+    def crashes(self):
+        return 0
 
     def timers(self):
         self._note("timers")
@@ -73,7 +76,7 @@ class Device:
         self.slot = SimpleNamespace(not_after=BEGIN + LIFE)
         self._clock, self._days, self.lived = clock, days or {}, []
 
-    def day(self, now):
+    def day(self, now, **_):
         number = (now - BEGIN).days
         self.lived.append(number)
         if self.token is not None:

@@ -25,7 +25,7 @@ from virtual.decade.wire import Identity, NoWayError, Place, Session
 JITTER_DAYS = 6
 # How often something goes wrong in a renewal: its answer is lost, or the power before the proof.
 MISHAPS = 0.15
-_TRIES, _PAUSE_SECONDS = 3, 1.0
+TRIES, _PAUSE_SECONDS = 8, 2.0
 # The answers that are about the identity, and how a listener that wants none of it hangs up.
 _DENIALS = ("certificate", "401", "403")
 
@@ -75,13 +75,13 @@ class Device:
         """Have an identity of the factory."""
         self.slot = Slot(Identity(key, certificate))
 
-    def day(self, now: datetime) -> Day:
+    def day(self, now: datetime, *, tries: int = TRIES) -> Day:
         """Do what there is to do on a day, and connect on both listeners.
 
         What fails is tried again, as the agent does all day long: only a day on which nothing helps is a lock-out.
         """
         day = Day()
-        for attempt in range(_TRIES):
+        for attempt in range(tries):
             if attempt:
                 time.sleep(_PAUSE_SECONDS)
             self._try(day, now)

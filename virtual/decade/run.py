@@ -19,7 +19,7 @@ from fleetmint.batch.secrets import Secret
 from fleetmint.errors import FleetmintError
 from fleetmint.x509.keys import PrivateKey
 from virtual.decade import story as stories
-from virtual.decade.device import Day, Device
+from virtual.decade.device import TRIES, Day, Device
 from virtual.decade.faketime import Clock
 from virtual.decade.site import Site
 from virtual.decade.story import Event, Story
@@ -82,6 +82,7 @@ class Simulation:
         for device in self.devices:
             device.power_off()
         self.record.counts["sessions that the broker ended"] = sum(each.ended_sessions for each in self.devices)
+        self.record.counts["crashes of the broker"] = self._site.crashes()
         self.record.counts["alarms about devices that are off"] = self._site.alarms
         return self.record
 
@@ -108,8 +109,9 @@ class Simulation:
         for event in events:
             self._happen(day, event)
         on = [number for number in range(len(self.devices)) if self._has_power(number, previous, day)]
-        now = self._clock.now()
-        for number, lived in zip(on, pool.map(lambda number: self.devices[number].day(now), on), strict=True):
+        now, tries = self._clock.now(), TRIES if self._gateway_on else 1
+        lives = pool.map(lambda number: self.devices[number].day(now, tries=tries), on)
+        for number, lived in zip(on, lives, strict=True):
             self._judge(day, number, lived)
         if self.story.boards and self._gateway_on and (day // often > previous // often or day == 0):
             self._boards(day)

@@ -147,6 +147,10 @@ class Site:
                     failed.append(f"{_ALARM}{what}")
         return "\n".join(failed).strip()
 
+    def crashes(self) -> int:
+        """Return how often systemd had to start the broker again because it had died."""
+        return int(self._clock.run("systemctl show --value --property=NRestarts mosquitto.service")[1])
+
     def switch_off(self) -> None:
         """Take the gateway off the network, and its timers with it."""
         self._clock.run(f"systemctl stop {_SERVERS}")

@@ -126,7 +126,7 @@ def revoked_certificates(
 
 
 def superseded_certificates(connection: Connection, issuer: str, now: datetime) -> tuple[int, ...]:
-    """Return the serials of the certificates of `issuer` that others have taken the place of, and that have not ended."""
+    """Return the serials of what `issuer` issued that has been replaced by a renewal and has not ended."""
     of_issuer = (certificates.c.issuer == issuer, certificates.c.not_after > now)
     superseded = (certificates.c.status == REVOKED) & (certificates.c.revoke_reason == SUPERSEDED)
     query = select(certificates.c.serial).where(*of_issuer, superseded | is_due(now)).order_by(certificates.c.serial)
