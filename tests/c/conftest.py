@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.c_build import Build
+from tests.support.firmware_boards import Board
+from tests.support.firmware_flash import modules_in
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +28,9 @@ def parsers(build: Build) -> Path:
     """Says what the readers of the core make of something; firmware/c/test/parsers.c knows what can be asked."""
     sources = ("base64", "calendar", "cert", "der", "http", "json", "pem", "utf8")
     return build.program("test/parsers.c", "test/lines.c", *(f"src/{name}.c" for name in sources))
+
+
+@pytest.fixture(scope="session")
+def board(micropython: str, tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """The MicroPython agent, whose behaviour is the core's too."""
+    return Board(micropython, (modules_in(tmp_path_factory.mktemp("firmware")),))
