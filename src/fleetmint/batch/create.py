@@ -266,6 +266,8 @@ def _check(batch: Batch, found: _Found, location: BatchLocation) -> None:
     elif found.settings is not None:
         made = (found.settings.chip, found.settings.nvs_encryption)
         what = "another chip or NVS encryption" if made != (batch.chip, batch.nvs_encryption) else ""
+        if not what and found.settings.identity != batch.identity:
+            what = f"identity: {found.settings.identity}"
     if what:
         raise StateError(
             f"the batch {batch.name} was made with {what}: what is made stays, and a batch can only grow; undo the"

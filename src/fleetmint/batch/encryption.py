@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from fleetmint.errors import ImageError
 from fleetmint.flash.efuse import CHIPS_WITH_HMAC
 from fleetmint.flash.job import Region
-from fleetmint.flash.table import DATA, PartitionTable
+from fleetmint.flash.table import DATA, ENCRYPTED, NVS_KEYS, PartitionTable
 from fleetmint.nvs.crypt import HMAC_KEY_SIZE, NvsKeys
 
 NONE, HMAC, FLASH = "none", "hmac", "flash"
 SCHEMES = (NONE, HMAC, FLASH)
 KEYS_REGION = "nvs_keys"
-_NVS_KEYS = 0x04
-# The flag `encrypted` of a partition: the bootloader encrypts it, together with the app, at the first boot.
-_ENCRYPTED = 1
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,13 @@ def encryption(scheme: str, key: bytes | None, table: PartitionTable) -> Encrypt
         raise ImageError("the device has no key for its NVS: the batch was made before it was to be encrypted")
     if scheme == HMAC:
         return Encryption(NvsKeys.of_hmac_key(key))
-    places = [row for row in table.partitions if (row.type, row.subtype) == (DATA, _NVS_KEYS)]
+    places = [row for row in table.partitions if (row.type, row.subtype) == (DATA, NVS_KEYS)]
     if not places:
         raise ImageError(
             "nvs_encryption flash needs a partition nvs_keys, and the partition table has none: use firmware that was"
             " built with one, or nvs_encryption hmac"
         )
-    if not places[0].flags & _ENCRYPTED:
+    if not places[0].flags & ENCRYPTED:
         raise ImageError(
             f"the partition {places[0].name!r} is not marked `encrypted`: the keys would stay readable beside what they"
             " encrypt. Mark it in the firmware's partition table, and build the firmware with flash encryption"

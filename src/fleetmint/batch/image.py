@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from fleetmint.batch.identity import NVS
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.secrets import BatchSecrets
 from fleetmint.nvs import keys
@@ -40,7 +41,7 @@ def nvs_entries(device: str, known: BatchSecrets, now: datetime) -> Entries:
     }
     if secret.token is not None:
         values[keys.TOKEN] = secret.token.encode()
-    if secret.key is not None and secret.certificate is not None:
+    if secret.key is not None and secret.certificate is not None and known.identity == NVS:
         values[keys.KEYS[0]] = secret.key
         values[keys.CERTIFICATES[0]] = secret.certificate
         values[keys.SLOT] = 0

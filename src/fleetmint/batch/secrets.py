@@ -64,6 +64,11 @@ class BatchSecrets:
         """How the NVS of its devices is encrypted, one of encryption.SCHEMES."""
         return self.settings.nvs_encryption
 
+    @property
+    def identity(self) -> str:
+        """Where its devices have key and certificate, one of identity.IDENTITIES."""
+        return self.settings.identity
+
     def of(self, device: str) -> Secret:
         """Return the secret of a device; raise StateError for one that is not of this batch."""
         try:

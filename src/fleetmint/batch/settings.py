@@ -8,6 +8,7 @@ from typing import Any
 
 from fleetmint.batch.common import DEFAULT_WIFI, Common
 from fleetmint.batch.encryption import NONE
+from fleetmint.batch.identity import NVS
 from fleetmint.batch.networks import Wifi
 from fleetmint.batch.spec import Batch, Extra
 from fleetmint.nvs.values import Value
@@ -36,6 +37,7 @@ class Settings:
     values: tuple[Extra, ...] = ()
     own: Mapping[str, DeviceOverride] = field(default_factory=dict)
     nvs_encryption: str = NONE
+    identity: str = NVS
 
     def wifi_of(self, device: str) -> tuple[Wifi, ...]:
         """Return the networks that a device joins, the best first."""
@@ -66,7 +68,7 @@ class Settings:
         common = {**asdict(self.common), "bundle": base64.b64encode(self.common.bundle).decode()}
         own = {device: [each.wifi, _rows(each.values)] for device, each in self.own.items()}
         content: dict[str, Any] = {"chip": self.chip, "common": common, "wifi": self.wifi, "layout": self.layout}
-        content["nvs_encryption"] = self.nvs_encryption
+        content |= {"nvs_encryption": self.nvs_encryption, "identity": self.identity}
         return json.dumps({**content, "values": _rows(self.values), "own": own}).encode()
 
     def _own(self, device: str) -> DeviceOverride:
@@ -81,7 +83,14 @@ def settings_of(batch: Batch, common: Common) -> Settings:
     own = {unit.device: DeviceOverride(unit.wifi, unit.values) for unit in batch.units if unit.wifi or unit.values}
     wifi = batch.wifi or (DEFAULT_WIFI,)
     return Settings(
-        batch.chip, common.only(profiles(batch)), wifi, batch.layout, batch.values, own, batch.nvs_encryption
+        batch.chip,
+        common.only(profiles(batch)),
+        wifi,
+        batch.layout,
+        batch.values,
+        own,
+        batch.nvs_encryption,
+        batch.identity,
     )
 
 
@@ -103,6 +112,7 @@ def from_json(text: bytes) -> Settings:
         _extras(content["values"]),
         {device: DeviceOverride(_profiles(each), _extras(values)) for device, (each, values) in content["own"].items()},
         content["nvs_encryption"],
+        content.get("identity", NVS),  # a batch of an earlier version says nothing of it
     )
 
 

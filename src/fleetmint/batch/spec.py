@@ -10,6 +10,7 @@
     gateway: gateway        the gateway that will know the devices; the site's first by default
     wifi: default           the Wi-Fi profile of the site that they join; up to four, as [workshop, attic]
     nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
+    identity: nvs           where key and certificate lie: nvs or esp_secure_cert, which needs `key_origin: factory`
     shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
     first: 1                number of the first device that is counted
     values:                 further NVS values for all of them, of a type in nvs/values.py
@@ -36,6 +37,7 @@ from typing import NamedTuple
 from fleetmint.batch.encryption import NONE, checked_scheme
 from fleetmint.batch.entries import COUNTS, from_csv, from_yaml, line_of
 from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
+from fleetmint.batch.identity import NVS, checked_identity
 from fleetmint.batch.networks import MOST_NETWORKS
 from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
 from fleetmint.flash.esp8266 import layouts
@@ -47,7 +49,8 @@ from fleetmint.x509 import names
 __all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", "read_batch"]
 
 CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
-ORIGINS = ("device", "factory")
+DEVICE = "device"
+ORIGINS = (DEVICE, "factory")
 # What reads its file knows no list.
 _ESP8266 = "an esp8266 joins one network"
 MAX_DEVICES = 999_999
@@ -97,6 +100,7 @@ class Batch:
     values: tuple[Extra, ...] = ()
     prefix: str = ""
     nvs_encryption: str = NONE
+    identity: str = NVS
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,7 @@ class _Reader:
         self._site = site
         self._lines: dict[str, int] = {}
         self._most_networks = MOST_NETWORKS
+        self._identity = NVS
 
     def batch(self, stem: str, head: Fields, entries: list[Fields]) -> Batch:
         name = self.name(head, stem)
@@ -154,6 +159,8 @@ class _Reader:
             prefix = self._prefix(prefix, self._where(head, "prefix"))
         chip = self._choice(head, "chip", CHIPS) or "esp32"
         self._most_networks = 1 if chip == "esp8266" else MOST_NETWORKS
+        layout = self._choice(head, "layout", layouts(chip))
+        self._identity = self._identity_of(head, chip, layout)
         first = self._whole(head, "first", 1, MAX_DEVICES, 1)
         units = tuple(self._units(entries, prefix or "x", first))
         if not entries or len(units) > MAX_DEVICES:
@@ -163,7 +170,7 @@ class _Reader:
             chip,
             timedelta(days=self._whole(head, "shelf_days", 1, 3650, 180)),
             units,
-            self._choice(head, "layout", layouts(chip)),
+            layout,
             self._text(head, "product") or "",
             self._text(head, "hardware") or "",
             self._choice(head, "gateway", self._site.gateways if self._site else None, "gateway of this site"),
@@ -171,11 +178,17 @@ class _Reader:
             self._values(head),
             prefix or "",
             self._encryption(head, chip),
+            self._identity,
         )
 
     def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:
         for entry in entries:
-            origin = self._choice(entry, "key_origin", ORIGINS) or ORIGINS[0]
+            origin = self._choice(entry, "key_origin", ORIGINS) or DEVICE
+            if self._identity != NVS and origin == DEVICE:
+                self._problems.add(
+                    self._where(entry, "key_origin"),
+                    f"identity {self._identity} holds a key that the factory makes: say key_origin: factory",
+                )
             wifi, values = self._wifi(entry), self._values(entry)
             chosen = [name for name in COUNTS if name in entry.values]
             if len(chosen) != 1:
@@ -230,6 +243,13 @@ class _Reader:
         except ImageError as error:
             self._problems.add(self._where(head, "nvs_encryption"), str(error))
             return NONE
+
+    def _identity_of(self, head: Fields, chip: str, layout: str | None) -> str:
+        try:
+            return checked_identity(self._text(head, "identity") or NVS, chip, layout)
+        except ImageError as error:
+            self._problems.add(self._where(head, "identity"), str(error))
+            return NVS
 
     def _prefix(self, prefix: str, line: int) -> str:
         try:

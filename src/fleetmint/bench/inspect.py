@@ -5,9 +5,11 @@ from datetime import datetime
 from littlefs import LittleFS, LittleFSError
 
 from fleetmint.bench.inspect_nvs import keys_findings, nvs_findings
+from fleetmint.bench.inspect_secure_cert import secure_cert_findings
 from fleetmint.errors import ImageError
+from fleetmint.flash import secure_cert
 from fleetmint.flash.app import BLOCK_SIZE
-from fleetmint.flash.table import DATA, NVS, NVS_KEYS, TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
+from fleetmint.flash.table import DATA, NVS, NVS_KEYS, OWN_IDENTITY, TABLE_OFFSET, TABLE_SIZE, Partition, PartitionTable
 from fleetmint.nvs.crypt import NvsKeys
 from fleetmint.x509.inspect import Finding
 
@@ -17,11 +19,13 @@ _LARGEST_FLASH = 1 << 24
 
 
 def inspect_flash(data: bytes, now: datetime, keys: NvsKeys | None = None) -> list[Finding]:
-    """Return what of a board `data` is: a partition table, an NVS, a littlefs, or a whole flash; empty for none.
+    """Return what of a board `data` is: a partition table, an NVS, an esp_secure_cert, a littlefs, or a whole flash.
 
-    `keys` open an encrypted NVS, of which otherwise no more than that can be said. A plain one is shown with them, too.
-    Raises ImageError or NvsError when it clearly is one of them and damaged.
+    Empty for none of them. `keys` open an encrypted NVS, of which otherwise no more than that can be said. A plain one
+    is shown with them, too. Raises ImageError or NvsError when it clearly is one of them and damaged.
     """
+    if data.startswith(secure_cert.MAGIC):
+        return secure_cert_findings(data, now)
     if data[:2] == _TABLE_MAGIC:
         return [_table(PartitionTable.from_bytes(data[:TABLE_SIZE]), None)]
     if data[_LITTLEFS_MAGIC] == b"littlefs":
@@ -29,6 +33,11 @@ def inspect_flash(data: bytes, now: datetime, keys: NvsKeys | None = None) -> li
     if data[TABLE_OFFSET : TABLE_OFFSET + 2] == _TABLE_MAGIC:
         return _whole_flash(data, now, keys)
     return keys_findings(data) or nvs_findings(data, now, keys)
+
+
+def is_flash(data: bytes) -> bool:
+    """Whether `data` is of a flash by its first bytes, whatever certificates in PEM there are in it."""
+    return data.startswith(secure_cert.MAGIC) or data[TABLE_OFFSET : TABLE_OFFSET + 2] == _TABLE_MAGIC
 
 
 def _whole_flash(data: bytes, now: datetime, keys: NvsKeys | None) -> list[Finding]:
@@ -40,6 +49,8 @@ def _whole_flash(data: bytes, now: datetime, keys: NvsKeys | None) -> list[Findi
             found += nvs_findings(part, now, keys)
         elif (partition.type, partition.subtype) == (DATA, NVS_KEYS):
             found += keys_findings(part)
+        elif partition.type == OWN_IDENTITY:
+            found += secure_cert_findings(part, now)
     place = _file_system(table, len(data))
     if data[place : place + BLOCK_SIZE][_LITTLEFS_MAGIC] == b"littlefs":
         found.append(_littlefs(data[place:]))

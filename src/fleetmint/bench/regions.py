@@ -7,8 +7,10 @@ from pathlib import Path
 from fleetmint import files
 from fleetmint.batch.encryption import NONE, encryption, new_key
 from fleetmint.batch.file_system import device_files
+from fleetmint.batch.identity import NVS
 from fleetmint.batch.image import nvs_entries
 from fleetmint.batch.secrets import BatchSecrets
+from fleetmint.batch.secure_cert import holder, key_regions, place
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.flash import esp8266
@@ -36,6 +38,11 @@ class Regions:
     # size of the file system → its image, which all boards with that size share
     _programs: dict[int, bytes] = field(default_factory=dict, repr=False)
 
+    @property
+    def program(self) -> bool:
+        """Whether the boards get MicroPython's program: not where their identity is for other firmware."""
+        return self.known.identity == NVS
+
     def check(self, port: str, board: Board) -> None:
         """Raise BurnError when what the batch puts into the board's flash does not fit, or its layout does not."""
         try:
@@ -43,6 +50,8 @@ class Regions:
             nvs = layout.table.writable("nvs")
             # before a board gets an identity: its table may have no place for the keys
             encryption(self.known.nvs_encryption, new_key(self.known.nvs_encryption), layout.table)
+            if not self.program:
+                place(layout.table, self.known.nvs_encryption)
             wanted = (*self._alike(layout), Region(nvs.offset, bytes(nvs.size), NVS_REGION))
             check_fit(Job(port, board.chip, wanted), board.flash_size)
         except FlashTooSmallError as error:
@@ -67,6 +76,21 @@ class Regions:
                 board.mac,
             ) from error
 
+    def check_holder(self, port: str, board: Board, read: Read, device: str | None) -> None:
+        """Raise BurnError when the board, which is `device` or none yet, has an esp_secure_cert of somebody else.
+
+        Espressif delivers modules with one, whose key nobody could make again. For batches whose identity lies there.
+        """
+        found = place(self._layout(board).table, self.known.nvs_encryption)
+        whose = holder(read(found.offset, found.size))
+        if whose not in (None, device):
+            raise BurnError(
+                f"{port}: the board ({board.mac}) has an identity in {found.name!r} already, {whose!r}, and nobody"
+                " could make it again: use another board, or --reprovision overwrites it",
+                BurnCode.IDENTITY,
+                board.mac,
+            )
+
     def check_program(self, read: Read, table: PartitionTable, flash_size: int) -> None:
         """Raise ImageError, with the rest of a sentence, unless what `read` reads starts what the batch is made for."""
         chip = CHIPS[self.known.chip]
@@ -81,7 +105,13 @@ class Regions:
         for image in (boot, found):
             if image.chip_id != chip.image_id:
                 raise ImageError(f"has firmware for another chip (chip_id {image.chip_id})")
-        if found.project != MICROPYTHON and not self.other_firmware and self.known.nvs_encryption == NONE:
+        if not self.program:
+            if found.project == MICROPYTHON and not self.other_firmware:
+                raise ImageError(
+                    "has MicroPython, which looks for its key in the NVS and not in esp_secure_cert (--other-firmware"
+                    " burns it all the same)"
+                )
+        elif found.project != MICROPYTHON and not self.other_firmware and self.known.nvs_encryption == NONE:
             raise ImageError(
                 f"has other firmware than MicroPython, {found.title} (--other-firmware burns that all the same)"
             )
@@ -93,12 +123,15 @@ class Regions:
         secret = encryption(self.known.nvs_encryption, self.known.of(device).nvs_key, layout.table)
         image = encode(nvs_entries(device, self.known, now), nvs.size, secret.keys)
         # NVS last: a board that loses its power before has no identity, rather than half of one.
-        return (*self._alike(layout), *secret.regions, Region(nvs.offset, image, NVS_REGION))
+        own = key_regions(device, self.known, layout.table)
+        return (*self._alike(layout), *secret.regions, *own, Region(nvs.offset, image, NVS_REGION))
 
     def _layout(self, board: Board) -> Layout:
-        return board_layout(self.known.layout, board, self.firmware)
+        return board_layout(self.known.layout, board, self.firmware, program=self.program)
 
     def _alike(self, layout: Layout) -> tuple[Region, ...]:
+        if not self.program:
+            return layout.regions
         vfs = layout.table.writable("vfs")
         # like MicroPython, which counts whole blocks
         size = vfs.size - vfs.size % BLOCK_SIZE

@@ -113,7 +113,7 @@ class Station:
         """Return what to say of a board that is done and has not what the batch has by now; empty when it has."""
         if not isinstance(self.regions, Regions) or board.device_id != device:
             return ""  # an encrypted NVS and a file system are not compared
-        wanted = Update(self.regions.app, self.regions.known.settings.wifi_of(device))
+        wanted = Update(self.regions.app if self.regions.program else None, self.regions.known.settings.wifi_of(device))
         try:
             return hint(worker.port, differences(worker, board, wanted), self.regions.app)
         except ImageError:
@@ -140,6 +140,8 @@ class Station:
             )
         self.regions.check(port, board)
         self.regions.check_firmware(port, board, worker.read)
+        if self.retire is None and isinstance(self.regions, Regions) and not self.regions.program:
+            self.regions.check_holder(port, board, worker.read, device_of(self.engine, board.mac, self.batch))
         if self.regions.known.nvs_encryption == HMAC:
             self._refuse_without_key(port, board)
 

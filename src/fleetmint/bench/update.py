@@ -9,12 +9,12 @@ from fleetmint import commands
 from fleetmint.batch.image import wifi_entries
 from fleetmint.batch.networks import Wifi
 from fleetmint.bench.tokens import with_values, write_nvs
-from fleetmint.errors import FleetmintError
+from fleetmint.errors import FleetmintError, ImageError
 from fleetmint.flash.app import BLOCK_SIZE, build_app_image
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.identity import Identity, identity_of
 from fleetmint.flash.job import Board, Job, Region
-from fleetmint.flash.table import PartitionTable
+from fleetmint.flash.table import ESP_SECURE_CERT, OWN_IDENTITY, PartitionTable
 from fleetmint.nvs import keys
 
 PROGRAM = "program"
@@ -33,7 +33,13 @@ class Update:
 
 def program_region(app: Path, board: Board) -> Region:
     """Return the program in `app` where the table of the board has its file system; raise ImageError for a bad one."""
-    place = PartitionTable.from_bytes(bytes.fromhex(board.table)).with_vfs(board.flash_size).writable("vfs")
+    table = PartitionTable.from_bytes(bytes.fromhex(board.table))
+    if any(row.type == OWN_IDENTITY for row in table.partitions):
+        raise ImageError(
+            f"the board ({board.mac}) has its identity in {ESP_SECURE_CERT}, for firmware that is not MicroPython: it"
+            " has no use for the program, and nothing was written"
+        )
+    place = table.with_vfs(board.flash_size).writable("vfs")
     return Region(place.offset, build_app_image(app, place.size - place.size % BLOCK_SIZE), PROGRAM)
 
 

@@ -18,19 +18,23 @@ class Layout:
     regions: tuple[Region, ...]
 
 
-def board_layout(layout: str | None, board: Board, firmware: Firmware | None) -> Layout:
-    """Return the layout of one board.
+def board_layout(layout: str | None, board: Board, firmware: Firmware | None, *, program: bool = True) -> Layout:
+    """Return the layout of one board; without `program` it needs no file system.
 
     `layout` is one of table.LAYOUTS; None means that of the firmware, where there is one, and else DEFAULT_LAYOUT.
     Raises ImageError when the board or the firmware has no such table, or the flash is too small.
     """
+
+    def whole(table: PartitionTable) -> PartitionTable:
+        return table.with_vfs(board.flash_size) if program else table
+
     if firmware is not None and layout in (None, FROM_FIRMWARE):
-        return Layout(firmware.table.with_vfs(board.flash_size), firmware.regions())
+        return Layout(whole(firmware.table), firmware.regions())
     if layout == FROM_FIRMWARE:
         raise ImageError("the layout `firmware` is that of a firmware file, and none was given: name the file")
     if layout == FROM_BOARD:
-        table = _on(board).with_vfs(board.flash_size)
-        if firmware is not None and firmware.table.with_vfs(board.flash_size) != table:
+        table = whole(_on(board))
+        if firmware is not None and whole(firmware.table) != table:
             raise ImageError(
                 f"the board ({board.mac}) has another partition table than the firmware: choose the layout `firmware`,"
                 " or leave out the firmware"

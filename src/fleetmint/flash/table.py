@@ -34,6 +34,11 @@ FIRST_OTA = 0x10
 NVS = 0x02
 NVS_KEYS = 0x04
 FAT = 0x81
+# The type and the name by which ESP-IDF's component finds a device's certificate and key (secure_cert.py).
+OWN_IDENTITY = 0x3F
+ESP_SECURE_CERT = "esp_secure_cert"
+# The flag of a row: the bootloader encrypts the partition at the first start, where it encrypts the flash at all.
+ENCRYPTED = 1
 
 _ROW = struct.Struct("<2sBBII16sI")
 _ROW_MAGIC = b"\xaa\x50"
@@ -191,6 +196,11 @@ class PartitionTable:
         found = self.find(name)
         if found.type != DATA:
             raise ImageError(f"the partition {name!r} is {found.kind}, and has to be data")
+        return self.checked(found)
+
+    def checked(self, found: Partition) -> Partition:
+        """Return a partition of this table; raise ImageError when it cannot be written without harm to what is near."""
+        name = found.name
         if found.offset % SECTOR_SIZE or found.size < SECTOR_SIZE:
             raise ImageError(
                 f"the partition {name!r} at {found.offset:#x} of {found.size:#x} bytes does not start with a sector of"
@@ -296,7 +306,7 @@ def _remarks(row: Partition, flash_size: int | None) -> list[str]:
         found.append(f"has {row.size:#x} bytes, which are no multiple of {SECTOR_SIZE:#x}")
     if row.type not in (BOOTLOADER, TABLE) and row.offset < FIRST_PARTITION_OFFSET:
         found.append(f"at {row.offset:#x} lies before {FIRST_PARTITION_OFFSET:#x}, where the partition table ends")
-    if row.type not in _TYPES.values() and row.type < _OWN_TYPES:
+    if row.type not in (*_TYPES.values(), OWN_IDENTITY) and row.type < _OWN_TYPES:
         found.append(f"has the type {row.type:#04x}, which ESP-IDF has not given a meaning")
     if flash_size is not None and row.end > flash_size:
         found.append(f"ends at {row.end:#x}, behind a flash of {flash_size:#x} bytes: no bootloader takes that")

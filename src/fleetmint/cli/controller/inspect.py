@@ -15,7 +15,7 @@ from fleetmint.cli.output import examples, json_option, say
 from fleetmint.errors import FleetmintError, StateError
 
 with for_work():
-    from fleetmint.bench.inspect import inspect_flash
+    from fleetmint.bench.inspect import inspect_flash, is_flash
     from fleetmint.bench.inspect_nvs import KIND as NVS
     from fleetmint.nvs.crypt import NvsKeys
     from fleetmint.trust.inspect import bundle_findings, is_bundle
@@ -51,7 +51,8 @@ _MANY_ROWS = 20
 def inspect(paths: tuple[Path, ...], password_file: Path | None, keys_path: Path | None, as_json: bool) -> None:
     """Say what each FILE is.
 
-    Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, flash, partition tables, littlefs.
+    Certificates, requests, CRLs, keys, PKCS #12, trust bundles, NVS images, esp_secure_cert, flash, partition tables,
+    littlefs.
 
     Secrets are never printed: of a key its public part and whether it is encrypted, of an NVS the names and sizes.
     """
@@ -73,12 +74,14 @@ def inspect(paths: tuple[Path, ...], password_file: Path | None, keys_path: Path
         data = files.read_foreign(path, "file")
         if is_bundle(data):
             findings = bundle_findings(data, now, str(path))
+        elif is_flash(data):
+            findings = _flash(data, now, keys, path)
         else:
             findings = inspect_x509(data, now, ask, str(path)) or _flash(data, now, keys, path)
         if not findings:
             raise StateError(
                 f"{path} is nothing that this command knows: certificates, requests, CRLs, keys, PKCS #12, trust"
-                " bundles, NVS, flash, partition tables and littlefs"
+                " bundles, NVS, esp_secure_cert, flash, partition tables and littlefs"
             )
         found.append((path, findings))
     if keys is not None and not any(one.kind == NVS and "encrypted" in one.facts for _, many in found for one in many):
