@@ -12,12 +12,15 @@ Value = bytes | str | int
 def ask(program: Path, questions: Iterable[tuple[Value, ...]]) -> list[list[str]]:
     """Return the answers to questions such as ("base64-decode", b"QQ==", 3), all asked of one process, in order."""
     asked = list(questions)
-    lines = [" ".join([str(what), *(_word(value) for value in values)]) for what, *values in asked]
-    answers = [
-        line.split() for line in run(program, given="".join(f"{line}\n" for line in lines).encode()).splitlines()
-    ]
+    answers = [answer.split() for answer in run(program, given="".join(map(line, asked)).encode()).splitlines()]
     assert len(answers) == len(asked)
     return [[word.decode() for word in answer] for answer in answers]
+
+
+def line(question: tuple[Value, ...]) -> str:
+    """Return a question as the program reads it."""
+    what, *values = question
+    return " ".join([str(what), *(_word(value) for value in values)]) + "\n"
 
 
 def data(word: str) -> bytes:

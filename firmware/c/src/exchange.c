@@ -44,8 +44,8 @@ int fm_exchange_send(struct fm_exchange *exchange, const char *method, const cha
     }
     fm_text_add(&head, "\r\n");
     if (head.cut || body->cut) {
-        exchange->state = OVER;
-        return exchange->failure.result = FM_TOO_LONG;
+        fm_exchange_abandon(exchange, FM_TOO_LONG, "");
+        return FM_TOO_LONG;
     }
     memmove(exchange->room + head.size, body->text, body->size);
     exchange->length = head.size + body->size;
@@ -53,15 +53,22 @@ int fm_exchange_send(struct fm_exchange *exchange, const char *method, const cha
     exchange->state = CONNECTING;
     int result = tls->open(tls->ctx, setup);
     if (result != FM_OK) {
-        exchange->state = OVER;
-        exchange->failure.result = result;
+        fm_exchange_abandon(exchange, result, "");
     }
     return result;
 }
 
+void fm_exchange_abandon(struct fm_exchange *exchange, int result, const char *code) {
+    struct fm_text text;
+    exchange->state = OVER;
+    exchange->failure.result = result;
+    fm_text_begin(&text, exchange->failure.code, sizeof exchange->failure.code);
+    fm_text_add(&text, code);
+}
+
 /* The console shows a short code, not whatever a server likes to send. */
 static void read_code(struct fm_exchange *exchange) {
-    struct fm_failure *failure = &exchange->failure;
+    struct fm_error *failure = &exchange->failure;
     struct fm_json body;
     if (fm_json_read((const uint8_t *)exchange->room, exchange->reply.size, &body) != FM_OK ||
         fm_json_member_text(&body, "error", failure->code, sizeof failure->code) < 0) {
@@ -78,7 +85,7 @@ static void read_code(struct fm_exchange *exchange) {
 
 static int judge(struct fm_exchange *exchange) {
     const struct fm_http *reply = &exchange->reply;
-    struct fm_failure *failure = &exchange->failure;
+    struct fm_error *failure = &exchange->failure;
     exchange->room[reply->size] = 0;
     if (reply->status == 200) {
         return FM_OK;
@@ -187,9 +194,15 @@ static const char *words(int result) {
     }
 }
 
-void fm_failure_text(const struct fm_failure *failure, struct fm_text *text) {
+static bool is_own(const struct fm_error *failure, const char *code) {
+    return strcmp(failure->code, code) == 0;
+}
+
+void fm_error_text(const struct fm_error *failure, struct fm_text *text) {
     if (!failure->status) {
-        fm_text_add(text, words(failure->result));
+        fm_text_add(text, is_own(failure, "damaged") ? "the key in the store was damaged"
+                          : is_own(failure, "no_token") ? "the store has no token: burn this device again"
+                                                        : words(failure->result));
         return;
     }
     fm_text_add(text, "the gateway answers ");

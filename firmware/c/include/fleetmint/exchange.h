@@ -18,7 +18,7 @@ extern "C" {
 #define FM_EXCHANGE_WITHIN 20000u
 
 /* Why something did not work. */
-struct fm_failure {
+struct fm_error {
     int result;
     /* Of the gateway's answer: its status and code, and the seconds that it asks for; 0 and "" when there is none. */
     uint16_t status;
@@ -35,7 +35,7 @@ struct fm_exchange {
     uint32_t began;
     uint8_t state;
     struct fm_http reply;
-    struct fm_failure failure;
+    struct fm_error failure;
 };
 
 /* Begin a request in `room`, which is used until the exchange is over, with a body of the caller's: what `body` gets has
@@ -47,12 +47,15 @@ void fm_exchange_begin(struct fm_exchange *exchange, const struct fm_port *port,
 int fm_exchange_send(struct fm_exchange *exchange, const char *method, const char *path, const struct fm_text *body,
                      const struct fm_tls_setup *setup);
 
+/* End it before it is sent: the next step answers this, and the code is in `failure`. */
+void fm_exchange_abandon(struct fm_exchange *exchange, int result, const char *code);
+
 /* Go on: FM_PENDING until the reply is there. FM_OK: its status is 200, its body is in `room`. Anything else is in
  * `failure`, too: FM_REFUSED when the gateway answers and does not want this request, FM_IO when it cannot now. */
 int fm_exchange_step(struct fm_exchange *exchange);
 
 /* Say in a few words why something did not work. */
-void fm_failure_text(const struct fm_failure *failure, struct fm_text *text);
+void fm_error_text(const struct fm_error *failure, struct fm_text *text);
 
 #ifdef __cplusplus
 }

@@ -21,33 +21,46 @@ static int flash_read(const struct lfs_config *config, lfs_block_t block, lfs_of
     return fread(data, 1, size, files->image) == size ? 0 : LFS_ERR_IO;
 }
 
-static int flash_write(const struct lfs_config *config, lfs_block_t block, lfs_off_t offset, const void *data,
-                       lfs_size_t size) {
-    struct fm_host_files *files = config->context;
-    if (files->dies_at && ++files->writes == files->dies_at) {
-        /* Half of it got into the flash. */
-        size /= 2;
+/* Count a change of the flash, of which `size` bytes are left when the power goes at this one. */
+static lfs_size_t surviving(struct fm_host_files *files, lfs_size_t size) {
+    if (!files->dies_at || ++files->writes != files->dies_at) {
+        return size;
     }
-    if (fseek(files->image, (long)(block * config->block_size + offset), SEEK_SET) != 0 ||
-        fwrite(data, 1, size, files->image) != size || fflush(files->image) != 0) {
+    return files->torn ? size / 2 : 0;
+}
+
+static int change(struct fm_host_files *files, long offset, const void *data, lfs_size_t size) {
+    if (fseek(files->image, offset, SEEK_SET) != 0 || fwrite(data, 1, size, files->image) != size ||
+        fflush(files->image) != 0) {
         return LFS_ERR_IO;
-    }
-    if (files->dies_at && files->writes == files->dies_at) {
-        _exit(POWER_CUT);
     }
     return 0;
 }
 
-static int flash_erase(const struct lfs_config *config, lfs_block_t block) {
-    uint8_t erased[64];
-    memset(erased, 0xff, sizeof erased);
-    for (lfs_off_t offset = 0; offset < config->block_size; offset += sizeof erased) {
-        int result = flash_write(config, block, offset, erased, sizeof erased);
-        if (result) {
-            return result;
-        }
+static int flash_write(const struct lfs_config *config, lfs_block_t block, lfs_off_t offset, const void *data,
+                       lfs_size_t size) {
+    struct fm_host_files *files = config->context;
+    lfs_size_t kept = surviving(files, size);
+    int result = change(files, (long)(block * config->block_size + offset), data, kept);
+    if (kept != size) {
+        _exit(POWER_CUT);
     }
-    return 0;
+    return result;
+}
+
+static int flash_erase(const struct lfs_config *config, lfs_block_t block) {
+    struct fm_host_files *files = config->context;
+    uint8_t erased[64];
+    int result = 0;
+    memset(erased, 0xff, sizeof erased);
+    lfs_size_t kept = surviving(files, config->block_size);
+    for (lfs_off_t offset = 0; offset < kept && !result; offset += sizeof erased) {
+        result = change(files, (long)(block * config->block_size + offset), erased, sizeof erased);
+    }
+    if (kept != config->block_size) {
+        _exit(POWER_CUT);
+    }
+    return result;
 }
 
 static int flash_sync(const struct lfs_config *config) {

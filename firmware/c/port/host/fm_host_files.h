@@ -4,6 +4,7 @@
 #ifndef FLEETMINT_HOST_FILES_H
 #define FLEETMINT_HOST_FILES_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "fleetmint/port.h"
@@ -14,8 +15,9 @@ struct fm_host_files {
     lfs_t lfs;
     struct lfs_config config;
     uint8_t read_buffer[64], program_buffer[64], lookahead[64], file_buffer[64];
-    /* The power goes at this write to the flash (1 is the first); 0: never. */
+    /* The power goes at this write to the flash (1 is the first), or half-way through it; 0: never. */
     unsigned dies_at;
+    bool torn;
     unsigned writes;
 };
 
