@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../../firmware/c/port/esp32/kv.h"
+#include "../../../firmware/c/port/esp32/fm_esp32.h"
 #include "board.h"
 
 static uint8_t data[32768];
