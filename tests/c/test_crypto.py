@@ -1,4 +1,4 @@
-"""Keys and requests of the C core, made by BearSSL and judged by OpenSSL."""
+"""Keys and requests of the C core, made by BearSSL and mbedTLS and judged by OpenSSL."""
 
 import hashlib
 import subprocess
@@ -10,19 +10,19 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from fleetmint.x509 import keys
 from fleetmint.x509.request import read_request
-from tests.support.c_bearssl import program
+from tests.support import c_bearssl, c_esp32
 from tests.support.c_build import run
 
 MESSAGE = b"whatever has to be signed"
 
 
-@pytest.fixture(scope="module")
-def made(build, tmp_path_factory):
+@pytest.fixture(scope="module", params=[c_bearssl, c_esp32], ids=["bearssl", "mbedtls"])
+def made(build, request, tmp_path_factory):
     """What the program says about a key of the factory, and that key."""
     key = ec.generate_private_key(ec.SECP256R1())
     path = tmp_path_factory.mktemp("key") / "key.der"
     path.write_bytes(keys.device_der(key))
-    lines = run(program(build, "test/crypto.c"), path, given=MESSAGE).decode().split()
+    lines = run(request.param.program(build, "test/crypto.c"), path, given=MESSAGE).decode().split()
     return key, [bytes.fromhex(line) for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""TLS of the C core by BearSSL: whom it believes, whom it shows its certificate, and what it says when it does not."""
+"""TLS of the C core by BearSSL and mbedTLS: whom it believes, whom it shows its certificate, and what it then says."""
 
 import contextlib
 import ssl
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from fleetmint.x509.authority import pem
-from tests.support.c_bearssl import program
+from tests.support import c_bearssl, c_esp32
 from tests.support.c_build import run
 from tests.support.firmware_site import make_site
 from tests.support.gateway_double import http, reply, server_context, serving
@@ -18,9 +18,9 @@ OK, REFUSED, CLOSED, TRUST, HOST, TIME, REVOKED = 0, -5, -6, -7, -8, -9, -10
 YEAR = timedelta(days=365)
 
 
-@pytest.fixture(scope="session")
-def tls(build):
-    return program(build, "test/tls.c")
+@pytest.fixture(scope="session", params=[c_bearssl, c_esp32], ids=["bearssl", "mbedtls"])
+def tls(build, request):
+    return request.param.program(build, "test/tls.c")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,11 @@ def program(build: Build, *sources: str, core: bool = True) -> Path:
     """Return a program of these sources with the port for BearSSL, the double of a board, and all of the core."""
     if shutil.which("gcc") is None or not Path("/usr/include/bearssl.h").exists():
         pytest.skip("no BearSSL: scripts/setup test installs libbearssl-dev")
-    rest = [*sorted(CORE.glob("port/bearssl/*.c")), CORE / "port" / "host" / "host.c"]
+    rest = [
+        *sorted(CORE.glob("port/bearssl/*.c")),
+        CORE / "port" / "host" / "host.c",
+        CORE / "test" / "board_bearssl.c",
+    ]
     if core:
         rest += sorted(CORE.glob("src/*.c"))
     return build.program(*sources, *(path.relative_to(CORE) for path in rest), flags=PORT, libraries=LIBRARY)

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "board.h"
 #include "fleetmint/csr.h"
-#include "fm_host.h"
 
 static void print(const uint8_t *data, size_t size) {
     for (size_t i = 0; i < size; i++) {
@@ -24,12 +24,11 @@ static void print(const uint8_t *data, size_t size) {
     }
 
 int main(int count, char **argument) {
-    static struct fm_bearssl_crypto bearssl = {.entropy = fm_host_entropy};
-    struct fm_crypto crypto = fm_bearssl_crypto(&bearssl);
+    struct fm_crypto crypto = board()->crypto;
     uint8_t key[FM_PRIVATE], point[FM_PUBLIC], der[FM_KEY_DER], request[FM_CSR_MOST], message[1024], hash[FM_HASH];
     uint8_t signature[FM_SIGNATURE_SIZE];
     MUST(count == 2);
-    MUST(crypto.keygen(&bearssl, key) == FM_OK && crypto.public_key(&bearssl, key, point) == FM_OK);
+    MUST(crypto.keygen(crypto.ctx, key) == FM_OK && crypto.public_key(crypto.ctx, key, point) == FM_OK);
     fm_key_encode(key, point, der);
     print(der, sizeof der);
     int size = fm_csr_make(&crypto, key, point, request);
@@ -43,18 +42,18 @@ int main(int count, char **argument) {
     size = fm_csr_make(&crypto, key, point, request);
     MUST(size > 0);
     print(request, (size_t)size);
-    MUST(crypto.sha256(&bearssl, message, fread(message, 1, sizeof message, stdin), hash) == FM_OK);
+    MUST(crypto.sha256(crypto.ctx, message, fread(message, 1, sizeof message, stdin), hash) == FM_OK);
     print(hash, sizeof hash);
-    MUST(crypto.sign(&bearssl, key, hash, signature) == FM_OK);
+    MUST(crypto.sign(crypto.ctx, key, hash, signature) == FM_OK);
     print(signature, sizeof signature);
 
-    MUST(crypto.verify(&bearssl, point, hash, signature) == FM_OK);
+    MUST(crypto.verify(crypto.ctx, point, hash, signature) == FM_OK);
     signature[63] ^= 1;
-    MUST(crypto.verify(&bearssl, point, hash, signature) == FM_SIGNATURE);
+    MUST(crypto.verify(crypto.ctx, point, hash, signature) == FM_SIGNATURE);
     memset(key, 0, sizeof key);
-    MUST(crypto.public_key(&bearssl, key, point) == FM_BAD);
+    MUST(crypto.public_key(crypto.ctx, key, point) == FM_BAD);
     memset(key, 0xff, sizeof key);
-    MUST(crypto.public_key(&bearssl, key, point) == FM_BAD);
+    MUST(crypto.public_key(crypto.ctx, key, point) == FM_BAD);
     for (size_t i = 0; i < sizeof der; i++) {
         der[i] ^= 1;
         MUST(fm_key_decode(&crypto, der, sizeof der, key, point) == FM_BAD);

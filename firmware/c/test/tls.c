@@ -1,4 +1,4 @@
-/* One request over TLS by BearSSL: tls HOST PORT NOW ANCHOR[,ANCHOR] [CERTIFICATE KEY] [again]
+/* One request over TLS: tls HOST PORT NOW ANCHOR[,ANCHOR] [CERTIFICATE KEY] [again]
  *
  * Prints the result, the status and what the server says; with `again` twice. Files are DER, NOW is in seconds since
  * 2000.
@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board.h"
 #include "fleetmint/csr.h"
 #include "fleetmint/exchange.h"
-#include "fm_host.h"
 
 static struct fm_bytes load(const char *path) {
     FILE *file = fopen(path, "rb");
@@ -40,17 +40,10 @@ static void get(const struct fm_port *port, const struct fm_tls_setup *setup) {
 }
 
 int main(int count, char **argument) {
-    static struct fm_host host;
-    static struct fm_host_stream stream;
-    static struct fm_bearssl_crypto crypto = {.entropy = fm_host_entropy};
-    static struct fm_bearssl_tls tls;
-    struct fm_port port = {.crypto = fm_bearssl_crypto(&crypto), .clock = fm_host_clock(&host)};
+    const struct fm_port *port = board();
     struct fm_bytes anchors[4];
     struct fm_tls_setup setup = {.host = argument[1], .anchors = anchors};
     uint8_t key[FM_PRIVATE], point[FM_PUBLIC];
-    tls.stream = fm_host_stream(&stream);
-    tls.crypto = &port.crypto;
-    port.tls = fm_bearssl_tls(&tls);
     setup.port = (uint16_t)atoi(argument[2]);
     setup.now = (uint32_t)strtoul(argument[3], NULL, 10);
     for (char *path = strtok(argument[4], ","); path; path = strtok(NULL, ",")) {
@@ -60,14 +53,14 @@ int main(int count, char **argument) {
         struct fm_bytes der = load(argument[6]);
         setup.certificate = load(argument[5]);
         setup.key = key;
-        if (fm_key_decode(&port.crypto, der.data, der.size, key, point) != FM_OK) {
+        if (fm_key_decode(&port->crypto, der.data, der.size, key, point) != FM_OK) {
             return 1;
         }
         discard(der);
     }
-    get(&port, &setup);
+    get(port, &setup);
     if (strcmp(argument[count - 1], "again") == 0) {
-        get(&port, &setup);
+        get(port, &setup);
     }
     for (size_t i = 0; i < setup.anchor_count; i++) {
         discard(anchors[i]);

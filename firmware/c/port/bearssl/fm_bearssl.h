@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "fleetmint/port.h"
+#include "fleetmint/stream.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,17 +24,6 @@ extern "C" {
 /* From these BearSSL works out that it can take records of 512 bytes, and asks the server for them. */
 #define FM_BEARSSL_INPUT 837
 #define FM_BEARSSL_OUTPUT 597
-
-/* A byte stream that waits for nobody, as TCP of the board gives it. */
-struct fm_stream {
-    void *ctx;
-    /* Begin to connect; what was open is closed. */
-    int (*open)(void *ctx, const char *host, uint16_t port);
-    /* How many bytes; 0: none now, or not connected yet. FM_CLOSED, FM_IO. */
-    int (*read)(void *ctx, uint8_t *data, size_t room);
-    int (*write)(void *ctx, const uint8_t *data, size_t size);
-    void (*close)(void *ctx);
-};
 
 struct fm_bearssl_crypto {
     /* Fill `data` from the hardware: FM_OK or FM_ENTROPY. */
