@@ -1,6 +1,9 @@
 """Questions to a program of firmware/c/test/: a word and values on a line, answered by a line of words."""
 
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -31,6 +34,40 @@ def data(word: str) -> bytes:
 def chance_of(seed: int) -> Random:
     """Return what decides which cases are tried, the same ones each time."""
     return Random(seed)  # noqa: S311 - no secrets
+
+
+@dataclass
+class Talk:
+    """One program that is asked while others do their part."""
+
+    process: subprocess.Popen[str]
+
+    def __call__(self, what: str, *values: Value) -> list[str]:
+        """Ask it one thing and return the answer."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(_line(what, *values))
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        assert answer, f"{what} ended it: {self.process.communicate(timeout=10)[1]}"
+        return answer.split()
+
+
+@contextmanager
+def talk(program: Path) -> Iterator[Talk]:
+    """Start a program to ask; in the end it has to end well."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen([program], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            yield Talk(process)
+            _, errors = process.communicate(timeout=20)
+            assert process.returncode == 0, errors
+        finally:
+            process.kill()
+
+
+def _line(what: Value, *values: Value) -> str:
+    return " ".join([str(what), *(_word(value) for value in values)]) + "\n"
 
 
 def _word(value: Value) -> str:
