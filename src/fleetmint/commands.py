@@ -48,8 +48,10 @@ _WITHOUT_SITE = (
     ("bundle", "verify"),
     ("ceremony",),
     ("console",),
+    ("enrol",),
     ("gateway",),
     ("inspect",),
+    ("renew",),
     ("token", "write"),
 )
 # Beside the commands of a gateway, and for the controller.

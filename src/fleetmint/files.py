@@ -58,6 +58,18 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], mode: int = PRIV
     _sync_dir(path.parent, path)
 
 
+def link_atomically(path: Path, target: str) -> None:
+    """Make `path` a symbolic link to `target`, in place of what it was; raise StateError as write_atomically does."""
+    staged = path.with_name(f".{path.name}.link")
+    try:
+        staged.unlink(missing_ok=True)
+        staged.symlink_to(target)
+    except OSError as error:
+        raise _failed(path, error) from error
+    _rename(staged, path)
+    _sync_dir(path.parent, path)
+
+
 def append(path: Path, at: int, contents: Iterable[bytes]) -> None:
     """Write `contents` to the file at `path` from the offset `at` on, cutting off what is behind; durable on return.
 

@@ -26,6 +26,7 @@ with for_work():
     from fleetmint.documents.token import Token
     from fleetmint.flash.burn import Board, Region, Worker
     from fleetmint.site.client import Gateway, open_gateway
+    from fleetmint.site.contact import first_contact
 
 
 _DAYS = click.IntRange(1, 3650)
@@ -80,6 +81,9 @@ def new(
 
     The certificate that the device has stays good until it uses the one that the token gives. The token itself goes
     where --to or --port says, and is shown nowhere.
+
+    For a Linux machine the file of --to is all that `fleetmint enrol` needs there: it names the gateway and holds the
+    trust bundle. Carry it there as you would a key.
     """
     made = give(open_gateway(site, name, gateway), device, days, file, port)
     say(
@@ -144,7 +148,7 @@ def give(
     if port is None and file is not None:
         if file.exists():
             raise FleetmintError(f"there is a {file} already, perhaps another token: delete it, or name another file")
-        token_file.save(made, file)
+        token_file.save(made, file, first_contact(gateway.site, gateway.name))
         try:
             tell()
         except FleetmintError:

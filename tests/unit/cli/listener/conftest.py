@@ -104,7 +104,9 @@ def listener(gateway_side: GatewaySite, publisher: Path, state: Path, now: datet
     thread = threading.Thread(target=listener.serve_forever)
     thread.start()
     site = json.loads((state / "site.json").read_text())
-    site["gateways"] = {"gateway": {"host": "127.0.0.1", "https_port": listener.port, "mqtt_port": 1}}
+    operators = {"host": "127.0.0.1", "https_port": listener.port, "mqtt_port": 1}
+    site["gateways"] = {"gateway": {**operators, "devices_https_port": 443, "devices_mqtt_port": 8883}}
+    site["wifi"] = []
     (state / "site.json").write_text(json.dumps(site))
     yield
     listener.shutdown()

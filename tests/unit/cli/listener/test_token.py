@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from fleetmint.documents import token as tokens
+from fleetmint.documents.reach import Reach
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.table import TABLE_OFFSET, stock
 from fleetmint.ledger import factory, open_ledger, reading
@@ -56,6 +58,7 @@ def test_a_token_goes_through_a_file_into_the_board(fleetmint, gateway_side, boa
     file = tmp_path / "lamp.token"
     made = fleetmint("token", "new", "lamp-000001", "--to", file, "--days", "9")
     token = json.loads(file.read_text())["token"]
+    assert tokens.load_contact(file)[1].reach == Reach("127.0.0.1", 443, 8883)
     assert token not in made.output
     assert unused(gateway_side, "lamp-000001") == hashlib.sha256(token.encode()).hexdigest()
     written = fleetmint("token", "write", "lamp-000001", "--from", file, "--port", port)

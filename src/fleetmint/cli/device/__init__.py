@@ -1,0 +1,1 @@
+"""Commands of a device that is a Linux machine: they need no site, only a directory of their own."""
