@@ -10,7 +10,7 @@ from fleetmint.batch.common import DEFAULT_WIFI, Common
 from fleetmint.batch.encryption import NONE
 from fleetmint.batch.identity import NVS
 from fleetmint.batch.networks import Wifi
-from fleetmint.batch.spec import Batch, Extra
+from fleetmint.batch.spec import LINUX, Batch, Extra
 from fleetmint.nvs.values import Value
 
 
@@ -81,7 +81,7 @@ _NOTHING = DeviceOverride()
 def settings_of(batch: Batch, common: Common) -> Settings:
     """Return what the devices of a batch file get; raise FleetmintError for a Wi-Fi profile that `common` lacks."""
     own = {unit.device: DeviceOverride(unit.wifi, unit.values) for unit in batch.units if unit.wifi or unit.values}
-    wifi = batch.wifi or (DEFAULT_WIFI,)
+    wifi = () if batch.chip == LINUX else batch.wifi or (DEFAULT_WIFI,)
     return Settings(
         batch.chip,
         common.only(profiles(batch)),
@@ -96,6 +96,8 @@ def settings_of(batch: Batch, common: Common) -> Settings:
 
 def profiles(batch: Batch) -> set[str]:
     """Return the Wi-Fi profiles that devices of a batch file use."""
+    if batch.chip == LINUX:
+        return set()
     return {profile for unit in batch.units for profile in unit.wifi or batch.wifi or (DEFAULT_WIFI,)}
 
 
@@ -104,10 +106,11 @@ def from_json(text: bytes) -> Settings:
     content = json.loads(text)
     common = content["common"]
     wifi = {name: Wifi(**fields) for name, fields in common["wifi"].items()}
+    chosen = _profiles(content["wifi"])
     return Settings(
         content["chip"],
         Common(**{**common, "bundle": base64.b64decode(common["bundle"]), "wifi": wifi}),
-        _profiles(content["wifi"]) or (DEFAULT_WIFI,),
+        (DEFAULT_WIFI,) if chosen is None else chosen,
         content["layout"],
         _extras(content["values"]),
         {device: DeviceOverride(_profiles(each), _extras(values)) for device, (each, values) in content["own"].items()},

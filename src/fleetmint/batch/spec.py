@@ -2,7 +2,7 @@
 
     batch: spring           name of the batch; that of the file by default
     prefix: lamp            ids are lamp-000001, lamp-000002, ...
-    chip: esp32             esp32, esp32s3, esp32c3, esp32c6 or esp8266
+    chip: esp32             esp32, esp32s3, esp32c3, esp32c6 or esp8266; linux for machines that are no boards
     layout: 4MiB            partition table: MicroPython's for that flash, that of the `board` or of the `firmware`;
                             for an esp8266 the place of its file system, such as 4M2M (docs/targets.md)
     product: Lamp           for labels and ledgers, as is
@@ -48,7 +48,11 @@ from fleetmint.x509 import names
 
 __all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", "read_batch"]
 
-CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266")
+# A device that is no board: a machine with files of its own, which nothing is burned into.
+LINUX = "linux"
+CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266", LINUX)
+# What is written into flash; a Linux machine joins its networks by itself.
+_OF_BOARDS = ("layout", "wifi", "nvs_encryption", "identity", "values")
 DEVICE = "device"
 ORIGINS = (DEVICE, "factory")
 # What reads its file knows no list.
@@ -159,6 +163,8 @@ class _Reader:
             prefix = self._prefix(prefix, self._where(head, "prefix"))
         chip = self._choice(head, "chip", CHIPS) or "esp32"
         self._most_networks = 1 if chip == "esp8266" else MOST_NETWORKS
+        if chip == LINUX:
+            self._refuse_what_is_of_boards(head, *entries)
         layout = self._choice(head, "layout", layouts(chip))
         self._identity = self._identity_of(head, chip, layout)
         first = self._whole(head, "first", 1, MAX_DEVICES, 1)
@@ -236,6 +242,14 @@ class _Reader:
                 f"{text!r} is no name of a batch: 3 to 63 lower-case letters, digits and hyphens, not a hyphen first",
             )
             return "x"
+
+    def _refuse_what_is_of_boards(self, *told: Fields) -> None:
+        for fields in told:
+            for name in _OF_BOARDS:
+                if name in fields.values:
+                    self._problems.add(
+                        self._where(fields, name), f"{name} is for boards, and a chip linux has no flash"
+                    )
 
     def _encryption(self, head: Fields, chip: str) -> str:
         try:

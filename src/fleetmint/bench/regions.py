@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.batch.encryption import NONE, encryption, new_key
 from fleetmint.batch.file_system import device_files
 from fleetmint.batch.identity import NVS
 from fleetmint.batch.image import nvs_entries
 from fleetmint.batch.secrets import BatchSecrets
 from fleetmint.batch.secure_cert import holder, key_regions, place
+from fleetmint.batch.spec import LINUX
 from fleetmint.burn_codes import BurnCode
 from fleetmint.errors import BurnError, FlashTooSmallError, ImageError
 from fleetmint.flash import esp8266
@@ -179,6 +180,12 @@ def make_regions(
     known: BatchSecrets, app: Path, firmware: Path | None, sha256: str | None, other_firmware: bool = False
 ) -> "Regions | FileRegions":
     """Read what all boards get alike; raise ImageError for a firmware or program that cannot be used."""
+    if known.chip == LINUX:
+        raise ImageError(
+            "the batch is of Linux machines, and nothing is burned for them:"
+            f" {commands.fleetmint('batch', 'export', 'BATCH', '--token', 'DEVICE', '--out', 'FILE')} writes what one"
+            " of them needs"
+        )
     content = files.read(firmware, "firmware") if firmware else None
     if known.chip == ESP8266:
         layout = known.layout or esp8266.DEFAULT_LAYOUT

@@ -18,7 +18,6 @@ every_leaf = pytest.mark.parametrize(("path", "command"), LEAVES, ids=[path for 
 
 # What prints no JSON, and why.
 WITHOUT_JSON = {
-    "batch export": "is CSV",
     "batch labels": "is a file to print",
     "ceremony answer": "people talk to it, on a machine without anything else",
     "ceremony check": "people talk to it, on a machine without anything else",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -16,7 +14,6 @@ from typing import Any
 
 import click
 
-from fleetmint import files
 from fleetmint.choices import UNIT_STATES
 from fleetmint.cli import completion
 from fleetmint.cli.bench.wifi import open_wifi_source
@@ -45,7 +42,7 @@ BAR_FROM = 2000
 
 
 # Commands in files of their own, imported when asked for: what they need takes long to import.
-_ELSEWHERE = {"register": "handover", "handover": "handover", "labels": "labels"}
+_ELSEWHERE = {"export": "export", "register": "handover", "handover": "handover", "labels": "labels"}
 
 
 class _Group(click.Group):
@@ -162,23 +159,6 @@ def show(name: str, site: Site, only: str | None, as_json: bool) -> None:
     click.echo(f"{name}: {product or about.about['chip']}, for {about.about['gateway']}; {_states(about)}")
     columns = ("device", "state", "mac", "key_origin", "certificate_serial", "token_expires", "reason")
     table([each.replace("_", " ") for each in columns], [[row[each] for each in columns] for row in devices])
-
-
-@batch.command("export", epilog=examples("fleetmint batch export spring > spring.csv"))
-@click.argument("name", metavar="BATCH", shell_complete=completion.batches)
-@site_option
-@ledger_option
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; the output by default.")
-def export(name: str, site: Site, out: Path | None) -> None:
-    """Write the devices of BATCH as CSV: ids, states, boards, serials of certificates. No secret."""
-    made = io.StringIO()
-    writer = csv.DictWriter(made, overview.COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(overview.devices(_directory(site, name), site.ledger))
-    if out is None:
-        click.echo(made.getvalue(), nl=False)
-    else:
-        files.write_atomically(out, made.getvalue().encode())
 
 
 @batch.command("shred", epilog=examples("fleetmint batch shred spring"))
