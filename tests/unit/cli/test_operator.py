@@ -1,8 +1,10 @@
 """`fleetmint operator`, as a person uses it."""
 
+import json
 import os
 import pty
 import re
+import ssl
 import subprocess
 import sys
 
@@ -183,3 +185,20 @@ def test_the_wrong_passphrase_is_told_and_nothing_changes(fleetmint, refused, hi
 def test_a_damaged_certificate_is_named(fleetmint, refused, issued):
     (issued / "alice@test.crt").write_text("garbage")
     refused(fleetmint("operator", "add", "alice@test"), "alice@test.crt is damaged")
+
+
+def test_export_writes_what_a_program_takes_and_no_more_than_its_owner_may_read(state, fleetmint, tmp_path, refused):
+    content = json.loads((state / "site.json").read_text())
+    content["gateways"] = {"gateway": {"host": "gateway.local", "https_port": 8443, "mqtt_port": 8884}}
+    (state / "site.json").write_text(json.dumps(content))
+    said = fleetmint("operator", "export", "alice@test", "--to", tmp_path / "alice", "--json")
+    assert (said["name"], said["directory"]) == ("alice@test", str(tmp_path / "alice"))
+    assert (tmp_path / "alice/key.pem").stat().st_mode & 0o777 == 0o600
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(tmp_path / "alice/ca.pem")
+    context.load_cert_chain(tmp_path / "alice/cert.pem", tmp_path / "alice/key.pem")
+    about = json.loads((tmp_path / "alice/client.json").read_text())
+    assert (about["name"], about["gateway"], about["mqtt_port"]) == ("alice@test", "gateway.local", 8884)
+    fleetmint("operator", "revoke", "alice@test")
+    refused(fleetmint("operator", "export", "alice@test", "--to", tmp_path / "again"), "is revoked", "operator replace")
+    assert not (tmp_path / "again").exists()

@@ -16,17 +16,23 @@ from fleetmint.choices import ENCRYPTIONS, LEGACY, MODERN, OPERATOR_PROFILES, RE
 from fleetmint.cli import completion
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, days, examples, json_option, say, table
-from fleetmint.cli.place import site_option
+from fleetmint.cli.place import gateway_option, site_option
 from fleetmint.errors import SecretError, StateError
 from fleetmint.plan import Plan
 from fleetmint.site.state import Site
 
 with for_work():
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     from fleetmint.ca.hierarchy import Hierarchy
     from fleetmint.ca.identifier import OPERATOR
     from fleetmint.ca.leaves import OPERATOR_PROFILE, plan_client
     from fleetmint.ca.operators import find_client, list_clients, plan_replacement, plan_revoked_client
+    from fleetmint.documents import client
+    from fleetmint.documents.reach import Reach
     from fleetmint.site import in_force
+    from fleetmint.site.client import open_gateway
+    from fleetmint.trust import bundle
     from fleetmint.x509 import compat, keys, names, pkcs12
     from fleetmint.x509.authority import load_certificate
     from fleetmint.x509.inspect import days_left, time_text
@@ -60,6 +66,7 @@ _reason = click.option("--reason", type=click.Choice(REASONS), default=REASONS[0
     epilog=examples(
         "fleetmint operator add alice@workshop --p12",
         "fleetmint operator list",
+        "fleetmint operator export wall@workshop --to wall",
         "fleetmint operator replace alice@workshop --reason key_compromise --p12",
         "fleetmint operator revoke alice@workshop",
     )
@@ -136,6 +143,39 @@ def replace(name: str, site: Site, profile: str, reason: str, check: bool, as_js
     if any(each.problem for each in told):
         click.echo("fleetmint: the old certificate is not refused everywhere yet", err=True)
         sys.exit(1)
+
+
+@operator.command("export", epilog=examples("fleetmint operator export wall@workshop --to wall"))
+@click.argument("name", shell_complete=completion.operators)
+@site_option
+@gateway_option
+@click.option(
+    "--to",
+    "directory",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for ca.pem, cert.pem, key.pem and client.json; made if it is missing.",
+)
+@json_option
+def export(name: str, site: Site, gateway: str | None, directory: Path, as_json: bool) -> None:
+    """Write what a program needs to appear as NAME: ca.pem, cert.pem and key.pem, as `tls_set` of paho takes them.
+
+    client.json says which gateway, and its ports for operators. Carry the directory to the program as you would a key,
+    and again after `ca.yml` has renewed the certificate: once a year is often enough.
+    """
+    hierarchy, issued, now = _open(site, name)
+    found = find_client(hierarchy, issued, name, now)
+    if found.status != "valid":
+        made = commands.fleetmint("operator", "replace", name)
+        raise StateError(f"the certificate of {name} is {found.status}: {made} makes a new key and certificate")
+    reached = open_gateway(site, name, gateway)
+    reach = Reach(reached.host, reached.https_port, reached.mqtt_port)
+    anchors = [anchor.public_bytes(Encoding.DER) for anchor in bundle.anchors(site.ca_directory)]
+    key = files.read_private(issued / f"{name}.key", "key")
+    client.write(directory, client.About(name, reach), anchors, files.read(found.path, "certificate"), key)
+    end = compat.not_after(found.certificate)
+    values = {"name": name, "directory": str(directory), "not_after": time_text(end)}
+    say(as_json, values, f"{directory} is for a program that appears as {name}, until {end:%Y-%m-%d}.")
 
 
 @operator.command("revoke", epilog=examples("fleetmint operator revoke alice@workshop"))
