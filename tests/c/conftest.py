@@ -26,8 +26,7 @@ def _shared(base: Path) -> Path:
 @pytest.fixture(scope="session")
 def parsers(build: Build) -> Path:
     """Says what the readers of the core make of something; firmware/c/test/parsers.c knows what can be asked."""
-    sources = ("base64", "calendar", "cert", "der", "http", "json", "pem", "utf8")
-    return build.program("test/parsers.c", "test/lines.c", *(f"src/{name}.c" for name in sources))
+    return build.program("test/parsers.c", "test/lines.c", *build.sources)
 
 
 @pytest.fixture(scope="session")

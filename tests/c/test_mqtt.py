@@ -18,8 +18,7 @@ OPEN = b"\x20\x02\x00\x00"
 
 @pytest.fixture(scope="session")
 def mqtt(build):
-    sources = ("mqtt", "mqtt_receive", "utf8")
-    return build.program("test/mqtt.c", "test/lines.c", *(f"src/{name}.c" for name in sources))
+    return build.program("test/mqtt.c", "test/lines.c", *build.sources)
 
 
 @pytest.fixture(scope="module")

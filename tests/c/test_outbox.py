@@ -43,9 +43,7 @@ result(found)
 
 @pytest.fixture(scope="session")
 def outbox(build):
-    return build.program(
-        "test/outbox.c", "test/lines.c", *(f"src/{name}.c" for name in ("backoff", "json", "outbox", "utf8"))
-    )
+    return build.program("test/outbox.c", "test/lines.c", *build.sources)
 
 
 def ordered(held):

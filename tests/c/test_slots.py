@@ -70,7 +70,7 @@ def starts():
 
 @pytest.fixture(scope="session")
 def slots(build):
-    return build.program("test/slots.c", "test/lines.c", "test/memory_kv.c", "src/slots.c")
+    return build.program("test/slots.c", "test/lines.c", "test/memory_kv.c", *build.sources)
 
 
 def questions(start, story, cut):

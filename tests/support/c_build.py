@@ -28,10 +28,12 @@ class Build:
     def program(self, *sources: str | Path, flags: Sequence[str] = (), libraries: Sequence[str] = ()) -> Path:
         """Return a program made of these sources, absolute or below the core: `program("test/json.c", "src/json.c")`.
 
-        `flags` are compiled with on top of those that everything has, `libraries` are linked: ("-lbearssl",).
+        `flags` are compiled with on top of those that everything has, `libraries` are linked: ("-lbearssl",). The core
+        knows nothing of what it is used with, so that its own sources are the same for all programs.
         Fails the test with what the compiler says.
         """
-        objects = [self.compiled(source, flags) for source in sources]
+        own = self.core / "src"
+        objects = [self.compiled(each, () if (self.core / each).parent == own else flags) for each in sources]
         linker = "g++" if any(Path(source).suffix == ".cpp" for source in sources) else "gcc"
         command = [linker, *self.flags, *flags, *(str(path) for path in objects), *libraries]
         return self._made("program", command)
@@ -42,6 +44,11 @@ class Build:
         compiler = [*COMPILERS[path.suffix], *self.flags, f"-I{self.core / 'include'}", *flags]
         beside = [header.read_text() for header in sorted(path.parent.glob("*.h"))]
         return self._made("o", [*compiler, "-c", str(path)], path.read_text(), self._headers, *beside)
+
+    @property
+    def sources(self) -> list[Path]:
+        """All of the core, without any port."""
+        return sorted(self.core.glob("src/*.c"))
 
     @cached_property
     def _headers(self) -> str:

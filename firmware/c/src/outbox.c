@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "fleetmint/json.h"
+#include "fleetmint/text.h"
 
 /* A message in the storage, one behind the other: both lengths in two bytes each, the topic, the payload. */
 
@@ -97,29 +98,11 @@ int fm_outbox_add(struct fm_outbox *outbox, const char *topic, const uint8_t *pa
     return result;
 }
 
-static char *write_text(char *to, const char *text) {
-    size_t size = strlen(text);
-
-    memcpy(to, text, size + 1);
-    return to + size;
-}
-
-static char *write_number(char *to, uint32_t number) {
-    char digits[11];
-    size_t at = sizeof digits;
-
-    digits[--at] = 0;
-    do {
-        digits[--at] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    return write_text(to, digits + at);
-}
-
 int fm_outbox_add_object(struct fm_outbox *outbox, const char *topic, const char *object, enum fm_outbox_kind kind,
                          uint32_t uptime) {
     struct fm_json value, member;
-    char tail[sizeof ", \"n\": 4294967295, \"uptime\": 4294967295}"], *at;
+    char tail[sizeof ", \"n\": , \"uptime\": }" + 2 * FM_DECIMAL];
+    struct fm_text text;
     const uint8_t *end;
     int result;
 
@@ -131,9 +114,12 @@ int fm_outbox_add_object(struct fm_outbox *outbox, const char *topic, const char
     for (end = value.end - 1; strchr(" \t\r\n", end[-1]) != NULL;) {
         end--;
     }
-    at = write_text(tail, end[-1] == '{' ? "\"n\": " : ", \"n\": ");
-    at = write_text(write_number(at, outbox->counts[kind] + 1), ", \"uptime\": ");
-    write_text(write_number(at, uptime), "}");
+    fm_text_begin(&text, tail, sizeof tail);
+    fm_text_add(&text, end[-1] == '{' ? "\"n\": " : ", \"n\": ");
+    fm_text_number(&text, outbox->counts[kind] + 1);
+    fm_text_add(&text, ", \"uptime\": ");
+    fm_text_number(&text, uptime);
+    fm_text_add(&text, "}");
     result = put(outbox, topic, value.at, (size_t)(end - value.at), tail);
     if (result == FM_OK) {
         outbox->counts[kind]++;
