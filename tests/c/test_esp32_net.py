@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.support.c_esp32 import HEADERS, IDF
+from tests.support.c_esp32 import HEADERS, IDF, require_mbedtls
 
 ABSENT, IO, REFUSED, CLOSED = -1, -3, -5, -6
 AIR = {"BOARD_SSID": "The Office", "BOARD_PASSPHRASE": "correct horse"}
@@ -15,6 +15,7 @@ AIR = {"BOARD_SSID": "The Office", "BOARD_PASSPHRASE": "correct horse"}
 
 @pytest.fixture(scope="session")
 def tool(build):
+    require_mbedtls()
     ports = [f"port/esp32/{name}.c" for name in ("net", "sockets", "clock")]
     return build.program(IDF / "net_tool.c", IDF / "radio.c", *ports, flags=HEADERS)
 

@@ -145,3 +145,11 @@ def test_a_session_is_taken_up_again(client, pki, tmp_path):
         made.context.options |= ssl.OP_NO_TICKET
         assert client(made.port, again=True) == [(OK, "Hello pump-0001")] * 2
         assert made.context.session_stats()["hits"] == 1
+
+
+def test_a_network_that_moves_little_at_a_time_is_enough(client, pki, tmp_path, monkeypatch):
+    """Three bytes at most, and every other time none: records, requests and replies come in pieces."""
+    monkeypatch.setenv("TRICKLE", "1")
+    page = http(lambda request: reply("200 OK", f"Hello {request.client} ".encode() * 150), [])
+    with server(pki, tmp_path) as made, serving(made.context, page) as port:
+        assert client(port) == [(OK, "Hello pump-0001 " * 150)]

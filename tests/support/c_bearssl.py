@@ -20,6 +20,7 @@ def program(build: Build, *sources: str, core: bool = True) -> Path:
         *sorted(CORE.glob("port/bearssl/*.c")),
         CORE / "port" / "host" / "host.c",
         CORE / "test" / "board_bearssl.c",
+        CORE / "test" / "trickle.c",
     ]
     if core:
         rest += sorted(CORE.glob("src/*.c"))

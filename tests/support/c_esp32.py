@@ -19,8 +19,10 @@ from tests.support.c_build import CORE, Build
 IDF = Path(__file__).parents[1] / "c" / "esp_idf"
 NVS = [IDF / name for name in ("board.c", "nvs_pages.c", "nvs_store.c", "nvs_repair.c", "nvs_api.c")]
 # Headers of ESP-IDF by our own; what the double itself needs of POSIX.
-HEADERS = (f"-I{IDF / 'include'}", f"-I{IDF}", "-D_DEFAULT_SOURCE")
-PORT = (f"-I{CORE / 'port' / 'mbedtls'}", f"-I{CORE / 'port' / 'esp32'}")
+HEADERS = (
+    *(f"-I{IDF / 'include'}", f"-I{IDF}", "-D_DEFAULT_SOURCE"),
+    *(f"-I{CORE / 'port' / port}" for port in ("mbedtls", "esp32")),
+)
 LIBRARIES = ("-lmbedtls", "-lmbedx509", "-lmbedcrypto")
 POWER_CUT = 75
 _KEYS = Partition("nvs_keys", 1, 4, 0xF000, 0x1000, flags=1)
@@ -122,7 +124,7 @@ def kv_tool(build: Build) -> Path:
 def program(build: Build, *sources: str) -> Path:
     """Return a program of these sources with the port for mbedTLS, that for an ESP32, and all of the core."""
     require_mbedtls()
-    rest = [CORE / "test" / "board_mbedtls.c", IDF / "radio.c"]
+    rest = [CORE / "test" / "board_mbedtls.c", CORE / "test" / "trickle.c", IDF / "radio.c"]
     for place in ("port/mbedtls", "port/esp32", "src"):
         rest += sorted(CORE.glob(f"{place}/*.c"))
-    return build.program(*sources, *rest, *NVS, flags=(*HEADERS, *PORT), libraries=LIBRARIES)
+    return build.program(*sources, *rest, *NVS, flags=HEADERS, libraries=LIBRARIES)

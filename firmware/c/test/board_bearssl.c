@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "board.h"
 #include "fm_host.h"
+#include "trickle.h"
 
 struct fm_port *board(void) {
     static struct fm_host host;
@@ -10,7 +11,7 @@ struct fm_port *board(void) {
     static struct fm_port port;
     port.crypto = fm_bearssl_crypto(&crypto);
     port.clock = fm_host_clock(&host);
-    tls.stream = fm_host_stream(&stream);
+    tls.stream = trickling(fm_host_stream(&stream));
     tls.crypto = &port.crypto;
     port.tls = fm_bearssl_tls(&tls);
     return &port;

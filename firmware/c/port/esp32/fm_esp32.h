@@ -11,6 +11,7 @@
 
 #include "fleetmint/port.h"
 #include "fleetmint/stream.h"
+#include "fm_mbedtls.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,23 @@ struct fm_esp32_net {
 
 /* Switches the radio on, without joining anything: from then on there is randomness. FM_OK or FM_IO. */
 int fm_esp32_net_open(struct fm_esp32_net *self, struct fm_net *net);
+
+/* All of it. All zero at first. */
+struct fm_esp32 {
+    struct fm_esp32_kv kv;
+    struct fm_esp32_clock clock;
+    struct fm_esp32_net net;
+    struct fm_esp32_stream stream;
+    struct fm_mbedtls_crypto crypto;
+    struct fm_mbedtls_tls tls;
+};
+
+/* Opens the store, switches the radio on, and fills in `port` but for its log. FM_OK; FM_IO, and why in `kv.error` when
+ * it is not ESP_OK: the store; otherwise the radio. */
+int fm_esp32_open(struct fm_esp32 *self, struct fm_port *port);
+
+/* A second connection beside that of the port: `tls` and `stream` are zero at first, and its own. */
+struct fm_tls fm_esp32_another(struct fm_esp32 *self, struct fm_mbedtls_tls *tls, struct fm_esp32_stream *stream);
 
 #ifdef __cplusplus
 }
