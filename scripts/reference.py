@@ -19,9 +19,9 @@ MADE = "<!-- Made by `make docs` from {}. Change those, not this page. -->\n"
 
 # In the order in which a site needs them.
 ROLES = (
-    "preflight", "ca", "operators", "controller", "gateway_base", "gateway_firewall", "gateway_time", "signing_service",
-    "gateway_certificates", "nginx", "mosquitto", "gateway_alarms", "factory", "revocation", "ca_rollover",
-    "ca_ceremony",
+    "preflight", "ca", "operators", "service_certificates", "controller", "gateway_base", "gateway_firewall",
+    "gateway_time", "signing_service", "gateway_certificates", "nginx", "mosquitto", "gateway_alarms", "factory",
+    "revocation", "ca_rollover", "ca_ceremony",
 )  # fmt: skip
 
 

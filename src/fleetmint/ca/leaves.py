@@ -25,7 +25,7 @@ SUPERSEDED = "superseded"
 _EARLIER = "earlier"
 # What the operator CA issues: whoever comes in at the operators' listeners.
 OPERATOR_PROFILES = choices.OPERATOR_PROFILES
-CA_OF = {"server": SERVER, "server-rsa": SERVER, **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
+CA_OF = {"server": SERVER, "server-rsa": SERVER, "service": SERVER, **dict.fromkeys(OPERATOR_PROFILES, OPERATOR)}
 
 
 def renewal_reasons(
@@ -46,7 +46,7 @@ def renewal_reasons(
         reasons.append("issued by another CA")
     if common_name not in [attribute.value for attribute in found.subject]:
         reasons.append(f"it does not name {common_name}")
-    if sorted(_sans(found)) != sorted(set(sans)):
+    if sorted(alternative_names(found)) != sorted(set(sans)):
         reasons.append("the alternative names differ")
     if compat.not_before(found) > now + SKEW:
         reasons.append(f"it begins on {compat.not_before(found):%Y-%m-%d %H:%M}Z, which is still to come")
@@ -77,7 +77,7 @@ def plan_host_certificate(
     for name in sans:
         host(name)
     key = read_host_request(files.read(request, "certificate request"))
-    return _plan(hierarchy, profile_name, key, certificate, common_name, sans, now, lifetime=lifetime)
+    return plan_leaf(hierarchy, profile_name, key, certificate, common_name, sans, now, lifetime=lifetime)
 
 
 def plan_client(
@@ -99,14 +99,14 @@ def plan_client(
     if key_path.exists():
         key = keys.load_leaf_key(files.read_private(key_path, "key"), None, str(key_path))
         # Whoever has the key could go on with the old certificate, so a revocation has to find that too.
-        return _plan(
+        return plan_leaf(
             hierarchy, profile_name, key.public_key(), certificate, name, (), now, lambda: put_aside(certificate, name)
         )
     key = keys.new_leaf_key(profile(profile_name).key_kind)
 
     def make() -> None:
         # Certificate first: a certificate without a key is made anew, a key without one would look finished.
-        _plan(hierarchy, profile_name, key.public_key(), certificate, name, (), now).apply()
+        plan_leaf(hierarchy, profile_name, key.public_key(), certificate, name, (), now).apply()
         files.write_atomically(key_path, keys.plain_pem(key))
 
     return Plan((f"make key and certificate of {name}",), make, after=f"{name}\n")
@@ -140,7 +140,16 @@ def revoked(hierarchy: Hierarchy, ca: CaId, serial: int) -> revocation.Revoked |
     return next((entry for entry in found if entry.serial == serial), None)
 
 
-def _plan(
+def alternative_names(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names and addresses that a certificate carries."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names]
+
+
+def plan_leaf(
     hierarchy: Hierarchy,
     profile_name: str,
     public_key: keys.PublicKey,
@@ -151,6 +160,10 @@ def _plan(
     before_renewal: Callable[[], None] = lambda: None,
     lifetime: timedelta | None = None,
 ) -> Plan[None]:
+    """Plan the certificate at `path`: nothing when it is there and serves.
+
+    `before_renewal` is called before one that is there gives way. Raises FleetmintError for a key of another kind.
+    """
     wanted = profile(profile_name) if lifetime is None else profile(profile_name).shortened(lifetime)
     check_kind(wanted, public_key)
     ca = CA_OF[profile_name]
@@ -205,14 +218,6 @@ def _first_certificate(path: Path) -> x509.Certificate:
 
 def _summary(common_name: str, sans: Sequence[str], end: datetime) -> str:
     return f"name {common_name}\nalternative names {' '.join(sorted(sans)) or '-'}\nends {end:%Y-%m-%d}\n"
-
-
-def _sans(certificate: x509.Certificate) -> list[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return []
-    return [str(name.value) for name in names]
 
 
 def _key_id(certificate: x509.Certificate) -> bytes | None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "operator": "fleetmint.cli.controller.operator",
     "renew": "fleetmint.cli.device.renew",
     "revoke": "fleetmint.cli.controller.revoke",
+    "service-cert": "fleetmint.cli.controller.service",
     "site": "fleetmint.cli.controller.site",
     "token": "fleetmint.cli.bench.token",
     "verify": "fleetmint.cli.controller.verify",
@@ -51,7 +52,7 @@ class _Lazy(click.Group):
             return None
         gc.disable()  # imports make much that stays; to look for garbage among it takes 7 % of their time
         try:
-            command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+            command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         finally:
             gc.enable()
         return command

@@ -156,7 +156,7 @@ def _of_key(site: Site, path: Path, data: bytes) -> list[Finding]:
         if _ENCRYPTED in data:
             return []
         return [Finding(f"the key of a CA in {path} is not encrypted", "treat it as stolen: docs/recovery.md")]
-    if path.is_relative_to(site.operators) and path.suffix == ".key":
+    if (path.is_relative_to(site.operators) or path.parent == site.services) and path.suffix == ".key":
         return []
     return [
         Finding(

@@ -2,6 +2,7 @@
 
 issued/operators/NAME.crt         the operator CA's
 issued/GATEWAY/SERVER.crt         the server CA's
+issued/services/NAME.crt          the server CA's, of the maker's own servers
 batches/BATCH/registration.json   the factory CA's, of devices whose key the factory makes
 ca/NAME/{ca.crt,crl.pem}          the CAs themselves
 """
@@ -27,7 +28,7 @@ from fleetmint.x509 import compat, names, revocation
 from fleetmint.x509.authority import load_certificate
 from fleetmint.x509.inspect import days_left, public_key_text, time_text
 
-OPERATOR, SERVER, FACTORY_DEVICE = "operator", "server", "factory device"
+OPERATOR, SERVER, SERVICE, FACTORY_DEVICE = "operator", "server", "service", "factory device"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def certificates(site: Site) -> list[Issued]:
 
 
 def leaves(site: Site) -> list[Issued]:
-    """Return the certificates of operators and gateways, in use, superseded or revoked."""
+    """Return the certificates of operators, gateways and services, in use, superseded or revoked."""
     found = []
     aside = superseded(site.operators)
     for path in sorted(site.issued.glob("*/*.crt")) + aside:
@@ -64,6 +65,8 @@ def leaves(site: Site) -> list[Issued]:
         if path.is_relative_to(site.operators):
             name = names.common_name(certificate.subject) or path.stem
             found.append(Issued(OPERATOR, name, identifier.OPERATOR, certificate, path, path not in aside))
+        elif path.parent == site.services:
+            found.append(Issued(SERVICE, path.stem, identifier.SERVER, certificate, path))
         else:
             found.append(Issued(SERVER, path.parent.name, identifier.SERVER, certificate, path))
     return found

@@ -79,11 +79,12 @@ def _issued(site: Site) -> Iterator[_Dated]:
         if found is None or (operator and found.serial_number in gone):
             continue
         rsa_key = ["--profile", "operator-rsa"] if isinstance(found.public_key(), rsa.RSAPublicKey) else []
-        anew = (
-            commands.fleetmint("operator", "add", path.stem, *rsa_key)
-            if operator
-            else commands.playbook("gateway.yml", **_ATTESTED)
-        )
+        if operator:
+            anew = commands.fleetmint("operator", "add", path.stem, *rsa_key)
+        elif path.parent == site.services:
+            anew = commands.fleetmint("service-cert", path.stem)
+        else:
+            anew = commands.playbook("gateway.yml", **_ATTESTED)
         yield _Dated(str(path), compat.not_before(found), f"{anew} issues it anew")
 
 

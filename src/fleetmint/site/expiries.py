@@ -17,7 +17,7 @@ from fleetmint.ca.identifier import ROOT, CaId, Kind, Phase
 from fleetmint.ca.leaves import revoked
 from fleetmint.ca.rollover.steps import KINDS
 from fleetmint.commands import Command
-from fleetmint.site.certificates import FACTORY_DEVICE, OPERATOR, SERVER, Issued, certificates, leaves
+from fleetmint.site.certificates import FACTORY_DEVICE, OPERATOR, SERVER, SERVICE, Issued, certificates, leaves
 from fleetmint.site.state import Site
 from fleetmint.trust import bundle
 from fleetmint.x509 import compat, names
@@ -202,6 +202,9 @@ def _renews(issued: Issued) -> Renewal:
     if issued.kind == SERVER:
         text = f"each run of playbooks/gateway.yml, once it is {PROFILES['server'].youth.days} days old"
         return Renewal(text, (commands.playbook("gateway.yml"),))
+    if issued.kind == SERVICE:
+        text = f"each run of playbooks/ca.yml or service-cert, once it is {PROFILES['service'].youth.days} days old"
+        return Renewal(text, (commands.fleetmint("service-cert", issued.name),))
     if issued.kind == OPERATOR:
         text = f"each run of playbooks/ca.yml or operator add, once it is {PROFILES['operator'].youth.days} days old"
         return Renewal(text, (commands.fleetmint("operator", "add", issued.name),))

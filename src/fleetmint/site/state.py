@@ -4,6 +4,7 @@
     ca/                             the CAs, unless the file says that they are elsewhere
     passphrases/                    theirs, where they are kept beside them
     issued/GATEWAY/  issued/operators/    certificates of gateways, of people, stations and dashboards
+    issued/services/                of servers of the maker's own
     batches/BATCH/                  what the bench needs of a batch, and what its gateway may know
     ledger.sqlite                   the factory's ledger, unless a URL says that it is elsewhere
 
@@ -89,6 +90,11 @@ class Site:
     def operators(self) -> Path:
         """Directory of keys and certificates of people, stations and dashboards."""
         return self.issued / "operators"
+
+    @property
+    def services(self) -> Path:
+        """Directory of the certificates of the maker's own servers, and of the keys that were made for them."""
+        return self.issued / "services"
 
     @property
     def batches(self) -> Path:

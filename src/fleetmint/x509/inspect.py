@@ -296,7 +296,12 @@ def _certificate_title(certificate: x509.Certificate, facts: Mapping[str, Any]) 
         what = "the root CA" if certificate.subject == certificate.issuer else "a CA"
         return f"{what} called {name!r}" + (f" for {facts['usages'][0]}s" if facts["usages"] else "")
     units = [str(found.value) for found in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)]
-    whose = {names.DEVICES_UNIT: "the device", names.OPERATORS_UNIT: "the operator", names.GATEWAYS_UNIT: "the gateway"}
+    whose = {
+        names.DEVICES_UNIT: "the device",
+        names.OPERATORS_UNIT: "the operator",
+        names.GATEWAYS_UNIT: "the gateway",
+        names.SERVICES_UNIT: "the service",
+    }
     who = whose.get(units[0] if units else "", "somebody called")
     when = f"{facts['days_left']} days left" if facts["days_left"] >= 0 else f"ended {-facts['days_left']} days ago"
     return f"a certificate of {who} {name}, {when}"

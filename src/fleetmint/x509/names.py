@@ -11,12 +11,15 @@ from fleetmint.errors import NameRefusedError
 DEVICE_ID_PATTERN = "^[a-z0-9][a-z0-9-]{2,62}$"
 # An operator always holds an "@" and a device never can, so neither can pass for the other.
 OPERATOR_NAME_PATTERN = "^[a-z0-9][a-z0-9._-]{0,30}@[a-z0-9][a-z0-9.-]{0,30}$"
+# A server of the maker's own: a part of file names, and never a name that somebody calls.
+SERVICE_NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,62}$"
 # The O of every subject of one fleet, and a part of file names.
 SITE_NAME_PATTERN = "^[a-z0-9][a-z0-9-]{1,30}$"
 
 DEVICES_UNIT = "devices"
 OPERATORS_UNIT = "operators"
 GATEWAYS_UNIT = "gateways"
+SERVICES_UNIT = "services"
 AUTHORITIES_UNIT = "authorities"
 
 
@@ -33,6 +36,11 @@ def device_id(text: str) -> str:
 def operator_name(text: str) -> str:
     """Return `text` if it names an operator; raise NameRefusedError otherwise."""
     return _checked(text, OPERATOR_NAME_PATTERN, "operator name", "name@place in lower case, such as 'alice@workshop'")
+
+
+def service_name(text: str) -> str:
+    """Return `text` if it names a service; raise NameRefusedError otherwise."""
+    return _checked(text, SERVICE_NAME_PATTERN, "name of a service", "1 to 63 of a-z, 0-9 and '-', such as 'grafana'")
 
 
 def site_name(text: str) -> str:

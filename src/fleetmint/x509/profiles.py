@@ -74,6 +74,10 @@ _SERVER_YOUTH, _CLIENT_YOUTH = timedelta(days=30), timedelta(days=90)
 _SERVER = Profile(
     "server", "server-ca", names.GATEWAYS_UNIT, LEAF, LEAF - _SERVER_YOUTH, SERVER, alternative_names=True
 )
+# Nobody asks for a list of a server CA's, so a service's key that was lost is good until its certificate ends.
+_SERVICE = Profile(
+    "service", "server-ca", names.SERVICES_UNIT, YEAR, YEAR - _CLIENT_YOUTH, SERVER, alternative_names=True
+)
 _OPERATOR = Profile("operator", "operator-ca", names.OPERATORS_UNIT, LEAF, LEAF - _CLIENT_YOUTH, CLIENT)
 
 _ALL = (
@@ -94,6 +98,7 @@ _ALL = (
         clients=names.DEVICES_UNIT, crl_lifetime=timedelta(days=7),
     ),
     _SERVER,
+    _SERVICE,
     _OPERATOR,
     replace(_OPERATOR, name="station"),
     replace(_OPERATOR, name="dashboard"),

@@ -35,6 +35,7 @@ AUTHORITIES = {
 LEAVES = {
     "server": ("server", "gateway", SERVER_NAMES),
     "server-rsa": ("server", "gateway", SERVER_NAMES),
+    "service": ("server", "grafana", ("grafana.example", "192.0.2.9")),
     "operator": ("operator", "alice@test", ()),
     "operator-rsa": ("operator", "alice@test", ()),
     "station": ("operator", "bench@test", ()),

@@ -99,9 +99,11 @@ def main() -> None:
         from pathlib import Path
 
         from fleetmint.ca.leaves import plan_host_certificate
+        from fleetmint.ca.services import refuse_names_of_services
 
         params = module.params
         request, certificate = Path(params["request"]), Path(params["certificate"])
+        refuse_names_of_services(certificate.parent.parent, params["names"])
         return plan_host_certificate(
             hierarchy(module),
             request,
