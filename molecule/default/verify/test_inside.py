@@ -12,6 +12,7 @@ LISTENERS = ("devices", "operators")
     ("/etc/mosquitto/fleetmint/private/mosquitto.key", "600 mosquitto mosquitto"),
     ("/etc/fleetmint/device-ca", "700 fleetmint fleetmint"),
     ("/etc/fleetmint/device-ca/ca.key", "400 fleetmint fleetmint"),
+    ("/etc/fleetmint/alert.json", "640 root fleetmint-alert"),
     ("/var/lib/fleetmint", "700 fleetmint fleetmint"),
     ("/var/lib/fleetmint/ledger.sqlite", "600 fleetmint fleetmint"),
     ("/run/fleetmint/uwsgi.sock", "660 fleetmint www-data"),
@@ -20,6 +21,15 @@ LISTENERS = ("devices", "operators")
 ])  # fmt: skip
 def test_secrets_are_readable_by_one_account(gateway, path, expected):
     assert gateway.inside("stat", "-c", "%a %U %G", path).strip() == expected
+
+
+def test_what_tells_people_reads_its_own_words_and_is_in_no_group_of_the_gateways(gateway):
+    unit = ("systemctl", "show", "--value", "--property=SupplementaryGroups", "fleetmint-alert@x.service")
+    assert gateway.inside(*unit).strip() == ""
+    assert gateway.inside("id", "-nG", "fleetmint-alert").split() == ["fleetmint-alert"]
+    read = "runuser -u {} -- cat /etc/fleetmint/alert.json >/dev/null 2>&1 && echo yes || echo no"
+    said = [gateway.inside("sh", "-c", read.format(each)).strip() for each in ("fleetmint-alert", "www-data")]
+    assert said == ["yes", "no"]
 
 
 def test_no_private_key_is_on_the_gateway_but_the_three_that_belong_there(gateway):

@@ -73,7 +73,7 @@ def tell(config: Config, found: Sequence[Due], now: datetime, say: Callable[[str
     Raises AlertError when the command fails, StateError when its file cannot be read.
     """
     keys = sorted(each.key for each in found)
-    if not alert_command(config) or not _is_news(config, keys, now):
+    if not alert_command(config.alert) or not _is_news(config, keys, now):
         return False
     answer = say(text_of(config, found))
     if not answer.ok:
@@ -98,22 +98,25 @@ def test(config: Config) -> Answer:
     return ask(config, f"Gateway {config.gateway} of {config.site}: this is a test, nothing is due.\n")
 
 
-def alert_command(config: Config) -> list[str]:
-    """Return the words of the command, none when there is none; raise StateError when its file is damaged."""
-    if not config.alert.exists():
+def alert_command(file: Path) -> list[str]:
+    """Return the words of the command, none when there is none; raise StateError when their file is damaged."""
+    if not file.exists():
         return []
     try:
-        words = json.loads(files.read(config.alert, "alert_command"))["command"]
+        words = json.loads(files.read(file, "alert_command"))["command"]
     except (ValueError, KeyError, TypeError) as error:
-        raise StateError(f"{config.alert} is damaged: run the gateway's play again") from error
+        raise StateError(f"{file} is damaged: run the gateway's play again") from error
     return [str(word) for word in words]
 
 
-def run(config: Config, text: bytes) -> Answer:
-    """Run the command with `text` on its standard input, for a limited time, without this process's environment."""
-    command = alert_command(config)
+def run(file: Path, text: bytes) -> Answer:
+    """Run the command in `file` with `text` on its standard input, for a limited time, without this environment.
+
+    The account that runs it is in no group of the gateway's, so that file is all that it has.
+    """
+    command = alert_command(file)
     if not command:
-        return Answer(False, f"{config.gateway} has no alert_command: set fleet_alert_command in the inventory")
+        return Answer(False, "this gateway has no alert_command: set fleet_alert_command in the inventory")
     return run_command(command, text)
 
 

@@ -77,7 +77,7 @@ def unit(site):
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(site.config.alert_socket))
     server.listen()
-    program = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "--config", str(site.config_path), "alert"]
+    program = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "alert", str(site.config.alert)]
 
     def serve():
         with contextlib.suppress(OSError):

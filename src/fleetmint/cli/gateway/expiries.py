@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -67,9 +68,12 @@ def _find(config: Config, now: datetime) -> Found:
         return looking.without_ledger(config, str(error))
 
 
-@click.command("alert", epilog=examples("fleetmint gateway alert < text"))
-@click.pass_context
-def alert(ctx: click.Context) -> None:
-    """Run alert_command with what comes on stdin, and print as JSON what it answered; systemd starts it so."""
-    answer = alerts.run(read_config(ctx), read_stdin(_LARGEST))
+@click.command("alert", epilog=examples("fleetmint gateway alert /etc/fleetmint/alert.json < text"))
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def alert(file: Path) -> None:
+    """Run the alert_command in FILE with what comes on stdin, and print what it answered as JSON.
+
+    systemd starts it so, for an account that is in no group of the gateway's.
+    """
+    answer = alerts.run(file, read_stdin(_LARGEST))
     click.echo(json_line({"ok": answer.ok, "said": answer.said}))

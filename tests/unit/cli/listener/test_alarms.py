@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("listener")
 def unit(gateway_side):
     """What systemd does for each connection: start the command with the connection as its standard streams."""
     config = gateway_side.config
-    program = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "--config", str(gateway_side.config_path)]
+    program = [str(Path(sys.executable).with_name("fleetmint")), "gateway", "alert", str(config.alert)]
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(config.alert_socket))
         server.listen()
@@ -31,7 +31,7 @@ def unit(gateway_side):
                 while True:
                     session, _ = server.accept()
                     with session:
-                        subprocess.run([*program, "alert"], stdin=session, stdout=session, check=True)
+                        subprocess.run(program, stdin=session, stdout=session, check=True)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
