@@ -79,10 +79,15 @@ def test_another_name_of_the_gateway_is_kept(site, device):
     assert tell(site, device, "gateway", "move", "--host", "localhost")[:2] == (0, "kept")
 
 
-@pytest.mark.parametrize("wrong", [("--host", "127.0.0.2"), ("--host", "localhost", "--mqtt-port", "9")])
-def test_a_wrong_address_is_told_and_the_device_is_back_at_the_old_one(site, device, wrong):
+def test_an_address_that_no_certificate_holds_is_told_nobody(site, device):
+    done = site.fleetmint("gateway", "move", device, "--host", "127.0.0.2", "--state", str(site.state))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no certificate of a gateway of this site holds it" in done.stderr
+
+
+def test_a_wrong_port_is_told_and_the_device_is_back_at_the_old_one(site, device):
     before = known(site, device).get("gateway")
-    code, state, reason = tell(site, device, "gateway", "move", *wrong)
+    code, state, reason = tell(site, device, "gateway", "move", "--host", "localhost", "--mqtt-port", "9")
     assert (code, state) == (1, "failed")
     assert reason
     heard(site, device)

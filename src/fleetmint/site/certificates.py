@@ -72,6 +72,16 @@ def leaves(site: Site) -> list[Issued]:
     return found
 
 
+def names_of_gateways(site: Site) -> set[str]:
+    """Return the host names, in lower case, and addresses that certificates of gateways hold; none without one here."""
+    found: set[str] = set()
+    for leaf in leaves(site):
+        if leaf.kind == SERVER:
+            held = leaf.certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            found |= {str(name.value).lower() for name in held}
+    return found
+
+
 def devices_with_tokens(site: Site) -> set[str]:
     """Return the devices that make their key themselves: their gateway's device CA signs for them."""
     return {row["device"] for _, row in _registered(site) if "certificate" not in row}

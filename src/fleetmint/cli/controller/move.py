@@ -8,10 +8,12 @@ from fleetmint.cli import completion
 from fleetmint.cli.controller.settings import Asked, chosen, confirm, progress, report, settings_options
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
+from fleetmint.errors import FleetmintError
 from fleetmint.site.state import Site
 
 with for_work():
-    from fleetmint.site import settings
+    from fleetmint import commands
+    from fleetmint.site import certificates, settings
     from fleetmint.site.client import open_gateway
     from fleetmint.x509 import hosts
 
@@ -55,6 +57,12 @@ def move(
     there = known.get(target, known[reached.name])
     host = there.host if target in known else hosts.host(target)
     message = settings.gateway_message(host, https_port or there.https_port, mqtt_port or there.mqtt_port)
+    held = certificates.names_of_gateways(site)
+    if held and host.lower() not in held:
+        raise FleetmintError(
+            f"no device would keep {host}: no certificate of a gateway of this site holds it. Add it to"
+            f" gateway_certificates_names in the inventory, run {commands.playbook('gateway.yml')}, and then this again"
+        )
     devices = chosen(asked, site, reached)
     where = f"that their gateway is {host}, ports {message['https_port']} and {message['mqtt_port']}"
     confirm(asked, devices, where)

@@ -111,7 +111,15 @@ def fleet(listener, state, hierarchy, gateway_side, now, tmp_path):
 
 
 @pytest.fixture
-def told(state, tmp_path):
+def named(state, hierarchy, now):
+    """A certificate of the gateway with all the names that devices are told here."""
+    held = ["localhost", "gateway.example.net", "192.0.2.8"]
+    leaf = hierarchy.authority("server").issue("server", new_key().public_key(), "gateway", now=now, sans=held)
+    (state / "issued/gateway/nginx.crt").write_bytes(pem(leaf))
+
+
+@pytest.fixture
+def told(state, tmp_path, named):
     """Run the command; return its exit code, what it printed and what it complained of."""
     (tmp_path / "networks").write_text(f"workshop {PASSPHRASE}\nattic another passphrase\n")
     (tmp_path / "networks").chmod(0o600)
@@ -389,6 +397,14 @@ def test_a_move_that_failed_is_named_with_its_command_for_the_same_site(fleet, t
     code, _, err = told("gateway", "move", "lamp-000001", "--host", "192.0.2.8")
     assert code == 1
     assert "gateway move --host 192.0.2.8 lamp-000001" in err
+
+
+def test_a_name_that_no_certificate_of_a_gateway_holds_is_told_nobody(fleet, told):
+    fleet.switch_on("lamp-000001")
+    code, out, err = told("gateway", "move", "lamp-000001", "--host", "gateway.example.org")
+    assert (code, out, fleet.heard) == (1, "", [])
+    assert "gateway_certificates_names" in err
+    assert told("gateway", "move", "lamp-000001", "--host", "GATEWAY.example.net")[0] == 0
 
 
 @pytest.mark.parametrize("where", ["https://x", "a b", "-x", "300.1.1.1"])
