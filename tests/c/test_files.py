@@ -46,18 +46,18 @@ def test_what_the_board_writes_littlefs_reads_elsewhere(tool, board):
     assert board.values().items() >= {"cert0": b"\x00\xff" * 400, "slot": b"3", "device_id": b"a"}.items()
     assert "big" not in board.values()
     # and the core of a board, whose littlefs is older, mounts it still
-    assert int.from_bytes(board.image.read_bytes()[20:24], "little") == 0x00020000
+    assert int.from_bytes(board.flash.read_bytes()[20:24], "little") == 0x00020000
 
 
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("size", [1, 700, 3000])
 def test_whenever_the_power_goes_a_value_is_the_old_or_the_new_one(tool, board, size, torn):
-    before = board.image.read_bytes()
+    before = board.flash.read_bytes()
     change = [("put", "big", b"y" * size), ("puti", "slot", 1)]
     *_, writes = board.tell(tool, change, dies_at=100_000)
     seen = []
     for cut in range(1, int(writes[0]) + 1):
-        board.image.write_bytes(before)
+        board.flash.write_bytes(before)
         assert board.tell(tool, change, dies_at=cut, torn=torn) is None
         big, slot, _ = board.tell(tool, [("get", "big", 4096), ("geti", "slot")])
         seen.append((data(big[1]), slot[1]))
@@ -67,3 +67,17 @@ def test_whenever_the_power_goes_a_value_is_the_old_or_the_new_one(tool, board, 
     assert seen == sorted(seen, key=[(old, "0"), (new, "0"), (new, "1")].index)
     assert torn or seen[0] == (old, "0")
     assert (new, "0") in seen
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_whenever_the_power_goes_a_new_value_is_whole_or_not_there(tool, board, torn):
+    before = board.flash.read_bytes()
+    change = [("put", "cert0", b"y" * 700)]
+    *_, writes = board.tell(tool, change, dies_at=100_000)
+    seen = set()
+    for cut in range(1, int(writes[0]) + 1):
+        board.flash.write_bytes(before)
+        assert board.tell(tool, change, dies_at=cut, torn=torn) is None
+        (found, content), _ = board.tell(tool, [("get", "cert0", 4096)])
+        seen.add((found, data(content)))
+    assert ("ABSENT", b"") in seen <= {("ABSENT", b""), ("700", b"y" * 700)}

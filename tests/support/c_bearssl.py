@@ -1,6 +1,7 @@
 """The C core with BearSSL, as it runs on an ESP8266, on this machine."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ PORT = (f"-I{CORE / 'port' / 'bearssl'}", f"-I{CORE / 'port' / 'host'}")
 LIBRARY = ("-lbearssl",)
 
 
-def program(build: Build, *sources: str, core: bool = True) -> Path:
+def program(build: Build, *sources: str, flags: Sequence[str] = (), objects: Sequence[Path] = ()) -> Path:
     """Return a program of these sources with the port for BearSSL, the double of a board, and all of the core."""
     if shutil.which("gcc") is None or not Path("/usr/include/bearssl.h").exists():
         pytest.skip("no BearSSL: scripts/setup test installs libbearssl-dev")
@@ -21,7 +22,8 @@ def program(build: Build, *sources: str, core: bool = True) -> Path:
         CORE / "port" / "host" / "host.c",
         CORE / "test" / "board_bearssl.c",
         CORE / "test" / "trickle.c",
+        *sorted(CORE.glob("src/*.c")),
     ]
-    if core:
-        rest += sorted(CORE.glob("src/*.c"))
-    return build.program(*sources, *(path.relative_to(CORE) for path in rest), flags=PORT, libraries=LIBRARY)
+    parts = [path.relative_to(CORE) for path in rest]
+    libraries = [*(str(path) for path in objects), *LIBRARY]
+    return build.program(*sources, *parts, flags=(*PORT, *flags), libraries=libraries)

@@ -1,4 +1,4 @@
-/* A store in a LittleFS: files IMAGE BLOCK_SIZE [DIES_AT [torn]], asked line by line (see lines.h):
+/* A store in a LittleFS: files FLASH OFFSET SIZE BLOCK_SIZE [DIES_AT [torn]], asked line by line (see lines.h):
  *
  *   get KEY ROOM    put KEY VALUE    erase KEY    geti KEY    puti KEY NUMBER
  *
@@ -15,12 +15,13 @@ int main(int count, char **argument) {
     static struct fm_host_files files;
     static struct lines lines;
     static uint8_t data[8192];
-    if (count < 3 || fm_host_files_open(&files, argument[1], (uint32_t)atoi(argument[2])) != FM_OK) {
+    if (count < 5 || fm_host_files_open(&files, argument[1], (uint32_t)atoi(argument[2]), (uint32_t)atoi(argument[3]),
+                                        (uint32_t)atoi(argument[4])) != FM_OK) {
         return 1;
     }
     struct fm_kv kv = fm_host_kv(&files);
-    files.dies_at = count > 3 ? (unsigned)atoi(argument[3]) : 0;
-    files.torn = count > 4;
+    files.dies_at = count > 5 ? (unsigned)atoi(argument[5]) : 0;
+    files.torn = count > 6;
     while (lines_next(&lines)) {
         const char *key = lines_text(&lines, 0);
         int32_t number = 0;

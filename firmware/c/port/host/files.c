@@ -15,7 +15,7 @@
 static int flash_read(const struct lfs_config *config, lfs_block_t block, lfs_off_t offset, void *data,
                       lfs_size_t size) {
     const struct fm_host_files *files = config->context;
-    if (fseek(files->image, (long)(block * config->block_size + offset), SEEK_SET) != 0) {
+    if (fseek(files->image, (long)(files->offset + block * config->block_size + offset), SEEK_SET) != 0) {
         return LFS_ERR_IO;
     }
     return fread(data, 1, size, files->image) == size ? 0 : LFS_ERR_IO;
@@ -29,8 +29,8 @@ static lfs_size_t surviving(struct fm_host_files *files, lfs_size_t size) {
     return files->torn ? size / 2 : 0;
 }
 
-static int change(struct fm_host_files *files, long offset, const void *data, lfs_size_t size) {
-    if (fseek(files->image, offset, SEEK_SET) != 0 || fwrite(data, 1, size, files->image) != size ||
+static int change(struct fm_host_files *files, lfs_off_t offset, const void *data, lfs_size_t size) {
+    if (fseek(files->image, (long)(files->offset + offset), SEEK_SET) != 0 || fwrite(data, 1, size, files->image) != size ||
         fflush(files->image) != 0) {
         return LFS_ERR_IO;
     }
@@ -41,7 +41,7 @@ static int flash_write(const struct lfs_config *config, lfs_block_t block, lfs_o
                        lfs_size_t size) {
     struct fm_host_files *files = config->context;
     lfs_size_t kept = surviving(files, size);
-    int result = change(files, (long)(block * config->block_size + offset), data, kept);
+    int result = change(files, block * config->block_size + offset, data, kept);
     if (kept != size) {
         _exit(POWER_CUT);
     }
@@ -55,7 +55,7 @@ static int flash_erase(const struct lfs_config *config, lfs_block_t block) {
     memset(erased, 0xff, sizeof erased);
     lfs_size_t kept = surviving(files, config->block_size);
     for (lfs_off_t offset = 0; offset < kept && !result; offset += sizeof erased) {
-        result = change(files, (long)(block * config->block_size + offset), erased, sizeof erased);
+        result = change(files, block * config->block_size + offset, erased, sizeof erased);
     }
     if (kept != config->block_size) {
         _exit(POWER_CUT);
@@ -68,12 +68,13 @@ static int flash_sync(const struct lfs_config *config) {
     return 0;
 }
 
-int fm_host_files_open(struct fm_host_files *files, const char *path, uint32_t block_size) {
+int fm_host_files_open(struct fm_host_files *files, const char *path, uint32_t offset, uint32_t size,
+                       uint32_t block_size) {
     files->image = fopen(path, "r+b");
-    if (!files->image || fseek(files->image, 0, SEEK_END) != 0) {
+    if (!files->image) {
         return FM_IO;
     }
-    long size = ftell(files->image);
+    files->offset = offset;
     struct lfs_config *config = &files->config;
     config->context = files;
     config->read = flash_read;
@@ -82,7 +83,7 @@ int fm_host_files_open(struct fm_host_files *files, const char *path, uint32_t b
     config->sync = flash_sync;
     config->read_size = config->prog_size = config->cache_size = config->lookahead_size = 64;
     config->block_size = block_size;
-    config->block_count = (lfs_size_t)size / block_size;
+    config->block_count = size / block_size;
     config->block_cycles = 16;
     config->name_max = 32;
     config->disk_version = 0x00020000;
@@ -115,7 +116,10 @@ static int get(void *ctx, const char *key, uint8_t *data, size_t room) {
         return result;
     }
     lfs_soff_t size = lfs_file_size(&files->lfs, &file);
-    if (size > (lfs_soff_t)room) {
+    /* A new file is there, empty, before its content is: until then there is no value. */
+    if (size == 0) {
+        result = FM_ABSENT;
+    } else if (size > (lfs_soff_t)room) {
         result = FM_TOO_LONG;
     } else {
         result = lfs_file_read(&files->lfs, &file, data, (lfs_size_t)size) == size ? (int)size : FM_IO;

@@ -12,6 +12,7 @@
 
 struct fm_host_files {
     FILE *image;
+    uint32_t offset;
     lfs_t lfs;
     struct lfs_config config;
     uint8_t read_buffer[64], program_buffer[64], lookahead[64], file_buffer[64];
@@ -21,8 +22,9 @@ struct fm_host_files {
     unsigned writes;
 };
 
-/* Mount the file system in this file, whose blocks have `block_size` bytes. FM_OK, FM_IO. */
-int fm_host_files_open(struct fm_host_files *files, const char *path, uint32_t block_size);
+/* Mount the file system that is at `offset` of the flash in this file. FM_OK, FM_IO. */
+int fm_host_files_open(struct fm_host_files *files, const char *path, uint32_t offset, uint32_t size,
+                       uint32_t block_size);
 struct fm_kv fm_host_kv(struct fm_host_files *files);
 
 #endif
