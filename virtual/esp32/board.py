@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fleetmint.errors import ImageError
+from fleetmint.flash.firmware import IMAGE_MAGIC
+from fleetmint.flash.job import ESP8266
 from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, PartitionTable
 from virtual.esp32 import slip
 from virtual.esp32.chips import Chip
@@ -82,14 +84,22 @@ class Board:
         self.flash.close()
 
     def _power_on(self) -> None:
+        missing = self._missing()
+        self._boots = not missing
+        if missing:
+            self.program.log(f"nothing to boot: {missing}")
+        else:
+            self.program.power_on()
+
+    def _missing(self) -> str:
+        # What keeps the program in the flash from being started; an ESP8266 starts whatever is at its beginning.
+        if self.chip.name == ESP8266:
+            return "" if self.flash.read(0, 1)[0] == IMAGE_MAGIC else "no image"
         try:
             PartitionTable.from_bytes(self.flash.read(TABLE_OFFSET, TABLE_SIZE))
         except ImageError as error:
-            self._boots = False
-            self.program.log(f"nothing to boot: {error}")
-        else:
-            self._boots = True
-            self.program.power_on()
+            return str(error)
+        return ""
 
 
 def flash_file(directory: Path) -> Path:
