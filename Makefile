@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign decade docs lock dist clean
+.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign fuzz decade docs lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,12 @@ bench: ## what certificates, NVS images, batches and the agent of a device cost,
 campaign: ## 1,000 virtual boards, 4 stations, one PostgreSQL, a tenth of the boards bad: nothing lost, nothing twice
 	@scripts/setup test
 	@PYTHONPATH=. python benchmarks/campaign.py
+
+# The tests have a short cut of it; what it finds stands in a file that it names, and the same input finds it again.
+SECONDS_EACH ?= 60
+fuzz: ## everything in the C core that reads what others have written, under the sanitizers, for a minute each
+	@scripts/setup test
+	@PYTHONPATH=. python -m tests.support.c_fuzz $(SECONDS_EACH)
 
 decade: ## ten years of a site in an hour or two, under a clock that is moved: is anybody locked out?
 	@scripts/setup test
