@@ -66,12 +66,20 @@ class Directory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes of this package out; raise StateError when one is in there."""
+        """Keep other processes of this package out; raise StateError when one is in there, or root in somebody else's.
+
+        What root wrote there the owner could not write again, and root would follow the owner's links.
+        """
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise StateError(f"cannot open the directory {self.path}: {error.strerror}") from error
         try:
+            owner = os.fstat(handle).st_uid
+            if os.geteuid() == 0 and owner != 0:
+                raise StateError(
+                    f"{self.path} is not root's: run this as its owner, with `sudo -u '#{owner}'` before it"
+                )
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:

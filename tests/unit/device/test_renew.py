@@ -1,6 +1,7 @@
 """A Linux machine keeps its certificate: renewed when due, proven before it counts, recovered, and told the truth."""
 
 import json
+import os
 import shutil
 from datetime import timedelta
 
@@ -68,8 +69,12 @@ def test_an_answer_that_gets_lost_costs_nothing(enrolled, lose, lost, new_key):
     assert (result.exit_code, "not renewed" in result.stderr) == (1, True), result.output
     assert "lasts until" in result.stderr
     assert enrolled.files() == before
+    asked = len(enrolled.gateway.requests)
     assert enrolled.renew(*(new_key if lost == 2 else ())).exit_code == 0
     assert enrolled.files() != before
+    if lost == 3:  # the newer one may be known already, and is tried first
+        first = x509.load_der_x509_certificate(enrolled.gateway.requests[asked].certificate)
+        assert first.serial_number == serial(enrolled)
     made = {x509.load_der_x509_csr(csr).public_key().public_numbers() for csr in enrolled.gateway.csrs()}
     assert len(made) == 1
     assert enrolled.gateway.gateway.findings() == ()
@@ -158,6 +163,15 @@ def test_two_at_a_time_do_not_meet(enrolled):
     with Directory(enrolled.path).held():
         result = enrolled.renew()
     assert (result.exit_code, "another fleetmint is at work" in result.stderr) == (1, True)
+
+
+def test_root_leaves_the_directory_of_another_account_alone(enrolled, monkeypatch):
+    if os.getuid() == 0:
+        os.chown(enrolled.path, 65534, 65534)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+    result = enrolled.renew()
+    assert (result.exit_code, "run this as its owner" in result.stderr) == (1, True), result.output
 
 
 def test_the_units_name_this_program_and_the_owner(enrolled):
