@@ -1,12 +1,14 @@
 """`fleetmint service-cert`, as a person and a script use it."""
 
 import json
+import socket
 import ssl
 
 import pytest
 
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import load_certificate
+from tests.support.gateway_double import server_context, serving
 from tests.support.gateway_site import make_csr
 
 ASKED = ("service-cert", "grafana", "--san", "grafana.example", "--san", "192.0.2.9")
@@ -20,12 +22,23 @@ def issued(state):
     return state / "issued/services"
 
 
+def greeted_as(name, tls) -> bool:
+    """Serve with the files in `tls`, and call it as a client that trusts ca.pem, without options of OpenSSL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(tls / "ca.pem")
+    with serving(server_context(tls / "cert.pem", tls / "key.pem"), lambda _connection: None) as port:
+        plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+        with context.wrap_socket(plain, server_hostname=name) as connection:
+            return connection.version() is not None
+
+
 def test_it_is_made_without_a_question_and_again_without_a_change(fleetmint, issued, tmp_path_factory):
     tls = tmp_path_factory.mktemp("web") / "tls"
     said = fleetmint(*ASKED, "--to", tls, "--json")
     assert (said["changed"], said["sans"]) == (True, ["grafana.example", "192.0.2.9"])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls / "cert.pem", tls / "key.pem")
+    assert greeted_as("grafana.example", tls)
+    with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+        greeted_as("gateway.example", tls)
     assert (tls / "key.pem").stat().st_mode & 0o777 == 0o600
     assert (tls / "ca.pem").read_bytes().startswith(b"-----BEGIN TRUSTED CERTIFICATE-----")
     again = fleetmint("service-cert", "grafana", "--json")
