@@ -199,6 +199,10 @@ def test_export_writes_what_a_program_takes_and_no_more_than_its_owner_may_read(
     context.load_cert_chain(tmp_path / "alice/cert.pem", tmp_path / "alice/key.pem")
     about = json.loads((tmp_path / "alice/client.json").read_text())
     assert (about["name"], about["gateway"], about["mqtt_port"]) == ("alice@test", "gateway.local", 8884)
+    called = ("operator", "export", "alice@test", "--to", tmp_path / "alice", "--host")
+    assert fleetmint(*called, "192.0.2.7").exit_code == 0
+    assert json.loads((tmp_path / "alice/client.json").read_text())["gateway"] == "192.0.2.7"
+    refused(fleetmint(*called, "https://pi"), "is a URL")
     fleetmint("operator", "revoke", "alice@test")
     refused(fleetmint("operator", "export", "alice@test", "--to", tmp_path / "again"), "is revoked", "operator replace")
     assert not (tmp_path / "again").exists()

@@ -33,7 +33,7 @@ with for_work():
     from fleetmint.site import in_force
     from fleetmint.site.client import open_gateway
     from fleetmint.trust import bundle
-    from fleetmint.x509 import compat, keys, names, pkcs12
+    from fleetmint.x509 import compat, hosts, keys, names, pkcs12
     from fleetmint.x509.authority import load_certificate
     from fleetmint.x509.inspect import days_left, time_text
 
@@ -156,8 +156,9 @@ def replace(name: str, site: Site, profile: str, reason: str, check: bool, as_js
     type=click.Path(file_okay=False, path_type=Path),
     help="Directory for ca.pem, cert.pem, key.pem and client.json; made if it is missing.",
 )
+@click.option("--host", metavar="HOST", help="What the program calls the gateway, where that is not as the site does.")
 @json_option
-def export(name: str, site: Site, gateway: str | None, directory: Path, as_json: bool) -> None:
+def export(name: str, site: Site, gateway: str | None, directory: Path, host: str | None, as_json: bool) -> None:
     """Write what a program needs to appear as NAME: ca.pem, cert.pem and key.pem, as `tls_set` of paho takes them.
 
     client.json says which gateway, and its ports for operators. Carry the directory to the program as you would a key,
@@ -169,7 +170,7 @@ def export(name: str, site: Site, gateway: str | None, directory: Path, as_json:
         made = commands.fleetmint("operator", "replace", name)
         raise StateError(f"the certificate of {name} is {found.status}: {made} makes a new key and certificate")
     reached = open_gateway(site, name, gateway)
-    reach = Reach(reached.host, reached.https_port, reached.mqtt_port)
+    reach = Reach(hosts.host(host) if host else reached.host, reached.https_port, reached.mqtt_port)
     anchors = [anchor.public_bytes(Encoding.DER) for anchor in bundle.anchors(site.ca_directory)]
     key = files.read_private(issued / f"{name}.key", "key")
     client.write(directory, client.About(name, reach), anchors, files.read(found.path, "certificate"), key)
