@@ -92,6 +92,8 @@ def test_the_three_files_are_good_for_mosquitto_and_curl_as_they_are(site, senso
 
 def test_a_renewal_with_a_new_key_is_what_the_gateway_knows_afterwards(site, sensor):
     old = load_certificate(sensor / "cert.pem").serial_number
+    found = site.fleetmint("audit", "--ask-gateway", "--json", "--state", str(site.state)).stdout
+    assert [each for each in json.loads(found)["findings"] if NAME in each["what"]] == []
     said = json.loads(fleetmint(site, "renew", sensor, "--new-key", "--json"))
     assert said["changes"] == ["renewed with a new key"]
     assert int(said["serial"], 16) == load_certificate(sensor / "cert.pem").serial_number != old

@@ -12,6 +12,7 @@ from cryptography import x509
 from fleetmint import commands, files
 from fleetmint.batch import sealed
 from fleetmint.batch.filenames import DESCRIPTION, REGISTRATION
+from fleetmint.batch.spec import LINUX
 from fleetmint.errors import StateError
 from fleetmint.ledger import looking, open_factory_ledger, reading
 from fleetmint.ledger.factory import Unit, counts, list_units
@@ -52,6 +53,11 @@ def overviews(batches: Path, ledger: str) -> list[Overview]:
             ]
     finally:
         engine.dispose()
+
+
+def is_of_machines(directory: Path) -> bool:
+    """Whether the batch in `directory` is one of Linux machines, into which nothing is burned."""
+    return bool(_json(directory / DESCRIPTION).get("chip") == LINUX)
 
 
 def devices(directory: Path, ledger: str) -> Iterator[dict[str, str]]:

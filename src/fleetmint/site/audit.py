@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +97,13 @@ def batch_findings(site: Site, units: Iterable[Unit]) -> list[Finding]:
     return found
 
 
-def gateway_findings(units: Sequence[Unit], rows: Iterable[Mapping[str, Any]]) -> list[Finding]:
+def gateway_findings(
+    units: Sequence[Unit], rows: Iterable[Mapping[str, Any]], machines: Collection[str] = ()
+) -> list[Finding]:
     """Return where a gateway knows less or something else than the ledger says of these units.
 
-    `rows` are what the gateway lists: device, batch, status and, once handed over, mac.
+    `rows` are what the gateway lists: device, batch, status and, once handed over, mac. `machines` are batches of Linux
+    machines, which enrol without having been burned.
     """
     there = {row["device"]: row for row in rows}
     found = []
@@ -113,7 +116,9 @@ def gateway_findings(units: Sequence[Unit], rows: Iterable[Mapping[str, Any]]) -
                 found.append(Finding(f"{unit.device} was registered, and the gateway does not know it", register))
         elif unit.state == RETURNED and row["status"] != REVOKED:
             found.append(Finding(f"{unit.device} was returned, and the gateway still lets it in", handover))
-        elif unit.state == PLANNED and (row.get("mac") or (row["status"] == ACTIVE and unit.key_origin == DEVICE_KEY)):
+        elif unit.state == PLANNED and (
+            row.get("mac") or (row["status"] == ACTIVE and unit.key_origin == DEVICE_KEY and unit.batch not in machines)
+        ):
             what = row.get("mac") or "a board that has enrolled"
             found.append(
                 Finding(

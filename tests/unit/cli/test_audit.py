@@ -189,6 +189,13 @@ def test_a_ledger_that_is_older_than_what_was_burned_is_found(now, known):
     assert "restore a later backup" in finding.remedy
 
 
+def test_a_machine_that_has_enrolled_was_never_burned_and_is_no_finding(now):
+    waiting, known = unit("lamp-000001", "planned", now=now), row("lamp-000001", "active")
+    assert gateway_findings([waiting], [known], [waiting.batch]) == []
+    (finding,) = gateway_findings([waiting], [{**known, "mac": "m1"}], [waiting.batch])
+    assert "would give this identity out twice" in finding.what
+
+
 def test_a_factory_certificate_that_waits_for_its_board_is_no_finding(now):
     waiting = Unit("lamp-000001", "lamps-1", "factory", "planned", registered_at=now)
     assert gateway_findings([waiting], [row("lamp-000001", "active")]) == []

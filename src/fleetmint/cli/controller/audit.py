@@ -14,6 +14,7 @@ from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint.batch.handover import read_registration
+    from fleetmint.batch.overview import is_of_machines
     from fleetmint.ledger import factory_audit, looking
     from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.factory import Unit, list_units
@@ -76,7 +77,9 @@ def _of_gateways(site: Site, units: list[Unit], name: str | None, gateway: str |
         where = where_of[unit.batch]
         if gateway in (None, where):
             mine.setdefault(where, []).append(unit)
+    machines = {batch for batch in where_of if is_of_machines(here[batch])}
     found = []
     for where, theirs in mine.items():
-        found += of_state.gateway_findings(theirs, open_gateway(site, name, where).get("/v1/devices")["devices"])
+        known = open_gateway(site, name, where).get("/v1/devices")["devices"]
+        found += of_state.gateway_findings(theirs, known, machines)
     return found
