@@ -4,6 +4,7 @@ Its loop is the project's own, for gcc: clang, whose libFuzzer does the same, wo
 runs the tests.
 """
 
+import base64
 import json
 import os
 import struct
@@ -19,23 +20,27 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from fleetmint.x509.authority import pem
 from fleetmint.x509.keys import device_der
+from tests.support import c_bearssl
 from tests.support.c_build import SANITIZED, STRICT, Build
 from tests.support.firmware_site import make_site
 
 TARGETS = (
-    "base64", "bundle", "calendar", "cert", "http", "identity", "json", "key", "mqtt", "ntp", "outbox", "pem",
-    "standing", "typed", "utf8",
+    "address", "base64", "bundle", "calendar", "cert", "certificate", "http", "identity", "json", "key", "mqtt", "ntp",
+    "outbox", "pem", "standing", "typed", "utf8",
 )  # fmt: skip
 _COVERAGE = "-fsanitize-coverage=trace-pc,trace-cmp"
+# Reads certificates, for BearSSL.
+_ADDRESSES = "port/bearssl/address.c"
 _DATE = "Sun, 22 Nov 2026 01:28:00 GMT"
 
 
 def program(build: Build, targets: str | Path = "fuzz/targets.c") -> Path:
     """Return the fuzzer with these targets. Its loop is no part of what is watched."""
-    watched = Build(build.directory, flags=(*STRICT, *SANITIZED, _COVERAGE, f"-I{build.core / 'fuzz'}"))
+    flags = (*STRICT, *SANITIZED, _COVERAGE, f"-I{build.core / 'fuzz'}", *c_bearssl.PORT)
+    watched = Build(build.directory, flags=flags)
     loop = str(build.compiled("fuzz/loop.c"))
     # The sanitizer asks the program for what is to be called at a memcmp.
-    return watched.program(targets, *build.sources, libraries=(loop, "-rdynamic"))
+    return watched.program(targets, _ADDRESSES, *build.sources, libraries=(loop, "-rdynamic"))
 
 
 def seeds(directory: Path) -> dict[str, list[Path]]:
@@ -82,8 +87,11 @@ def _seeds() -> Iterator[tuple[str, bytes]]:
     yield "standing", body
     yield "typed", b'workshop \'correct horse\'\r\n"a b" "c\\"d"\n'
     yield "utf8", "aä€😀".encode()
-    for certificate in certificates:
-        yield "cert", certificate.public_bytes(Encoding.DER)
+    server = site.server("gateway.local", "192.0.2.1", "2001:db8::7").certificate.public_bytes(Encoding.DER)
+    for number, der in enumerate([server, *(each.public_bytes(Encoding.DER) for each in certificates)]):
+        yield "cert", der
+        yield "address", bytes([2 * number + 1]) + der
+        yield "certificate", json.dumps({"certificate": base64.b64encode(der).decode()}).encode()
 
 
 def main() -> int:

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../src/asking.h"
 #include "fleetmint/base64.h"
 #include "fleetmint/bundle.h"
 #include "fleetmint/calendar.h"
@@ -19,6 +20,7 @@
 #include "fleetmint/timekeeping.h"
 #include "fleetmint/typed.h"
 #include "fleetmint/utf8.h"
+#include "fm_bearssl.h"
 #include "fuzz.h"
 
 #define HAS_TO(condition)                                                                                              \
@@ -96,6 +98,36 @@ static void fuzz_cert(const uint8_t *data, size_t size) {
         is_within(&cert.public_key_info, data, size);
         HAS_TO(cert.point == NULL || (cert.point > data && cert.point + FM_PUBLIC <= data + size));
     }
+}
+
+/* The first byte says for which address; the certificate comes in one piece, or byte by byte. */
+static void fuzz_address(const uint8_t *data, size_t size) {
+    static const char *const hosts[] = {"127.0.0.1", "192.0.2.1", "::1", "2001:db8::7"};
+    const char *host = hosts[take_first(&data, &size) % 4];
+    struct fm_bearssl_address whole, pieces;
+    size_t at;
+
+    fm_bearssl_address_of(&whole, host);
+    fm_bearssl_address_of(&pieces, host);
+    fm_bearssl_address_look(&whole, data, size);
+    for (at = 0; at < size; at++) {
+        fm_bearssl_address_look(&pieces, data + at, 1);
+    }
+    HAS_TO(whole.found == pieces.found && whole.broken == pieces.broken);
+}
+
+/* A reply that should have a certificate in it. */
+static void fuzz_certificate(const uint8_t *data, size_t size) {
+    static struct fm_credentials credentials;
+    char *room = malloc(size + 1);
+    int length;
+
+    memcpy(room, data, size);
+    credentials.exchange.room = room;
+    credentials.exchange.reply.size = (uint32_t)size;
+    length = fm_ask_certificate_of(&credentials);
+    HAS_TO(length < 0 || (size_t)length < size);
+    free(room);
 }
 
 static void fuzz_bundle(const uint8_t *data, size_t size) {
@@ -381,8 +413,10 @@ static void fuzz_typed(const uint8_t *data, size_t size) {
 }
 
 const struct fuzz_target fuzz_targets[] = {
-    {"base64", fuzz_base64},     {"bundle", fuzz_bundle},     {"calendar", fuzz_calendar}, {"cert", fuzz_cert},
-    {"http", fuzz_http},         {"identity", fuzz_identity}, {"json", fuzz_json},         {"key", fuzz_key},
-    {"mqtt", fuzz_mqtt},         {"ntp", fuzz_ntp},           {"outbox", fuzz_outbox},     {"pem", fuzz_pem},
-    {"standing", fuzz_standing}, {"typed", fuzz_typed},       {"utf8", fuzz_utf8},         {NULL, NULL},
+    {"address", fuzz_address},   {"base64", fuzz_base64},     {"bundle", fuzz_bundle},
+    {"calendar", fuzz_calendar}, {"cert", fuzz_cert},         {"certificate", fuzz_certificate},
+    {"http", fuzz_http},         {"identity", fuzz_identity}, {"json", fuzz_json},
+    {"key", fuzz_key},           {"mqtt", fuzz_mqtt},         {"ntp", fuzz_ntp},
+    {"outbox", fuzz_outbox},     {"pem", fuzz_pem},           {"standing", fuzz_standing},
+    {"typed", fuzz_typed},       {"utf8", fuzz_utf8},         {NULL, NULL},
 };

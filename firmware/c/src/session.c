@@ -237,9 +237,12 @@ static int go_on(struct fm_session *session, uint32_t uptime) {
     int result;
     switch (session->state) {
     case LOGIN:
-        session->state = SUBSCRIBE;
         result = fm_mqtt_subscribe(&session->mqtt, session->in);
-        return result == FM_OK ? FM_PENDING : result;
+        if (result == FM_OK) {
+            session->state = SUBSCRIBE;
+            return FM_PENDING;
+        }
+        return result;
     case SUBSCRIBE:
         result = fm_mqtt_answer(&session->mqtt);
         if (result == FM_OK) {
