@@ -33,7 +33,7 @@ def network(answer):
     assert result == OK, answer
     name, passphrase = bytes.fromhex(name), bytes.fromhex(passphrase)
     # at no moment the new name with the old passphrase
-    assert kept == ["-wifi_ssid", f"wifi_psk:{len(passphrase)}", f"wifi_ssid:{len(name)}"]
+    assert kept == ["-wifi_ssid", f"wifi_psk:{len(passphrase)}", f"wifi_ssid:{len(name)}", "-wifi_list"]
     return name.decode(), passphrase.decode()
 
 

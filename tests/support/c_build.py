@@ -14,7 +14,8 @@ STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 # A fault ends the program, whichever sanitizer has found it.
 SANITIZED = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 # The core is C99; what is for Arduino's C++ is held to the oldest standard that its cores compile by.
-COMPILERS = {".c": ("gcc", "-std=c99"), ".cpp": ("g++", "-std=c++11")}
+_PLUS_PLUS = ("g++", "-std=c++11", "-x", "c++")
+COMPILERS = {".c": ("gcc", "-std=c99"), ".cpp": _PLUS_PLUS, ".ino": _PLUS_PLUS}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Build:
         """
         own = self.core / "src"
         objects = [self.compiled(each, () if (self.core / each).parent == own else flags) for each in sources]
-        linker = "g++" if any(Path(source).suffix == ".cpp" for source in sources) else "gcc"
+        linker = "g++" if any(Path(source).suffix in (".cpp", ".ino") for source in sources) else "gcc"
         command = [linker, *self.flags, *flags, *(str(path) for path in objects), *libraries]
         return self._made("program", command)
 

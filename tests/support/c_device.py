@@ -8,14 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.c_esp32 import Esp32
 from tests.support.c_esp8266 import POWER_CUT, Esp8266
+
+Board = Esp8266 | Esp32
 
 
 @dataclass
 class Device:
     """A running device; `console` grows while it is read."""
 
-    board: Esp8266
+    board: Board
     process: subprocess.Popen[str]
     console: list[str] = field(default_factory=list)
 
@@ -58,7 +61,7 @@ class Device:
 
 
 @contextmanager
-def running(program: Path, board: Esp8266, **options: object) -> Iterator[Device]:
+def running(program: Path, board: Board, **options: object) -> Iterator[Device]:
     """Switch a device on; `options` are those of firmware/c/test/device.c. It is off in the end."""
     command = [str(program), *board.arguments, *(f"{name}={value}" for name, value in options.items())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

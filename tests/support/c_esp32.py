@@ -24,7 +24,7 @@ HEADERS = (
     *(f"-I{CORE / 'port' / port}" for port in ("mbedtls", "esp32")),
 )
 LIBRARIES = ("-lmbedtls", "-lmbedx509", "-lmbedcrypto")
-POWER_CUT = 75
+POWER_CUT = 137
 _KEYS = Partition("nvs_keys", 1, 4, 0xF000, 0x1000, flags=1)
 
 
@@ -74,6 +74,10 @@ class Esp32:
         """
         return decode(self.image, keys=self.keys, skip_damaged=skip_damaged).get(keys.NAMESPACE, {})
 
+    def values(self) -> dict[str, bytes]:
+        """What it has stored as an ESP8266 has it, in files: numbers in decimal."""
+        return {key: value if isinstance(value, bytes) else b"%d" % value for key, value in self.nvs().items()}
+
     @property
     def newest_page(self) -> int:
         """The highest sequence number of a page: how many have been taken into use since it was burned."""
@@ -121,10 +125,27 @@ def kv_tool(build: Build) -> Path:
     )  # fmt: skip
 
 
-def program(build: Build, *sources: str) -> Path:
+def program(build: Build, *sources: str | Path) -> Path:
     """Return a program of these sources with the port for mbedTLS, that for an ESP32, and all of the core."""
     require_mbedtls()
     rest = [CORE / "test" / "board_mbedtls.c", CORE / "test" / "trickle.c", IDF / "radio.c"]
     for place in ("port/mbedtls", "port/esp32", "src"):
         rest += sorted(CORE.glob(f"{place}/*.c"))
     return build.program(*sources, *rest, *NVS, flags=HEADERS, libraries=LIBRARIES)
+
+
+def device(directory: Path, values: Mapping[str, int | bytes]) -> Esp32:
+    """Write the flash of a device with these values, encrypted by a key in its eFuse, into a directory of its own."""
+    directory.mkdir(exist_ok=True)
+    return Esp32.burned(directory, {keys.NAMESPACE: values}, "hmac")
+
+
+def device_program(build: Build) -> Path:
+    """Return the program that is a whole device."""
+    return program(build, "test/device.c", "test/device_option.c", IDF / "device_esp32.c")
+
+
+def sketch(build: Build, name: str) -> Path:
+    """Return the program that is this sketch of firmware/arduino, its console on stdin and stdout."""
+    source = CORE.parent / "arduino" / "examples" / name / f"{name}.ino"
+    return program(build, source, IDF / "arduino.cpp")

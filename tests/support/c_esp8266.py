@@ -87,10 +87,16 @@ class Esp8266:
         return [answer.split() for answer in done.stdout.splitlines()]
 
 
+def device(path: Path, values: Mapping[str, int | bytes]) -> Esp8266:
+    """Write the flash of a device with these values into a file."""
+    return Esp8266.burned(path, values)
+
+
 def device_program(build: Build) -> Path:
     """Return the program that is a whole device."""
     objects, flags = with_littlefs(build)
-    return program(build, "test/device.c", "port/host/files.c", flags=flags, objects=objects)
+    sources = [f"test/{name}.c" for name in ("device", "device_option", "device_bearssl")]
+    return program(build, *sources, "port/host/files.c", flags=flags, objects=objects)
 
 
 def files_tool(build: Build) -> Path:

@@ -189,5 +189,8 @@ int fm_typed_keep(const struct fm_kv *kv, const struct fm_typed_wifi *wifi) {
     if (result == FM_OK) {
         result = kv->put(kv->ctx, "wifi_ssid", (const uint8_t *)wifi->ssid, strlen(wifi->ssid));
     }
+    if (result == FM_OK) {
+        result = kv->erase(kv->ctx, "wifi_list");
+    }
     return result;
 }

@@ -13,6 +13,7 @@ static uint32_t flash_size;
 static uint8_t efuse[32];
 static int has_efuse;
 static unsigned long writes, cut;
+static int torn = 1;
 
 static void fail(const char *what, const char *path) {
     fprintf(stderr, "board: %s %s\n", what, path);
@@ -30,7 +31,7 @@ void board_start(const char *path, const char *hmac_key, unsigned long cut_at) {
         fail("cannot map", path);
     close(file);
     flash = mapped;
-    if (hmac_key) {
+    if (strcmp(hmac_key, "-") != 0) {
         FILE *key = fopen(hmac_key, "rb");
         if (!key || fread(efuse, 1, sizeof efuse, key) != sizeof efuse)
             fail("no key of 32 bytes in", hmac_key);
@@ -38,6 +39,26 @@ void board_start(const char *path, const char *hmac_key, unsigned long cut_at) {
         has_efuse = 1;
     }
     cut = cut_at;
+}
+
+static const char *value_of(const char *text, const char *name) {
+    size_t size = strlen(name);
+    return strncmp(text, name, size) == 0 && text[size] == '=' ? text + size + 1 : NULL;
+}
+
+void board_options(int count, char **argument) {
+    torn = 0;
+    for (int i = 1; i < count; i++) {
+        const char *value;
+        if ((value = value_of(argument[i], "dies")))
+            cut = strtoul(value, NULL, 10);
+        else if ((value = value_of(argument[i], "torn")))
+            torn = 1;
+        else if ((value = value_of(argument[i], "ssid")))
+            setenv("BOARD_SSID", value, 1);
+        else if ((value = value_of(argument[i], "passphrase")))
+            setenv("BOARD_PASSPHRASE", value, 1);
+    }
 }
 
 unsigned long board_writes(void) {
@@ -72,7 +93,7 @@ static int going(void) {
 void board_write(uint32_t at, const void *data, size_t size) {
     check(at, size);
     int last = going();
-    size_t done = last ? size / 2 : size;
+    size_t done = last ? (torn ? size / 2 : 0) : size;
     for (size_t i = 0; i < done; i++)
         flash[at + i] &= ((const uint8_t *)data)[i];
     if (last)
@@ -84,7 +105,7 @@ void board_erase(uint32_t at, size_t size) {
     if (at % BOARD_SECTOR || size % BOARD_SECTOR)
         abort();
     int last = going();
-    memset(flash + at, 0xff, last ? size / 2 : size);
+    memset(flash + at, 0xff, last ? (torn ? size / 2 : 0) : size);
     if (last)
         _exit(BOARD_POWER_CUT);
 }

@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
     struct fm_kv kv;
     if (argc != 4)
         return 2;
-    board_start(argv[1], strcmp(argv[2], "-") ? argv[2] : NULL, strtoul(argv[3], NULL, 10));
+    board_start(argv[1], argv[2], strtoul(argv[3], NULL, 10));
     if (fm_esp32_kv_open(&store, &kv) != FM_OK) {
         printf("not open: %s\n", esp_err_to_name(store.error));
         return 1;

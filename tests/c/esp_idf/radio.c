@@ -1,4 +1,4 @@
-/* The double of an ESP32's radio and timer: one network in range, that of BOARD_SSID and BOARD_PASSPHRASE.
+/* The double of an ESP32's radio and timer: one network in range, that of BOARD_SSID and BOARD_PASSPHRASE; any without.
  *
  * The events of a connection come while it is asked for; on a board they come from another task. */
 #include <stdlib.h>
@@ -101,7 +101,7 @@ esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *conf) {
 }
 
 static int is_same(const uint8_t *field, size_t room, const char *text) {
-    return text && strlen(text) <= room && strncmp((const char *)field, text, room) == 0;
+    return !text || (strlen(text) <= room && strncmp((const char *)field, text, room) == 0);
 }
 
 esp_err_t esp_wifi_connect(void) {

@@ -57,8 +57,8 @@ struct fm_typed_line {
  * `too_long` says. Backspace takes a character back; an empty line is none. */
 bool fm_typed_byte(struct fm_typed_line *line, uint8_t byte);
 
-/* Keep the network where the core looks for it, the name last: without one there is no network. FM_OK, or what the
- * store says. */
+/* Keep the network where the core looks for it, in place of those that it knew: the name behind the passphrase, since
+ * without a name there is no network, and the old list goes last. FM_OK, or what the store says. */
 int fm_typed_keep(const struct fm_kv *kv, const struct fm_typed_wifi *wifi);
 
 #ifdef __cplusplus
