@@ -1,4 +1,7 @@
-"""A whole device in C on BearSSL, from the image that the factory made for it, at the double of a gateway."""
+"""A whole device in C, from the image that the factory made for it, at the double of a gateway.
+
+As an ESP8266 has it: BearSSL, and files in a LittleFS; and as an ESP32: mbedTLS, and an encrypted NVS.
+"""
 
 import hashlib
 import json
@@ -9,9 +12,9 @@ from cryptography.hazmat.primitives import serialization
 
 from fleetmint import __version__
 from fleetmint.x509 import keys
+from tests.support import c_esp32, c_esp8266
 from tests.support.c_build import CORE
 from tests.support.c_device import running
-from tests.support.c_esp8266 import Esp8266, device_program
 from tests.support.firmware_gateway import gateway_of
 from tests.support.firmware_site import DEVICE, Identity, make_site
 
@@ -19,9 +22,14 @@ DAY, YEAR = timedelta(days=1), timedelta(days=365)
 STATUS = f"devices/{DEVICE}/out/status"
 
 
+@pytest.fixture(scope="session", params=[c_esp8266, c_esp32], ids=["esp8266", "esp32"])
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def program(build):
-    return device_program(build)
+def program(build, kind):
+    return kind.device_program(build)
 
 
 @pytest.fixture(scope="session")
@@ -36,9 +44,9 @@ def gateway(site, tmp_path):
 
 
 @pytest.fixture
-def burned(gateway, tmp_path):
+def burned(kind, gateway, tmp_path):
     """Write the flash of a device of this gateway."""
-    return lambda **changes: Esp8266.burned(tmp_path / "flash", gateway.nvs(**changes))
+    return lambda **changes: kind.device(tmp_path / "flash", gateway.nvs(**changes))
 
 
 @pytest.fixture
@@ -246,10 +254,10 @@ def test_what_the_broker_did_not_acknowledge_is_sent_again(program, gateway, enr
     assert json.loads(first[1])["n"] == json.loads(second[1])["n"] == 1
 
 
-def test_a_gateway_of_another_site_is_not_talked_to(program, gateway, site, enrolled, tmp_path):
+def test_a_gateway_of_another_site_is_not_talked_to(kind, program, gateway, site, enrolled, tmp_path):
     with gateway_of(make_site(site.made), tmp_path / "thief") as thief:
         changes = {"https_port": thief.https_port, "mqtt_port": thief.mqtt_port}
-        board = Esp8266.burned(tmp_path / "stolen", gateway.nvs(**changes))
+        board = kind.device(tmp_path / "stolen", gateway.nvs(**changes))
         with running(program, board) as device:
             device.wait_for("the gateway's certificate is of no CA that is trusted; trying again in ")
         assert thief.requests == []

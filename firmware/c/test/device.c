@@ -1,10 +1,10 @@
-/* A whole device on this machine: device FLASH OFFSET SIZE BLOCK_SIZE [NAME=VALUE]...
+/* A whole device on this machine: device BOARD... [NAME=VALUE]...
+ *
+ * What names the board says the file that it is in. The rest is
  *
  *   every=MILLISECONDS   between two readings (default 200)
  *   now=SECONDS          what the clock says at power-on, since 2000 (default 0: nobody has set it)
- *   ntp=PORT             where NTP questions go (default 0: nowhere)
- *   dies=N, torn=1       the power goes at this write to the flash, or half-way through it
- *   ssid=NAME, passphrase=TEXT   the only network there is (default: whatever the device wants)
+ *   and what the board takes: see there
  *
  * SIGTERM ends it with a farewell.
  *
@@ -14,12 +14,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
+#include "device.h"
 #include "fleetmint/agent.h"
-#include "fm_host.h"
-#include "fm_host_files.h"
 
 static volatile sig_atomic_t stop;
 
@@ -34,54 +32,25 @@ static void message(void *ctx, const char *topic, const uint8_t *payload, size_t
     fflush(stdout);
 }
 
-static const char *given(int count, char **argument, const char *name, const char *otherwise) {
-    size_t size = strlen(name);
-    for (int i = 5; i < count; i++) {
-        if (strncmp(argument[i], name, size) == 0 && argument[i][size] == '=') {
-            return argument[i] + size + 1;
-        }
-    }
-    return otherwise;
-}
-
 int main(int count, char **argument) {
-    static struct fm_host host;
-    static struct fm_host_files files;
-    static struct fm_host_stream stream;
-    static struct fm_bearssl_crypto crypto = {.entropy = fm_host_entropy};
-    static struct fm_bearssl_tls tls;
-    static struct fm_port port;
+    struct fm_port *port = device_board(count, argument);
     static struct fm_agent agent;
     static const struct fm_product product = {.firmware = "7", .reset = "power on", .message = message};
-    if (count < 5 || fm_host_files_open(&files, argument[1], (uint32_t)atoi(argument[2]), (uint32_t)atoi(argument[3]),
-                                        (uint32_t)atoi(argument[4])) != FM_OK) {
-        fprintf(stderr, "no such file system\n");
+    if (!port) {
+        fprintf(stderr, "no such board\n");
         return 1;
     }
-    uint32_t every = (uint32_t)atoi(given(count, argument, "every", "200"));
-    uint32_t now = (uint32_t)strtoul(given(count, argument, "now", "0"), NULL, 10);
-    files.dies_at = (unsigned)atoi(given(count, argument, "dies", "0"));
-    files.torn = given(count, argument, "torn", NULL) != NULL;
-    host.ntp_port = (uint16_t)atoi(given(count, argument, "ntp", "0"));
-    host.ssid = given(count, argument, "ssid", NULL);
-    host.passphrase = given(count, argument, "passphrase", NULL);
-    port.kv = fm_host_kv(&files);
-    port.crypto = fm_bearssl_crypto(&crypto);
-    tls.stream = fm_host_stream(&stream);
-    tls.crypto = &port.crypto;
-    port.tls = fm_bearssl_tls(&tls);
-    port.clock = fm_host_clock(&host);
-    port.net = fm_host_net(&host);
-    port.log = fm_host_log(&host);
+    uint32_t every = (uint32_t)atoi(device_option(count, argument, "every", "200"));
+    uint32_t now = (uint32_t)strtoul(device_option(count, argument, "now", "0"), NULL, 10);
     if (now) {
-        port.clock.set(port.clock.ctx, now);
+        port->clock.set(port->clock.ctx, now);
     }
     signal(SIGTERM, end);
-    fm_agent_begin(&agent, &port, &product);
-    uint32_t last = port.clock.ticks(port.clock.ctx) - every;
+    fm_agent_begin(&agent, port, &product);
+    uint32_t last = port->clock.ticks(port->clock.ctx) - every;
     while (!fm_agent_has_ended(&agent)) {
         const struct timespec nap = {0, 1000000};
-        uint32_t ticks = port.clock.ticks(port.clock.ctx);
+        uint32_t ticks = port->clock.ticks(port->clock.ctx);
         if (ticks - last >= every) {
             last = ticks;
             fm_agent_read(&agent, "{\"temperature\": 21}");
@@ -92,6 +61,6 @@ int main(int count, char **argument) {
         }
         nanosleep(&nap, NULL);
     }
-    printf("ended, %u bytes for the agent, %u for TLS\n", (unsigned)sizeof agent, (unsigned)sizeof tls);
+    printf("ended, %u bytes for the agent\n", (unsigned)sizeof agent);
     return 0;
 }
