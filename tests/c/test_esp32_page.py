@@ -1,5 +1,6 @@
 """The sketch Esp32Page as it is, run on this machine: Wi-Fi from the NVS or the console, and the gateway's page."""
 
+import json
 import subprocess
 from datetime import UTC, datetime
 
@@ -64,6 +65,10 @@ def test_the_page_is_fetched_with_the_device_s_certificate_beside_its_session(ga
     device.wait_for("connected to the broker")
     device.wait_for("the page, by TLSv1.")
     device.wait_for(f"<h1>Hello {DEVICE}</h1>")
+    device.wait_for("published readings")
+    size = len(f"<html>\n<h1>Hello {DEVICE}</h1>\n</html>")
+    topic, payload = gateway.broker.messages[0]
+    assert (topic, json.loads(payload)["page"]) == (f"devices/{DEVICE}/out/readings", size)
     assert gateway.broker.sessions == [(DEVICE, DEVICE)]
     assert gateway.requests[-1].line == "GET / HTTP/1.1"
     assert "token" not in device.board.nvs()

@@ -13,6 +13,9 @@
 #include <fleetmint/typed.h>
 #include <fm_esp32.h>
 
+// A handshake needs more than the 8 KiB that a sketch has otherwise.
+SET_LOOP_TASK_STACK_SIZE(16 * 1024);
+
 // The path of the page, and milliseconds until it is fetched again.
 static const char PAGE[] = "/";
 static const uint32_t EVERY = 60000;
@@ -87,6 +90,13 @@ static void ask_for_page() {
     }
 }
 
+// A reading, to devices/<id>/out/readings: how long the page was. The bench waits for the first one of a new device.
+static void tell() {
+    char object[32];
+    snprintf(object, sizeof object, "{\"page\": %u}", (unsigned)page.reply.size);
+    fm_agent_read(&agent, object);
+}
+
 static void read_page() {
     // Only while it is open the connection can tell its version.
     static const char *version = "";
@@ -103,6 +113,7 @@ static void read_page() {
         Serial.print(version);
         Serial.println(":");
         Serial.println(page_room);
+        tell();
     } else {
         Serial.print("no page: ");
         Serial.println(result);

@@ -20,6 +20,10 @@
 static int result_of(uint8_t reason) {
     switch (reason) {
     case WIFI_REASON_NO_AP_FOUND:
+    /* The same in newer versions: only one with other or less security, below the threshold, or too far away. */
+    case 210:
+    case 211:
+    case 212:
         return FM_ABSENT;
     case WIFI_REASON_AUTH_EXPIRE:
     case WIFI_REASON_AUTH_FAIL:

@@ -5,9 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "esp_err.h"
+
+#define SET_LOOP_TASK_STACK_SIZE(bytes) \
+    size_t getArduinoLoopTaskStackSize() { return bytes; } \
+    static_assert(bytes >= 8192, "less than it is by itself")
 
 unsigned long millis();
 void delay(uint32_t ms);
