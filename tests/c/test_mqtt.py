@@ -35,6 +35,11 @@ def begin(device, port, name="pump-0001", *, will=("", ""), keepalive=60, within
     return device("begin", port, name, *will, keepalive, within, room, piece)
 
 
+def patience(result):
+    """Milliseconds in which an answer has to come: few only where none comes, since others use this machine as well."""
+    return 700 if result == "TIMEOUT" else 15_000
+
+
 def publish_to(broker, topic, payload, *options):
     command = ["mosquitto_pub", "-p", str(broker.watchers), "-t", topic, "-q", "1", "-s", *options]
     subprocess.run(command, input=payload, check=True)
@@ -172,7 +177,7 @@ def pretending(*replies):
 )
 def test_only_a_broker_that_accepts_the_client_opens_a_session(mqtt, reply, answer):
     with pretending(reply) as port, talk(mqtt) as device:
-        assert begin(device, port, within=300) == answer
+        assert begin(device, port, within=patience(answer[0])) == answer
         device("close")
 
 
@@ -213,8 +218,8 @@ def test_only_a_broker_that_accepts_the_client_opens_a_session(mqtt, reply, answ
 @pytest.mark.parametrize("piece", [0, 1])
 def test_what_no_broker_sends_ends_the_session(mqtt, packets, result, piece):
     with pretending(OPEN + packets) as port, talk(mqtt) as device:
-        assert begin(device, port, within=300, piece=piece)[0] in ("0", result)
-        assert device("live", 400)[-1] == result
+        assert begin(device, port, within=patience(result), piece=piece)[0] in ("0", result)
+        assert device("live", 1000 if result == "TIMEOUT" else 200)[-1] == result
         device("close")
 
 
@@ -232,7 +237,7 @@ def test_what_no_broker_sends_ends_the_session(mqtt, packets, result, piece):
 )
 def test_a_message_is_taken_over_only_when_its_own_acknowledgement_comes(mqtt, reply, result):
     with pretending(OPEN, reply) as port, talk(mqtt) as device:
-        assert begin(device, port, within=300) == ["0", "0"]
+        assert begin(device, port, within=patience(result)) == ["0", "0"]
         assert device("publish", "t", "x", 0)[-1] == result
         device("close")
 
@@ -246,6 +251,6 @@ def test_a_subscription_that_is_refused_is_told(mqtt):
 
 def test_a_ping_without_an_answer_ends_the_session(mqtt):
     with pretending(OPEN) as port, talk(mqtt) as device:
-        assert begin(device, port, keepalive=1, within=300) == ["0", "0"]
+        assert begin(device, port, keepalive=1, within=patience("TIMEOUT")) == ["0", "0"]
         assert device("live", 5000) == ["TIMEOUT"]
         device("close")
