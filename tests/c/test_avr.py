@@ -165,3 +165,13 @@ def test_the_double_ends_a_programmer_that_writes_fuses_lock_bits_or_the_eeprom(
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "another instruction than those that it needs" in done.stderr
+
+
+def test_any_four_pins_are_spi_in_mode_0(build):
+    """The slave sends each byte back during the next one."""
+    sent = [chance_of(seed).randbytes(4) for seed in range(20)] + [bytes(4), b"\xff" * 4]
+    answers = ask(build.program("test/avr_pins.c", "test/lines.c", *build.sources), [("send", each) for each in sent])
+    before = [0, *(each[-1] for each in sent)]
+    assert [(result, data(word)) for result, word in answers] == [
+        ("0", bytes([last]) + each[:3]) for last, each in zip(before, sent, strict=False)
+    ]

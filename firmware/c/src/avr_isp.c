@@ -77,7 +77,7 @@ static int instruct(struct fm_avr *avr, unsigned one, unsigned two, unsigned thr
     out[1] = (uint8_t)two;
     out[2] = (uint8_t)three;
     out[3] = (uint8_t)four;
-    return avr->setup.transfer(avr->setup.ctx, out, in);
+    return avr->setup.transfer(avr->setup.chip_ctx, out, in);
 }
 
 /* The upper part of an address, where it is another one than before and the flash is that large. */
@@ -130,7 +130,7 @@ static int go_to_page(struct fm_avr *avr, uint32_t page_at, uint8_t state, uint8
     }
     avr->state = state;
     memset(avr->page, 0xFF, page);
-    return avr->setup.image(avr->setup.ctx, page_at, avr->page, left < page ? left : page);
+    return avr->setup.image(avr->setup.image_ctx, page_at, avr->page, left < page ? left : page);
 }
 
 static int next_page(struct fm_avr *avr, uint8_t state, uint8_t after) {
@@ -156,7 +156,7 @@ static int enter(struct fm_avr *avr, uint32_t ticks) {
         return FM_ABSENT;
     }
     /* Out of step: a pulse on the reset line lets it begin anew. */
-    avr->setup.hold(avr->setup.ctx, false);
+    avr->setup.hold(avr->setup.chip_ctx, false);
     avr->state = PULSE;
     avr->since = ticks;
     return FM_PENDING;
@@ -287,7 +287,7 @@ static int remember(struct fm_avr *avr) {
     const struct fm_kv *kv = avr->setup.kv;
 
     avr->state = OVER;
-    avr->setup.hold(avr->setup.ctx, false);
+    avr->setup.hold(avr->setup.chip_ctx, false);
     return fm_avr_has(kv, avr->setup.hash) == FM_OK ? FM_OK : kv->put(kv->ctx, FM_AVR_KEY, avr->setup.hash, FM_HASH);
 }
 
@@ -302,7 +302,7 @@ static int advance(struct fm_avr *avr, uint32_t ticks) {
         }
         /* fall through */
     case RESET:
-        avr->setup.hold(avr->setup.ctx, true);
+        avr->setup.hold(avr->setup.chip_ctx, true);
         avr->since = ticks;
         avr->state = ENTER;
         return FM_PENDING;
@@ -342,7 +342,7 @@ int fm_avr_step(struct fm_avr *avr, uint32_t ticks) {
     if (result < 0) {
         avr->error = result;
         if (!avr->changed) {
-            avr->setup.hold(avr->setup.ctx, false);
+            avr->setup.hold(avr->setup.chip_ctx, false);
         }
         avr->state = OVER;
     }

@@ -113,7 +113,7 @@ static void answer(void) {
 int main(void) {
     kv = memory_kv_of(&memory);
     while (lines_next(&in)) {
-        setup.ctx = &chip;
+        setup.chip_ctx = &chip;
         setup.transfer = transfer;
         setup.hold = hold;
         setup.image = read_image;

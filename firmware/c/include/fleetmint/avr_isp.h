@@ -42,14 +42,15 @@ struct fm_avr_chip {
 
 struct fm_avr_setup {
     struct fm_avr_chip chip;
-    void *ctx;
     /* Send 4 bytes and get 4, most significant bit first, SPI mode 0, slower than a quarter of the chip's clock (a
-     * sixth from 12 MHz on; 125 kHz does for all). FM_OK, FM_IO. */
-    int (*transfer)(void *ctx, const uint8_t out[4], uint8_t in[4]);
+     * sixth from 12 MHz on; 125 kHz does for all). FM_OK, FM_IO. `avr_pins.h` has it for any four pins. */
+    int (*transfer)(void *chip_ctx, const uint8_t out[4], uint8_t in[4]);
     /* Hold the chip in reset, or let it go. The clock line is low before it is held. */
-    void (*hold)(void *ctx, bool held);
+    void (*hold)(void *chip_ctx, bool held);
+    void *chip_ctx;
     /* `size` bytes of the image from `offset` on. FM_OK, FM_IO. */
-    int (*image)(void *ctx, uint32_t offset, uint8_t *data, size_t size);
+    int (*image)(void *image_ctx, uint32_t offset, uint8_t *data, size_t size);
+    void *image_ctx;
     uint32_t image_size;
     /* Its SHA-256, which the store keeps when it is on the chip. */
     const uint8_t *hash;
