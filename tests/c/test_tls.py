@@ -35,7 +35,7 @@ def client(tls, pki, tmp_path):
     (tmp_path / "cert").write_bytes(device.der)
     (tmp_path / "key").write_bytes(device.key_der)
 
-    def get(port, host="localhost", *, anchors=pki.anchors, now=pki.made, shown=True, again=False):
+    def get(port, host="localhost", *, anchors=pki.anchors, now=pki.made, shown=True, again=""):
         paths = []
         for number, anchor in enumerate(anchors):
             paths.append(tmp_path / f"anchor{number}")
@@ -43,7 +43,7 @@ def client(tls, pki, tmp_path):
         seconds = int((now - datetime(2000, 1, 1, tzinfo=UTC)).total_seconds())
         arguments = [host, str(port), str(seconds), ",".join(map(str, paths))]
         arguments += [str(tmp_path / "cert"), str(tmp_path / "key")] if shown else []
-        arguments += ["again"] if again else []
+        arguments += [again] if again else []
         lines = run(tls, *arguments).decode().splitlines()
         return [(int(line.split()[0]), line.split(" ", 2)[2]) for line in lines]
 
@@ -143,8 +143,14 @@ def test_a_certificate_that_has_ended_is_turned_away_by_the_server(client, pki, 
 def test_a_session_is_taken_up_again(client, pki, tmp_path):
     with server(pki, tmp_path) as made:
         made.context.options |= ssl.OP_NO_TICKET
-        assert client(made.port, again=True) == [(OK, "Hello pump-0001")] * 2
+        assert client(made.port, again="again") == [(OK, "Hello pump-0001")] * 2
         assert made.context.session_stats()["hits"] == 1
+
+
+def test_a_session_is_not_taken_up_again_by_who_trusts_that_server_no_more(client, pki, tmp_path):
+    with server(pki, tmp_path) as made:
+        assert client(made.port, again="less") == [(OK, "Hello pump-0001"), (TRUST, "")]
+        assert made.context.session_stats()["hits"] == 0
 
 
 def test_a_network_that_moves_little_at_a_time_is_enough(client, pki, tmp_path, monkeypatch):

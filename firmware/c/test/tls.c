@@ -1,9 +1,10 @@
-/* One request over TLS: tls HOST PORT NOW ANCHOR[,ANCHOR] [CERTIFICATE KEY] [again]
+/* One request over TLS: tls HOST PORT NOW ANCHOR[,ANCHOR] [CERTIFICATE KEY] [again|less]
  *
- * Prints the result, the status and what the server says; with `again` twice. Files are DER, NOW is in seconds since
- * 2000.
+ * Prints the result, the status and what the server says; with `again` twice, with `less` the second time with the first
+ * anchor alone. Files are DER, NOW is in seconds since 2000.
  *
  * SPDX-License-Identifier: MIT */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,10 +60,15 @@ int main(int count, char **argument) {
         discard(der);
     }
     get(port, &setup);
-    if (strcmp(argument[count - 1], "again") == 0) {
+    size_t loaded = setup.anchor_count;
+    bool less = strcmp(argument[count - 1], "less") == 0;
+    if (less) {
+        setup.anchor_count = 1;
+    }
+    if (less || strcmp(argument[count - 1], "again") == 0) {
         get(port, &setup);
     }
-    for (size_t i = 0; i < setup.anchor_count; i++) {
+    for (size_t i = 0; i < loaded; i++) {
         discard(anchors[i]);
     }
     discard(setup.certificate);
