@@ -1,5 +1,6 @@
 /* A new program for an ATmega beside this board: serial programming over SPI, as its data sheet has it under "Serial
- * Downloading". Fuses and lock bits are never written.
+ * Downloading". Fuses, lock bits and EEPROM are never written; but when a chip is erased it lets its lock bits go by
+ * itself, and its EEPROM, too, unless its fuse EESAVE keeps that.
  *
  * Nothing in it waits, and it can be cut at any time: what is on the chip is compared first. Is it the image, nothing
  * is done; is it the beginning of the image with nothing behind it, the writing goes on from there; otherwise, and when
