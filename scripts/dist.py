@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from gzip import GzipFile
 from pathlib import Path
 
+import arduino_library
+
 from fleetmint.flash.app import program_files
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,7 @@ def build(target: Path) -> list[Path]:
         _packages(tree, out, made)
         _collection(tree, out, made)
         _firmware(tree, out, made)
+        _arduino(tree, out, made)
         files = sorted(out.iterdir())
         sums = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
         for file in files:
@@ -84,6 +87,13 @@ def _firmware(tree: Path, out: Path, made: int) -> None:
     files |= {path: (tree / "firmware" / path).read_bytes() for path in ("LICENSE", "README.md")}
     packed = {f"{name}/{path}": files[path] for path in sorted(files)}
     (out / f"{name}.tar.gz").write_bytes(_packed(packed, made))
+
+
+def _arduino(tree: Path, out: Path, made: int) -> None:
+    """Pack the core in C as a library for the Arduino IDE."""
+    (wheel,) = out.glob("fleetmint-*.whl")
+    name = f"fleetmint-arduino-{wheel.name.split('-')[1]}"
+    (out / f"{name}.zip").write_bytes(arduino_library.packed(name, arduino_library.library(tree), made))
 
 
 def _packed(files: Mapping[str, bytes | None], made: int) -> bytes:

@@ -5,12 +5,14 @@ import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
 from fleetmint import __version__
+from scripts.arduino_library import library
 from tests.contracts.quoted import ROOT
 
 BIN = Path(sys.executable).parent
@@ -60,7 +62,7 @@ def test_the_sums_are_those_of_all_files(release):
     assert done.returncode == 0, done.stderr
     named = {f"{path.name}: OK" for path in release.iterdir() if path.name != "SHA256SUMS"}
     assert set(done.stdout.splitlines()) == named
-    assert len(named) == 4
+    assert len(named) == 5
 
 
 def test_the_wheel_is_the_command(release, tmp_path):
@@ -98,6 +100,16 @@ def test_the_firmware_is_what_a_batch_puts_on_a_board(release, tmp_path):
     assert (top / "LICENSE").is_file()
     files = {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}
     assert files == {*program_files(ROOT / "firmware"), "LICENSE", "README.md"}
+
+
+def test_the_library_for_arduino_is_the_core_and_the_ports_of_its_boards(release, tmp_path):
+    (archive,) = release.glob("fleetmint-arduino-*.zip")
+    with zipfile.ZipFile(archive) as packed:
+        files = {name.partition("/")[2]: packed.read(name) for name in packed.namelist()}
+    assert files == library(ROOT)
+    assert f"version={__version__}" in files["library.properties"].decode().splitlines()
+    assert {"LICENSE", "src/Fleetmint.h", "src/fleetmint/agent.h", "src/agent.c", "src/bearssl_tls.c"} <= files.keys()
+    assert files["src/esp8266_net.cpp"].split(b"\n")[1] == b"#ifdef ARDUINO_ARCH_ESP8266"
 
 
 def test_the_source_is_a_checkout_without_its_history(release):

@@ -2,8 +2,6 @@
  * it is seen one byte at a time.
  *
  * SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP8266)
-
 #include <string.h>
 
 #include "fm_bearssl.h"
@@ -177,5 +175,3 @@ void fm_bearssl_address_look(struct fm_bearssl_address *address, const uint8_t *
         }
     }
 }
-
-#endif

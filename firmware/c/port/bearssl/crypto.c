@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP8266)
-
 #include <string.h>
 
 #include "fm_bearssl.h"
@@ -105,5 +103,3 @@ struct fm_crypto fm_bearssl_crypto(struct fm_bearssl_crypto *crypto) {
     struct fm_crypto made = {crypto, make_random, keygen, public_key, sign, verify, sha256};
     return made;
 }
-
-#endif

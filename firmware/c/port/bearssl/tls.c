@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP8266)
-
 #include <string.h>
 
 #include "fleetmint/cert.h"
@@ -366,5 +364,3 @@ struct fm_tls fm_bearssl_tls(struct fm_bearssl_tls *tls) {
     struct fm_tls made = {tls, tls_open, tls_step, tls_read, tls_write, tls_flush, tls_close};
     return made;
 }
-
-#endif
