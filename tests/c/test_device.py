@@ -92,6 +92,15 @@ def test_presence_is_that_of_every_device(program, gateway, enrolled):
     assert gateway.broker.farewells == 1
 
 
+def test_no_turn_of_an_open_session_takes_long(program, enrolled):
+    with running(program, enrolled[0], every=20) as device:
+        for _ in range(20):
+            device.wait_for("published readings")
+        *_, said = device.stop()
+    # under the sanitizers, which make it several times slower
+    assert 0 < int(said.split()[-2]) < 10_000, said
+
+
 def test_a_device_with_a_key_of_the_factory_asks_for_none(program, gateway, enrolled):
     with running(program, enrolled[0]) as device:
         device.wait_for("published readings")

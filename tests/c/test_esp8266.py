@@ -6,8 +6,7 @@ They are built against small headers of ours and lwIP's own; of the port the sto
 import pytest
 
 from scripts.arduino_library import library
-from tests.support.c_bearssl import PORT
-from tests.support.c_build import CORE, Build, run
+from tests.support.c_build import CORE, STRICT, Build, run
 
 DOUBLE = CORE.parents[1] / "tests" / "c" / "arduino_esp8266"
 ARDUINO = CORE.parent / "arduino"
@@ -17,7 +16,6 @@ BOARD = (
     "-DLWIP_DNS=1", "-D_DEFAULT_SOURCE",
     "-DARDUINO=10819", "-DARDUINO_ARCH_ESP8266",
 )  # fmt: skip
-PORTS = (*PORT, f"-I{ESP8266}", *BOARD)
 SKETCH = ARDUINO / "examples/Esp8266Sensor/Esp8266Sensor.ino"
 MAIN = """
 #include <stdio.h>
@@ -30,13 +28,9 @@ int main() {
 """
 
 
-def sources():
-    return [*sorted(CORE.glob("src/*.c")), *sorted(CORE.glob("port/bearssl/*.c")), *sorted(ESP8266.glob("*.c*"))]
-
-
 def test_the_store_is_what_the_core_wants_and_is_never_formatted(build):
-    files = [DOUBLE / "store.cpp", DOUBLE / "board.cpp", *sources()]
-    assert run(build.program(*files, flags=PORTS, libraries=("-lbearssl", "-llwip"))) == b""
+    files = [DOUBLE / "store.cpp", DOUBLE / "board.cpp", ESP8266 / "files.cpp"]
+    assert run(build.program(*files, flags=(f"-I{ESP8266}", *BOARD), libraries=("-llwip",))) == b""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +42,8 @@ def sketch(build, tmp_path_factory):
         (directory / name).write_bytes(data)
     (directory / "sketch.cpp").write_text(f"#include <Arduino.h>\n{SKETCH.read_text()}\n{MAIN}")
     files = [directory / "sketch.cpp", DOUBLE / "board.cpp", *sorted((directory / "src").glob("*.c*"))]
-    alone = Build(build.directory, core=directory / "examples")  # where there is nothing of the core
+    # as it is for a board, and where there is nothing of the core beside it
+    alone = Build(build.directory, flags=(*STRICT, "-O0"), core=directory / "examples")
     return alone.program(*files, flags=(f"-I{directory / 'src'}", *BOARD), libraries=("-lbearssl", "-llwip"))
 
 

@@ -32,6 +32,13 @@ static void message(void *ctx, const char *topic, const uint8_t *payload, size_t
     fflush(stdout);
 }
 
+/* Microseconds that the processor has worked for this process. */
+static long processor(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (long)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
 int main(int count, char **argument) {
     struct fm_port *port = device_board(count, argument);
     static struct fm_agent agent;
@@ -47,6 +54,7 @@ int main(int count, char **argument) {
     }
     signal(SIGTERM, end);
     fm_agent_begin(&agent, port, &product);
+    long longest = 0;
     uint32_t last = port->clock.ticks(port->clock.ctx) - every;
     while (!fm_agent_has_ended(&agent)) {
         const struct timespec nap = {0, 1000000};
@@ -55,12 +63,17 @@ int main(int count, char **argument) {
             last = ticks;
             fm_agent_read(&agent, "{\"temperature\": 21}");
         }
+        bool connected = fm_agent_is_connected(&agent);
+        long before = processor();
         fm_agent_loop(&agent);
+        if (connected && processor() - before > longest) {
+            longest = processor() - before;
+        }
         if (stop) {
             fm_agent_stop(&agent);
         }
         nanosleep(&nap, NULL);
     }
-    printf("ended, %u bytes for the agent\n", (unsigned)sizeof agent);
+    printf("ended; the longest turn of a session took the processor %ld us\n", longest);
     return 0;
 }

@@ -1,7 +1,6 @@
 // The store of the port on the double, asked by itself. Prints what is not as it should be.
 //
 // SPDX-License-Identifier: MIT
-#include <ESP8266WiFi.h>
 #include <LittleFS.h>
 
 #include "fm_esp8266.h"
@@ -39,9 +38,5 @@ int main() {
     MUST(LittleFS.files.count("/fleetmint/cert0") == 0);
     LittleFS.room = 1;
     MUST(kv.put(kv.ctx, "cert0", data, 2) == FM_IO);
-
-    MUST(fm_esp8266_entropy(nullptr, data, sizeof data) == FM_ENTROPY);
-    WiFi.mode(WIFI_STA);
-    MUST(fm_esp8266_entropy(nullptr, data, sizeof data) == FM_OK);
     return 0;
 }
