@@ -21,7 +21,9 @@ static bool is_v4(const char *host, uint8_t out[4]) {
             value = value * 10 + (unsigned)(*host++ - '0');
             count++;
         }
-        if (!count || value > 255 || *host++ != (part < 3 ? '.' : '\0')) {
+        /* to a resolver 010 is eight */
+        bool octal = count > 1 && host[-count] == '0';
+        if (!count || octal || value > 255 || *host++ != (part < 3 ? '.' : '\0')) {
             return false;
         }
         out[part] = (uint8_t)value;
