@@ -11,6 +11,7 @@ from pathlib import Path
 from virtual.esp32 import firmware, micropython
 from virtual.esp32.board import Board, UnpluggedError, flash_file
 from virtual.esp32.chips import CHIPS
+from virtual.esp32.efuses import Efuses
 from virtual.esp32.faults import Faults
 from virtual.esp32.nor import FlashRangeError, NorFlash
 from virtual.esp32.port import Port
@@ -39,7 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     port = Port(directory / "tty")
     chip = CHIPS[options.chip]
     chip = replace(chip, registers={**chip.registers, **dict(options.register)})
-    board = Board(chip, options.mac, flash, port, program, options.fault)
+    efuses = None
+    if options.efuses:
+        # espefuse is imported for boards that are to have them only
+        efuses = Efuses(directory / "efuses.bin", chip, options.mac, options.fault.burn)
+    board = Board(chip, options.mac, flash, port, program, options.fault, efuses)
     pid_file = directory / "pid"
     # An exception out of the handler could be lost in a destructor, and this would run for ever.
     ended = threading.Event()
@@ -67,8 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--micropython", action="store_true", help="where its flash is blank, it has firmware")
     parser.add_argument("--env", type=_variable, action="append", default=[], help="NAME=VALUE for the program")
     parser.add_argument(
-        "--fault", type=Faults.parse, default=Faults(), help="silent, drop=N, unplug=N or rot=N, with commas"
+        "--fault", type=Faults.parse, default=Faults(), help="silent, drop=N, unplug=N, rot=N or burn=N, with commas"
     )
+    parser.add_argument("--efuses", action="store_true", help="it has eFuses, in efuses.bin; not the esp8266")
     parser.add_argument(
         "--register", type=_register, action="append", default=[], help="ADDRESS=VALUE, such as an eFuse"
     )

@@ -14,6 +14,7 @@ from fleetmint.flash.job import ESP8266
 from fleetmint.flash.table import TABLE_OFFSET, TABLE_SIZE, PartitionTable
 from virtual.esp32 import slip
 from virtual.esp32.chips import Chip
+from virtual.esp32.efuses import Efuses
 from virtual.esp32.faults import Faults
 from virtual.esp32.nor import NorFlash
 from virtual.esp32.port import Port
@@ -38,6 +39,7 @@ class Board:
     port: Port
     program: Runs
     faults: Faults
+    efuses: Efuses | None = None
 
     def __post_init__(self) -> None:
         self._rom: Rom | None = None
@@ -69,7 +71,7 @@ class Board:
         if self._rom is None:
             self.program.stop()
             self._listened = False
-            self._rom = Rom(self.chip, self.mac, self.flash, self.faults)
+            self._rom = Rom(self.chip, self.mac, self.flash, self.faults, self.efuses)
         for packet in packets:
             for answer in self._rom.handle(packet):
                 self.port.send(slip.encode(answer))

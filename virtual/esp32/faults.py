@@ -11,12 +11,14 @@ class Faults:
     drop    it falls silent when this many blocks of flash data have come, until its port is closed
     unplug  it is pulled out when this many blocks of flash data have come: its port is gone
     rot     it flips one bit in each of the next so many blocks of flash data
+    burn    it loses its power behind so many programmings of its eFuses: its port is gone
     """
 
     silent: bool = False
     drop: int | None = None
     unplug: int | None = None
     rot: int = 0
+    burn: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Faults":
@@ -26,10 +28,10 @@ class Faults:
             name, _, number = word.partition("=")
             if name == "silent" and not number:
                 faults.silent = True
-            elif name in ("drop", "rot", "unplug") and number.isdecimal():
+            elif name in ("drop", "rot", "unplug", "burn") and number.isdecimal():
                 setattr(faults, name, int(number))
             else:
-                raise ValueError(f"{word!r} is no fault; there are silent, drop=N, unplug=N and rot=N")
+                raise ValueError(f"{word!r} is no fault; there are silent, drop=N, unplug=N, rot=N and burn=N")
         return faults
 
     def spoil(self, data: bytes) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from virtual.esp32.chips import Chip
+from virtual.esp32.efuses import Efuses, PowerCutError
 from virtual.esp32.faults import Faults
 from virtual.esp32.nor import SECTOR_SIZE, FlashRangeError, NorFlash
 from virtual.esp32.spi import SpiController
@@ -23,6 +24,8 @@ _CHECKSUM_SEED = 0xEF
 # any value but 0 tells esptool that the ROM answered and not a stub that was left running
 _ROM_SYNC_VALUE = 0x20120707
 _SLOW_READ_SIZE = 64
+# of the flags of GET_SECURITY_INFO
+_SECURE_DOWNLOAD = 1 << 2
 
 
 class Command(IntEnum):
@@ -72,7 +75,9 @@ BAD_DEFLATE = Refusal(0x0B, 0xC7)
 class Rom:
     """One chip between two resets."""
 
-    def __init__(self, chip: Chip, mac: bytes, flash: NorFlash, faults: Faults | None = None) -> None:
+    def __init__(
+        self, chip: Chip, mac: bytes, flash: NorFlash, faults: Faults | None = None, efuses: Efuses | None = None
+    ) -> None:
         self.chip = chip
         self.is_stub = False
         self.is_unplugged = False
@@ -80,6 +85,9 @@ class Rom:
         self._flash = flash
         self._faults = faults or Faults()
         self._spi = SpiController(chip, mac, flash)
+        self._efuses = efuses
+        # as they were at the reset: what is burned later counts from the next one on
+        self._flags = efuses.flags() if efuses is not None else 0
         self._write: _FlashWrite | None = None
         self._frames: list[bytes] = []
         self._blocks = 0
@@ -120,19 +128,30 @@ class Rom:
     def _security_info(self, data: bytes, _checksum: int) -> list[bytes]:
         if self.chip.security_id is None:
             raise BAD_COMMAND
-        info = struct.pack("<I8xII", 0, self.chip.security_id, 0)
+        info = struct.pack("<I8xII", self._flags, self.chip.security_id, 0)
         return [self._response(Command.GET_SECURITY_INFO, data=info)]
 
     def _read_register(self, data: bytes, _checksum: int) -> list[bytes]:
+        self._only_open()
         (address,) = struct.unpack_from("<I", data)
-        return [self._response(Command.READ_REG, self._spi.read(address))]
+        found = self._efuses.read(address) if self._efuses and address in self._efuses else self._spi.read(address)
+        return [self._response(Command.READ_REG, found)]
 
     def _write_register(self, data: bytes, _checksum: int) -> list[bytes]:
+        self._only_open()
         for address, value, mask, _delay in struct.iter_unpack("<IIII", data):
-            self._spi.write(address, value, mask)
+            if self._efuses is None or address not in self._efuses:
+                self._spi.write(address, value, mask)
+                continue
+            try:
+                self._efuses.write(address, value, mask)
+            except PowerCutError:
+                self.is_unplugged = True
+                return []
         return [self._response(Command.WRITE_REG)]
 
     def _mem_data(self, data: bytes, checksum: int) -> list[bytes]:
+        self._only_open()
         _block(data, checksum)
         return [self._response(Command.MEM_DATA)]
 
@@ -232,6 +251,11 @@ class Rom:
     def _run_user_code(self, data: bytes, _checksum: int) -> list[bytes]:
         self._only_stub()
         return []
+
+    def _only_open(self) -> None:
+        """Refuse what the secure download mode does not know: registers, and memory that something could be run in."""
+        if self._flags & _SECURE_DOWNLOAD:
+            raise BAD_COMMAND
 
     def _only_stub(self) -> None:
         if not self.is_stub:
