@@ -38,6 +38,7 @@ _WITH_LEDGER = (
     ("burn",),
     ("devices",),
     ("efuse",),
+    ("secure",),
     ("device", "release"),
     ("device", "return"),
     ("device", "update"),

@@ -8,7 +8,7 @@ import json
 import secrets as random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from sqlalchemy.engine import Engine
 from fleetmint import files, staging
 from fleetmint.batch import sealed, secrets
 from fleetmint.batch.common import Common, SiteValues, checked, site_common
-from fleetmint.batch.encryption import new_key
+from fleetmint.batch.encryption import new_flash_key, new_key
 from fleetmint.batch.file_system import device_files
 from fleetmint.batch.filenames import DESCRIPTION, REGISTRATION
 from fleetmint.batch.image import nvs_entries
@@ -266,8 +266,9 @@ def _check(batch: Batch, found: _Found, location: BatchLocation) -> None:
     elif found.settings is not None:
         made = (found.settings.chip, found.settings.nvs_encryption)
         what = "another chip or NVS encryption" if made != (batch.chip, batch.nvs_encryption) else ""
-        if not what and found.settings.identity != batch.identity:
-            what = f"identity: {found.settings.identity}"
+        for name in ("identity", "flash_encryption"):
+            if not what and getattr(found.settings, name) != getattr(batch, name):
+                what = f"{name}: {getattr(found.settings, name)}"
     if what:
         raise StateError(
             f"the batch {batch.name} was made with {what}: what is made stays, and a batch can only grow; undo the"
@@ -290,18 +291,20 @@ def _new_secrets(
     factory = hierarchy.authority("factory") if any(unit.key_origin == FACTORY_KEY for unit in units) else None
     expires = (now + batch.token_lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
     for done, unit in enumerate(units, 1):
-        yield unit.device, _secret(unit, factory, expires, now, new_key(batch.nvs_encryption))
+        secret = _secret(unit, factory, expires, now)
+        nvs, flash = new_key(batch.nvs_encryption), new_flash_key(batch.flash_encryption)
+        yield unit.device, replace(secret, nvs_key=nvs, flash_key=flash)
         if done % secrets.CHUNK == 0 or done == len(units):
             watch(done, len(units))
 
 
-def _secret(unit: Unit, factory: Authority | None, expires: str, now: datetime, nvs_key: bytes | None) -> Secret:
+def _secret(unit: Unit, factory: Authority | None, expires: str, now: datetime) -> Secret:
     if factory is None or unit.key_origin == DEVICE_KEY:
-        return Secret(token=random.token_hex(TOKEN_BYTES), token_expires=expires, nvs_key=nvs_key)
+        return Secret(token=random.token_hex(TOKEN_BYTES), token_expires=expires)
     key = keys.new_key()
     certificate = factory.issue("factory-device", key.public_key(), unit.device, now=now)
     der = certificate.public_bytes(serialization.Encoding.DER)
-    return Secret(key=keys.device_der(key), certificate=der, nvs_key=nvs_key)
+    return Secret(key=keys.device_der(key), certificate=der)
 
 
 def _entered(batch: Batch, location: BatchLocation) -> Mapping[str, str]:

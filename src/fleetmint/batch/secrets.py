@@ -32,7 +32,8 @@ CHUNK = 256
 class Secret:
     """What one device gets for itself: a token, or a key (SEC 1 DER) and a certificate (DER).
 
-    `nvs_key` encrypts its NVS: 32 bytes for an eFuse or 64 for a partition nvs_keys, see batch/encryption.py.
+    `nvs_key` encrypts its NVS: 32 bytes for an eFuse or 64 for a partition nvs_keys; `flash_key`, 32 bytes for an
+    eFuse, the rest of its flash. See batch/encryption.py.
     """
 
     token: str | None = field(default=None, repr=False)
@@ -40,6 +41,7 @@ class Secret:
     key: bytes | None = field(default=None, repr=False)
     certificate: bytes | None = None
     nvs_key: bytes | None = field(default=None, repr=False)
+    flash_key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class BatchSecrets:
     def identity(self) -> str:
         """Where its devices have key and certificate, one of identity.IDENTITIES."""
         return self.settings.identity
+
+    @property
+    def flash_encryption(self) -> str:
+        """Whether their flash is encrypted, one of encryption.FLASH_SCHEMES."""
+        return self.settings.flash_encryption
 
     def of(self, device: str) -> Secret:
         """Return the secret of a device; raise StateError for one that is not of this batch."""
@@ -166,7 +173,8 @@ def _damaged(path: Path) -> StateError:
 
 def _row(device: str, secret: Secret) -> list[str | None]:
     row = [device, secret.token, secret.token_expires, _text(secret.key), _text(secret.certificate)]
-    return row if secret.nvs_key is None else [*row, _text(secret.nvs_key)]
+    more = [_text(secret.nvs_key), _text(secret.flash_key)]
+    return row + more[: 2 if secret.flash_key else 1 if secret.nvs_key else 0]
 
 
 def _secret(row: list[Any]) -> Secret:

@@ -38,6 +38,7 @@ class Settings:
     own: Mapping[str, DeviceOverride] = field(default_factory=dict)
     nvs_encryption: str = NONE
     identity: str = NVS
+    flash_encryption: str = NONE
 
     def wifi_of(self, device: str) -> tuple[Wifi, ...]:
         """Return the networks that a device joins, the best first."""
@@ -69,6 +70,7 @@ class Settings:
         own = {device: [each.wifi, _rows(each.values)] for device, each in self.own.items()}
         content: dict[str, Any] = {"chip": self.chip, "common": common, "wifi": self.wifi, "layout": self.layout}
         content |= {"nvs_encryption": self.nvs_encryption, "identity": self.identity}
+        content["flash_encryption"] = self.flash_encryption
         return json.dumps({**content, "values": _rows(self.values), "own": own}).encode()
 
     def _own(self, device: str) -> DeviceOverride:
@@ -91,6 +93,7 @@ def settings_of(batch: Batch, common: Common) -> Settings:
         own,
         batch.nvs_encryption,
         batch.identity,
+        batch.flash_encryption,
     )
 
 
@@ -115,7 +118,8 @@ def from_json(text: bytes) -> Settings:
         _extras(content["values"]),
         {device: DeviceOverride(_profiles(each), _extras(values)) for device, (each, values) in content["own"].items()},
         content["nvs_encryption"],
-        content.get("identity", NVS),  # a batch of an earlier version says nothing of it
+        content.get("identity", NVS),  # a batch of an earlier version says nothing of these
+        content.get("flash_encryption", NONE),
     )
 
 

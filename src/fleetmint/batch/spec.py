@@ -10,6 +10,7 @@
     gateway: gateway        the gateway that will know the devices; the site's first by default
     wifi: default           the Wi-Fi profile of the site that they join; up to four, as [workshop, attic]
     nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
+    flash_encryption: none  none or aes128, whose boards `fleetmint secure` burns, for firmware of your own
     identity: nvs           where key and certificate lie: nvs or esp_secure_cert, which needs `key_origin: factory`
     shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
     first: 1                number of the first device that is counted
@@ -34,7 +35,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from fleetmint.batch.encryption import NONE, checked_scheme
+from fleetmint.batch.encryption import NONE, checked_flash_encryption, checked_scheme
 from fleetmint.batch.entries import COUNTS, from_csv, from_yaml, line_of
 from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.batch.identity import NVS, checked_identity
@@ -105,6 +106,7 @@ class Batch:
     prefix: str = ""
     nvs_encryption: str = NONE
     identity: str = NVS
+    flash_encryption: str = NONE
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,7 @@ class _Reader:
         units = tuple(self._units(entries, prefix or "x", first))
         if not entries or len(units) > MAX_DEVICES:
             self._problems.add(head.line, f"a batch has 1 to {MAX_DEVICES} devices, this one {len(units)}")
+        encryption = self._encryption(head, chip)
         return Batch(
             name,
             chip,
@@ -183,8 +186,9 @@ class _Reader:
             self._wifi(head),
             self._values(head),
             prefix or "",
-            self._encryption(head, chip),
+            encryption,
             self._identity,
+            self._flash_encryption(head, chip, encryption, layout),
         )
 
     def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:
@@ -256,6 +260,14 @@ class _Reader:
             return checked_scheme(self._text(head, "nvs_encryption") or NONE, chip)
         except ImageError as error:
             self._problems.add(self._where(head, "nvs_encryption"), str(error))
+            return NONE
+
+    def _flash_encryption(self, head: Fields, chip: str, encryption: str, layout: str | None) -> str:
+        try:
+            scheme = self._text(head, "flash_encryption") or NONE
+            return checked_flash_encryption(scheme, chip, encryption, layout)
+        except ImageError as error:
+            self._problems.add(self._where(head, "flash_encryption"), str(error))
             return NONE
 
     def _identity_of(self, head: Fields, chip: str, layout: str | None) -> str:

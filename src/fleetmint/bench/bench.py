@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from fleetmint import commands
 from fleetmint.batch import secrets
+from fleetmint.batch.encryption import NONE
 from fleetmint.bench.outcome import BURNED, FAILED, Outcome, Watch, ignore
 from fleetmint.bench.records import count_left
 from fleetmint.bench.regions import make_regions
 from fleetmint.bench.station import Retire, Station, Test
 from fleetmint.burn_codes import BurnCode
-from fleetmint.errors import BurnError
+from fleetmint.errors import BurnError, StateError
 from fleetmint.flash.burn import Worker
 from fleetmint.flash.job import DEFAULT_BAUD
 from fleetmint.ledger import looking, open_factory_ledger
@@ -69,6 +71,14 @@ def burn_ports(bench: Bench, ports: Sequence[str], watch: Watch = ignore) -> tup
 def open_station(bench: Bench, watch: Watch = ignore) -> Iterator[Station]:
     """Give what all ports share; close the ledger at the end."""
     known = secrets.load(bench.batch, bench.passphrases)
+    if known.flash_encryption != NONE:
+        command = commands.fleetmint(
+            "secure", bench.batch.name, "--port", "PORT", "--firmware", "FILE", "--boot-key", "FILE"
+        )
+        raise StateError(
+            f"the batch {bench.batch.name} has flash_encryption {known.flash_encryption}: its boards take no plain"
+            f" image, and are burned one by one by {command}"
+        )
     regions = make_regions(known, bench.app, bench.firmware, bench.sha256, bench.other_firmware)
     engine = open_factory_ledger(bench.ledger)
     try:

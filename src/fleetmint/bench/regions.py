@@ -41,8 +41,8 @@ class Regions:
 
     @property
     def program(self) -> bool:
-        """Whether the boards get MicroPython's program: not where their identity is for other firmware."""
-        return self.known.identity == NVS
+        """Whether the boards get MicroPython's program: not where identity or flash are for other firmware."""
+        return self.known.identity == NVS and self.known.flash_encryption == NONE
 
     def check(self, port: str, board: Board) -> None:
         """Raise BurnError when what the batch puts into the board's flash does not fit, or its layout does not."""
@@ -51,7 +51,7 @@ class Regions:
             nvs = layout.table.writable("nvs")
             # before a board gets an identity: its table may have no place for the keys
             encryption(self.known.nvs_encryption, new_key(self.known.nvs_encryption), layout.table)
-            if not self.program:
+            if self.known.identity != NVS:
                 place(layout.table, self.known.nvs_encryption)
             wanted = (*self._alike(layout), Region(nvs.offset, bytes(nvs.size), NVS_REGION))
             check_fit(Job(port, board.chip, wanted), board.flash_size)
@@ -190,7 +190,8 @@ def make_regions(
     if known.chip == ESP8266:
         layout = known.layout or esp8266.DEFAULT_LAYOUT
         return FileRegions(known, layout, (esp8266.firmware_region(content, layout, sha256),) if content else ())
-    program_files(app)  # one that is not whole is told before a board is connected
+    if Regions(known, app, None).program:
+        program_files(app)  # one that is not whole is told before a board is connected
     if not content:
         return Regions(known, app, None, other_firmware)
     made = read_firmware(content, known.chip, sha256)

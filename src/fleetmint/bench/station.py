@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from fleetmint import commands
 from fleetmint.batch.encryption import HMAC, NONE
+from fleetmint.batch.identity import NVS
 from fleetmint.bench.efuse import device_of, has_key
 from fleetmint.bench.outcome import BURNED, BURNING, FAILED, IDENTIFY, KEPT, TESTING, Outcome, Watch
 from fleetmint.bench.records import Claim, Records
@@ -133,16 +134,17 @@ class Station:
 
     def _check(self, worker: Worker, board: Board) -> None:
         port = worker.port
-        chip = self.regions.known.chip
+        known = self.regions.known
+        chip = known.chip
         if board.chip != chip:
             raise BurnError(
                 f"{port}: the board is an {board.chip}, the batch is for {chip}", BurnCode.WRONG_CHIP, board.mac
             )
         self.regions.check(port, board)
         self.regions.check_firmware(port, board, worker.read)
-        if self.retire is None and isinstance(self.regions, Regions) and not self.regions.program:
+        if self.retire is None and isinstance(self.regions, Regions) and known.identity != NVS:
             self.regions.check_holder(port, board, worker.read, device_of(self.engine, board.mac, self.batch))
-        if self.regions.known.nvs_encryption == HMAC:
+        if known.nvs_encryption == HMAC:
             self._refuse_without_key(port, board)
 
     def _refuse_without_key(self, port: str, board: Board) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "operator": "fleetmint.cli.controller.operator",
     "renew": "fleetmint.cli.device.renew",
     "revoke": "fleetmint.cli.controller.revoke",
+    "secure": "fleetmint.cli.bench.secure",
     "service-cert": "fleetmint.cli.controller.service",
     "site": "fleetmint.cli.controller.site",
     "token": "fleetmint.cli.bench.token",

@@ -56,7 +56,8 @@ class Job:
     """One board to burn: the regions are written in the order of `regions`.
 
     The region called "nvs" holds the identity. Put it last: a board that lost its power before has none yet.
-    `reprovision` overwrites an identity that the board has; `baud` is the speed of the first try.
+    `reprovision` overwrites an identity that the board has; `baud` is the speed of the first try. What is `encrypted`
+    is no image for esptool to look into, whatever byte it begins with.
     """
 
     port: str
@@ -65,6 +66,7 @@ class Job:
     baud: int = DEFAULT_BAUD
     reprovision: bool = False
     connect_attempts: int = 7
+    encrypted: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def job_from_json(values: Mapping[str, Any]) -> Job:
     return Job(regions=regions, **{name: values[name] for name in _PLAIN})
 
 
-_PLAIN = ("port", "chip", "baud", "reprovision", "connect_attempts")
+_PLAIN = ("port", "chip", "baud", "reprovision", "connect_attempts", "encrypted")
 
 
 def _erased_end(region: Region) -> int:

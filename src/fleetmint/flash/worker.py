@@ -172,7 +172,7 @@ class _Bench:
             if region.name in leave or _has(held.esp, region):
                 kept.append(region.name)
             else:
-                _write(held.esp, region, held.baud)
+                _write(held.esp, region, held.baud, force=job.encrypted)
                 written.append(region.name)
         self._release()
         seconds = round(time.monotonic() - start, 3)
@@ -181,8 +181,10 @@ class _Bench:
     def _connect(self, port: str, baud: int, attempts: int, places: Sequence[Region] = ()) -> _Held:
         rom = _open(port, attempts)
         try:
-            self.mac, chip = _mac(rom), _chip(rom)
+            if not rom.secure_download_mode:  # in which nothing can be read
+                self.mac = _mac(rom)
             _refuse_secured(rom)
+            chip = _chip(rom)
             esp, flash_size = _with_stub(rom)
             if baud != _ROM_BAUD:
                 esp.change_baud(baud)
@@ -191,7 +193,7 @@ class _Bench:
         except BaseException:
             _close(rom)
             raise
-        board = Board(self.mac, chip, flash_size, identity.device_id if identity else None, table.hex())
+        board = Board(str(self.mac), chip, flash_size, identity.device_id if identity else None, table.hex())
         self._held = _Held(esp, port, baud, board, identity)
         return self._held
 
@@ -352,14 +354,14 @@ def _has(esp: ESPLoader, region: Region) -> bool:
     return bool(esp.flash_md5sum(region.offset, len(region.data)) == wanted)
 
 
-def _write(esp: ESPLoader, region: Region, baud: int) -> None:
+def _write(esp: ESPLoader, region: Region, baud: int, *, force: bool) -> None:
     """Write one region and compare its MD5, three times at most."""
     for slower in (1, 2, 4):
         if slower > 1:
             esp.change_baud(max(baud // slower, _SLOWEST_BAUD))
         # esptool compares too, and raises. If it was more than that, the next command fails as well.
         with suppress(FatalError):
-            cmds.write_flash(esp, [(region.offset, region.data)])
+            cmds.write_flash(esp, [(region.offset, region.data)], force=force)
         if _has(esp, region):
             return
     raise BurnError(

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from fleetmint.errors import BurnError
-from fleetmint.flash.efuse import CHIPS_WITH_HMAC, burn_hmac_key, read_efuses
+from fleetmint.flash.efuse import (
+    CHIPS_WITH_HMAC,
+    FLASH_PURPOSE,
+    Field,
+    KeyBurn,
+    Order,
+    burn_efuses,
+    burn_hmac_key,
+    read_efuses,
+)
 
 KEY = bytes(range(32))
 MAC = "00:00:00:00:00:00"
@@ -50,7 +59,9 @@ def test_a_new_board_has_six_empty_blocks(port):
 
 @pytest.mark.parametrize("chip", CHIPS_WITH_HMAC)
 def test_a_burned_key_is_for_the_hmac_peripheral_only(tmp_path, espefuse, chip):
-    block = burn_hmac_key(f"virtual:{chip}:{tmp_path / 'efuses.bin'}", MAC, 2, KEY).blocks[2]
+    port = f"virtual:{chip}:{tmp_path / 'efuses.bin'}"
+    burn_hmac_key(port, MAC, 2, KEY)
+    block = read_efuses(port).blocks[2]
     assert (block.purpose, block.sealed, block.empty) == ("HMAC_UP", True, False)
     assert not any(block.data)
     assert KEY not in (tmp_path / "efuses.bin").read_bytes()
@@ -58,6 +69,24 @@ def test_a_burned_key_is_for_the_hmac_peripheral_only(tmp_path, espefuse, chip):
     fields = json.loads(said[said.index("{") : said.rindex("}") + 1])
     assert (fields["KEY_PURPOSE_2"]["value"], fields["KEY_PURPOSE_2"]["writeable"]) == ("HMAC_UP", False)
     assert (fields["BLOCK_KEY2"]["readable"], fields["BLOCK_KEY2"]["writeable"]) == (False, False)
+
+
+def test_a_flash_key_lies_in_its_block_as_espefuse_puts_it_there(port, tmp_path, espefuse):
+    burn_efuses(port, MAC, Order((KeyBurn(3, FLASH_PURPOSE, KEY),)))
+    ours = read_efuses(port).blocks[3]
+    assert (ours.purpose, ours.fixed, ours.data) == (FLASH_PURPOSE, False, KEY[::-1])
+    (tmp_path / "efuses.bin").unlink()
+    open_key = ("--no-read-protect", "--no-write-protect")
+    espefuse("burn-key", "BLOCK_KEY3", tmp_path / "key.bin", FLASH_PURPOSE, *open_key)
+    assert read_efuses(port).blocks[3].data == ours.data
+
+
+def test_a_lock_is_burned_behind_what_it_locks(port, tmp_path):
+    burn_efuses(port, MAC, Order((KeyBurn(3, FLASH_PURPOSE, KEY),), seal=(3,), lock=("RD_DIS",)))
+    efuses = read_efuses(port)
+    assert (efuses.blocks[3].sealed, efuses.blocks[3].fixed) == (True, True)
+    assert efuses.fields["RD_DIS"] == Field(1 << 3, writable=False)
+    assert KEY[::-1] not in (tmp_path / "efuses.bin").read_bytes()
 
 
 def test_a_block_in_use_is_left_alone(port, tmp_path):
@@ -77,7 +106,8 @@ def test_another_board_on_the_port_is_left_alone(port):
 
 def test_a_burn_that_was_cut_before_the_purpose_is_finished(port, tmp_path, espefuse):
     espefuse("burn-block-data", "BLOCK_KEY0", tmp_path / "key.bin")
-    assert burn_hmac_key(port, MAC, 0, KEY).blocks[0].sealed
+    burn_hmac_key(port, MAC, 0, KEY)
+    assert read_efuses(port).blocks[0].sealed
 
 
 def test_a_burn_that_was_cut_before_the_seal_is_finished_and_shown_nowhere(port, tmp_path, espefuse):
@@ -86,7 +116,8 @@ def test_a_burn_that_was_cut_before_the_seal_is_finished_and_shown_nowhere(port,
     efuses = read_efuses(port)
     assert efuses.blocks[0].data == KEY
     assert repr(KEY) not in repr(efuses)
-    assert burn_hmac_key(port, MAC, 0, KEY).blocks[0].sealed
+    burn_hmac_key(port, MAC, 0, KEY)
+    assert read_efuses(port).blocks[0].sealed
 
 
 def test_the_classic_esp32_has_no_hmac_peripheral(tmp_path):
