@@ -31,7 +31,7 @@ def library(tree: Path) -> Mapping[str, bytes]:
 
 def _ports(core: Path) -> Iterator[tuple[str, bytes]]:
     for port, board in PORTS.items():
-        for path in sorted((core / "port" / port).glob("*.*")):
+        for path in sorted((core / "port" / port).glob("*.[ch]*")):
             data = path.read_bytes()
             if path.suffix == ".h":
                 yield f"src/{path.name}", data

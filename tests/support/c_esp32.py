@@ -1,5 +1,6 @@
 """An ESP32 as the C core meets it: a flash file as the factory leaves it, and the double of ESP-IDF over it."""
 
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from fleetmint.nvs.decode import decode
 from fleetmint.nvs.encode import encode
 from fleetmint.nvs.layout import PAGE_SIZE, page_sequence
 from fleetmint.nvs.values import Entries
+from scripts.arduino_library import library
 from tests.support.c_build import CORE, Build
 
 IDF = Path(__file__).parents[1] / "c" / "esp_idf"
@@ -146,6 +148,20 @@ def device_program(build: Build) -> Path:
 
 
 def sketch(build: Build, name: str) -> Path:
-    """Return the program that is this sketch of firmware/arduino, its console on stdin and stdout."""
-    source = CORE.parent / "arduino" / "examples" / name / f"{name}.ino"
-    return program(build, source, IDF / "arduino.cpp")
+    """Return the program that is this example, its console on stdin and stdout.
+
+    It is built as Arduino's builder does it: of the library alone, of which all files are compiled for this board.
+    """
+    require_mbedtls()
+    place = build.directory / "arduino"
+    for path, data in library(CORE.parents[1]).items():
+        (place / path).parent.mkdir(parents=True, exist_ok=True)
+        # another process may be reading it
+        if not (place / path).exists():
+            own = (place / path).with_name(f"{os.getpid()}")
+            own.write_bytes(data)
+            own.rename(place / path)
+    flags = (*HEADERS[:3], f"-I{place / 'src'}", "-DARDUINO=10819", "-DARDUINO_ARCH_ESP32")
+    sources = [place / "examples" / name / f"{name}.ino", IDF / "arduino.cpp", IDF / "radio.c", *NVS]
+    alone = Build(build.directory, core=place / "examples")
+    return alone.program(*sources, *sorted((place / "src").glob("*.c*")), flags=flags, libraries=LIBRARIES)

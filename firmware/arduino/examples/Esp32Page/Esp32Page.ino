@@ -8,10 +8,8 @@
 //     "The Office" "correct horse battery"
 //
 // SPDX-License-Identifier: MIT
-#include <Arduino.h>
-#include <fleetmint/agent.h>
+#include <Fleetmint.h>
 #include <fleetmint/typed.h>
-#include <fm_esp32.h>
 
 // A handshake needs more than the 8 KiB that a sketch has otherwise.
 SET_LOOP_TASK_STACK_SIZE(16 * 1024);

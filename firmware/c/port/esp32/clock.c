@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include <esp_timer.h>
 #include <string.h>
 #include <sys/time.h>
@@ -39,5 +37,3 @@ struct fm_clock fm_esp32_clock(struct fm_esp32_clock *clock) {
     struct fm_clock made = {clock, ticks, now, set};
     return made;
 }
-
-#endif

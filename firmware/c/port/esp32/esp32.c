@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include "fm_esp32.h"
 
 struct fm_tls fm_esp32_another(struct fm_esp32 *self, struct fm_mbedtls_tls *tls, struct fm_esp32_stream *stream) {
@@ -17,5 +15,3 @@ int fm_esp32_open(struct fm_esp32 *self, struct fm_port *port) {
     int result = fm_esp32_kv_open(&self->kv, &port->kv);
     return result == FM_OK ? fm_esp32_net_open(&self->net, &port->net) : result;
 }
-
-#endif

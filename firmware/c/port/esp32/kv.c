@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include "fm_esp32.h"
 
 #include <nvs_flash.h>
@@ -72,5 +70,3 @@ int fm_esp32_kv_open(struct fm_esp32_kv *self, struct fm_kv *kv) {
     kv->put_i32 = put_i32;
     return self->error == ESP_OK ? FM_OK : FM_IO;
 }
-
-#endif

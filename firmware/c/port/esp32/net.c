@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include <errno.h>
 #include <esp_event.h>
 #include <esp_netif.h>
@@ -181,5 +179,3 @@ int fm_esp32_net_open(struct fm_esp32_net *self, struct fm_net *net) {
     net->receive = receive;
     return self->ready ? FM_OK : FM_IO;
 }
-
-#endif

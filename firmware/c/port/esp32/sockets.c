@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -110,5 +108,3 @@ struct fm_stream fm_esp32_stream(struct fm_esp32_stream *stream) {
     struct fm_stream made = {stream, stream_open, stream_read, stream_write, stream_close};
     return made;
 }
-
-#endif

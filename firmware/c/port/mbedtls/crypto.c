@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include <mbedtls/ecdsa.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/sha256.h>
@@ -198,5 +196,3 @@ struct fm_crypto fm_mbedtls_crypto(struct fm_mbedtls_crypto *crypto) {
     struct fm_crypto made = {crypto, make_random, keygen, public_key, sign, verify, sha256};
     return made;
 }
-
-#endif

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#if !defined(ARDUINO) || defined(ARDUINO_ARCH_ESP32)
-
 #include <arpa/inet.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/pk.h>
@@ -451,5 +449,3 @@ struct fm_tls fm_mbedtls_tls(struct fm_mbedtls_tls *tls) {
 const char *fm_mbedtls_version(const struct fm_mbedtls_tls *tls) {
     return tls->is_open && tls->done ? mbedtls_ssl_get_version(&tls->ssl) : "none";
 }
-
-#endif
