@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign fuzz decade docs lock dist clean
+.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign xtensa fuzz decade docs lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench: ## what certificates, NVS images, batches and the agent of a device cost,
 	@PYTHONPATH=. python benchmarks/burn.py
 	@PYTHONPATH=. python benchmarks/device.py
 	@PYTHONPATH=. python benchmarks/renewal.py
+
+xtensa: ## the device in C on an ESP8266's processor, in qemu: it enrols and holds a session, with what that takes
+	@scripts/setup test
+	@PYTHONPATH=. python benchmarks/xtensa.py
 
 campaign: ## 1,000 virtual boards, 4 stations, one PostgreSQL, a tenth of the boards bad: nothing lost, nothing twice
 	@scripts/setup test
