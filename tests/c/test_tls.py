@@ -1,7 +1,9 @@
 """TLS of the C core by BearSSL and mbedTLS: whom it believes, whom it shows its certificate, and what it then says."""
 
 import contextlib
+import socket
 import ssl
+import threading
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -16,6 +18,8 @@ from tests.support.gateway_double import http, reply, server_context, serving
 # The results of port.h.
 OK, REFUSED, CLOSED, TRUST, HOST, TIME, REVOKED = 0, -5, -6, -7, -8, -9, -10
 YEAR = timedelta(days=365)
+# The type of a TLS record.
+APPLICATION_DATA = 23
 
 
 @pytest.fixture(scope="session", params=[c_bearssl, c_esp32], ids=["bearssl", "mbedtls"])
@@ -144,6 +148,34 @@ def test_a_session_is_taken_up_again(client, pki, tmp_path):
     with server(pki, tmp_path) as made:
         made.context.options |= ssl.OP_NO_TICKET
         assert client(made.port, again="again") == [(OK, "Hello pump-0001")] * 2
+        assert made.context.session_stats()["hits"] == 1
+
+
+def without_answer(port):
+    """Carry connections to a server, and cut each where the handshake is over and the server answers."""
+
+    def carry(connection):
+        with socket.create_connection(("127.0.0.1", port)) as there:
+            threading.Thread(target=copy, args=(connection, there), daemon=True).start()
+            records = there.makefile("rb")
+            while len(header := records.read(5)) == 5:
+                body = records.read(int.from_bytes(header[3:], "big"))
+                if header[0] == APPLICATION_DATA:
+                    return
+                connection.sendall(header + body)
+
+    def copy(source, target):
+        with contextlib.suppress(OSError):
+            while data := source.recv(4096):
+                target.sendall(data)
+
+    return serving(None, carry)
+
+
+def test_a_session_is_taken_up_again_after_a_connection_that_was_cut(client, pki, tmp_path):
+    with server(pki, tmp_path) as made, without_answer(made.port) as port:
+        made.context.options |= ssl.OP_NO_TICKET
+        assert [result for result, _ in client(port, again="again")] == [CLOSED] * 2
         assert made.context.session_stats()["hits"] == 1
 
 

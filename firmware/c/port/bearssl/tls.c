@@ -251,6 +251,15 @@ static int failed(struct fm_bearssl_tls *tls, int result) {
     return result;
 }
 
+/* The network failed, not TLS: what was agreed on before is as good as it was (RFC 5246, 7.2.1). */
+static int lost(struct fm_bearssl_tls *tls, int result) {
+    if (!tls->done) {
+        return failed(tls, result);
+    }
+    tls_close(tls);
+    return result;
+}
+
 /* Move what can be moved between engine and stream, one record's part each way. FM_OK, or what ended the connection. */
 static int pump(struct fm_bearssl_tls *tls) {
     br_ssl_engine_context *engine = &tls->client.eng;
@@ -272,13 +281,13 @@ static int pump(struct fm_bearssl_tls *tls) {
     if (data) {
         int got = tls->stream.read(tls->stream.ctx, data, size);
         if (got < 0) {
-            return failed(tls, tls->deaf ? tls->deaf : got);
+            return lost(tls, tls->deaf ? tls->deaf : got);
         }
         if (got > 0) {
             br_ssl_engine_recvrec_ack(engine, (size_t)got);
         }
     } else if (tls->deaf && !(br_ssl_engine_current_state(engine) & BR_SSL_RECVAPP)) {
-        return failed(tls, tls->deaf);
+        return lost(tls, tls->deaf);
     }
     if (br_ssl_engine_current_state(engine) == BR_SSL_CLOSED) {
         int error = br_ssl_engine_last_error(engine);

@@ -210,9 +210,15 @@ static void tls_close(void *ctx) {
     tls->stream.close(tls->stream.ctx);
 }
 
+/* The network failed, not TLS: what was agreed on before is as good as it was (RFC 5246, 7.2.1). */
+static bool is_lost(const struct fm_mbedtls_tls *tls, int error) {
+    return tls->done && (error == MBEDTLS_ERR_SSL_CONN_EOF || error == MBEDTLS_ERR_NET_CONN_RESET ||
+                         error == MBEDTLS_ERR_NET_RECV_FAILED || error == MBEDTLS_ERR_NET_SEND_FAILED);
+}
+
 static int failed(struct fm_mbedtls_tls *tls, int error) {
     int result = result_of(tls, error);
-    if (error != MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY) {
+    if (error != MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && !is_lost(tls, error)) {
         forget(tls);
     }
     tls_close(tls);
