@@ -28,6 +28,8 @@ _TIMERS = """
 for timer in $(systemctl list-units --all --plain --no-legend --type=timer 'fleetmint*' | awk '{ print $1 }'); do
     unit=$(systemctl show --value --property=Unit $timer)
     systemctl reset-failed $unit 2>/dev/null  # it counts the starts within true seconds
+    # the hour that systemd sees may have started it, and what read the clock before it was moved is no run of today
+    while [ "$(systemctl show --value --property=ActiveState $unit)" = activating ]; do sleep 0.2; done
     systemctl start $unit 2>/dev/null && continue
     if [ $unit = fleetmint-expiries.service ]; then  # failing is how it raises an alarm
         runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway expiries --json | sed 's/^/alarm: /'
