@@ -79,10 +79,13 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
         listed = {entry.serial_number for entry in crl}
         # what another CA has signed is on the list of that one: of this gateway, or of another one on the same ledger
         wanted = revoked_certificates(connection, name, signer, now=now - _PATIENCE)
-        if name != DEVICE:
-            # a renewal is no business of the controller's, which signs that list, and they end within the year
-            wanted = tuple(entry for entry in wanted if entry.reason != SUPERSEDED)
-        missing = [entry.serial for entry in wanted if entry.serial not in listed]
+        # A renewal is no business of the controller's, which signs the other list when its play runs.
+        due = [
+            entry.serial
+            for entry in wanted
+            if entry.reason != SUPERSEDED or (name == DEVICE and entry.at <= now - _PATIENCE)
+        ]
+        missing = [serial for serial in due if serial not in listed]
         for serial, device in sorted(devices_by_serial(connection, missing).items(), key=lambda item: item[1]):
             by_hand = f"{commands.fleetmint('revoke', f'{serial:x}', '--ca', 'factory')}, then {mend}"
             finding = f"{path} does not revoke {serial:x} of {device}, which the ledger does"

@@ -85,6 +85,20 @@ def test_a_certificate_of_the_factory_that_a_renewal_superseded_is_not_missed_on
     assert audit(timedelta(days=3)) == []
 
 
+def test_what_another_request_of_its_device_replaced_may_wait_for_the_timer_but_not_for_days(
+    audit, sign, leaf, site, now
+):
+    sign()
+    engine = open_ledger(site.config.ledger)
+    with engine.connect() as connection:
+        shown = find_certificate(connection, leaf.serial_number)
+    first, _ = (renew(issuing(engine, site.device_ca, now), shown, make_csr(new_key()), source="") for _ in "12")
+    engine.dispose()
+    assert audit() == []
+    (finding,) = audit(timedelta(days=1, minutes=1))
+    assert f"does not revoke {first.serial:x} of lamp-000002" in finding
+
+
 def test_what_another_gateway_on_the_same_ledger_revoked_is_on_its_list_and_not_on_ours(audit, sign, leaf, site, now):
     key = keys.new_key()
     root = site.hierarchy.authority("root")
