@@ -19,7 +19,7 @@ from fleetmint.errors import PublishError, StateError
 from fleetmint.gateway.config import Config
 from fleetmint.x509 import chain, compat, revocation
 from fleetmint.x509.authority import load_certificates
-from fleetmint.x509.listeners import DEVICE, LISTENERS
+from fleetmint.x509.listeners import DELIVERED, DEVICE, LISTENERS
 
 # Of the CRLs of one kind of CA: some 300,000 revoked certificates.
 LARGEST = 16 << 20
@@ -58,7 +58,7 @@ def read_bundle(config: Config, listener: str, *, now: datetime) -> Bundle:
         issuers = load_certificates(config.trusted(name))
         for number, crl in enumerate(found, 1):
             _check(crl, path, name, issuers, now)
-            lists[name if number == 1 else f"{name}-{number}"] = crl
+            lists[_numbered(name, number)] = crl
         for issuer in issuers:
             if not any(revocation.signed_by(crl, issuer) for crl in found):
                 raise PublishError(
@@ -81,7 +81,7 @@ def checked_lists(config: Config, name: str, data: bytes, now: datetime) -> tupl
     for issuer in issuers:
         if not any(revocation.signed_by(crl, issuer) for crl in found):
             raise PublishError(f"what came as {name} CRL holds none of {chain.title(issuer)}")
-    lists = {name if number == 1 else f"{name}-{number}": crl for number, crl in enumerate(found, 1)}
+    lists = {_numbered(name, number): crl for number, crl in enumerate(found, 1)}
     refuse_older(Bundle(name, lists), files.read(path, "CRL") if path.exists() else b"", str(path))
     return found
 
@@ -92,6 +92,22 @@ def read_lists(path: Path, what: str, below: Path | None = None) -> tuple[x509.C
     `below` is as for files.read_checked.
     """
     return parse_lists(files.read_checked(path, what, limit=LARGEST, below=below), str(path))
+
+
+def kept_lists(config: Config) -> tuple[dict[str, x509.CertificateRevocationList], tuple[str, ...]]:
+    """Return every list that is here, by the name of its CA, and a sentence about each file that cannot be read."""
+    found, damaged = {}, []
+    for name in (*DELIVERED, DEVICE):
+        try:
+            for number, crl in enumerate(read_lists(config.crl(name), f"{name} CRL"), 1):
+                found[_numbered(name, number)] = crl
+        except StateError as error:
+            damaged.append(str(error))
+    return found, tuple(damaged)
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}-{number}"
 
 
 def parse_lists(data: bytes, what: str) -> tuple[x509.CertificateRevocationList, ...]:

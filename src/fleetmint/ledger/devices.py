@@ -75,30 +75,17 @@ def certificate_of(row: Any) -> Certificate:
     )
 
 
-def list_devices(connection: Connection) -> tuple[Device, ...]:
-    """Return every device, by name."""
-    newest = {
-        row.device: row
-        for row in connection.execute(
-            select(
-                certificates.c.device,
-                certificates.c.serial,
-                certificates.c.not_before,
-                certificates.c.not_after,
-                certificates.c.issuer,
-            )
-            .where(certificates.c.status == ACTIVE)
-            # the last one counts: what has been superseded, then what it has not used yet, then what it uses
-            .order_by(
-                certificates.c.superseded_at.is_(None), certificates.c.confirmed_at.is_not(None), certificates.c.serial
-            )
-        )
-    }
-    unused = select(tokens.c.device, tokens.c.expires_at).where(tokens.c.state == UNUSED)
-    ends = {row.device: row.expires_at for row in connection.execute(unused)}
+def list_devices(connection: Connection, *conditions: Any, limit: int | None = None) -> tuple[Device, ...]:
+    """Return every device, or the first `limit` of which these conditions on `devices` hold, by name."""
+    rows = connection.execute(select(devices).where(*conditions).order_by(devices.c.device).limit(limit)).all()
+    if not rows:
+        return ()
+    part = bool(conditions) or limit is not None
+    shown = _shown(connection, (rows[0].device, rows[-1].device) if part else None)
+    ends = _unused_tokens(connection, (rows[0].device, rows[-1].device) if part else None)
     found = []
-    for row in connection.execute(select(devices).order_by(devices.c.device)):
-        own = newest.get(row.device)
+    for row in rows:
+        own = shown.get(row.device)
         found.append(
             Device(
                 row.device,
@@ -114,6 +101,47 @@ def list_devices(connection: Connection) -> tuple[Device, ...]:
             )
         )
     return tuple(found)
+
+
+# The certificate of a device that is shown is the last of these: what has been superseded, then what it has not used
+# yet, then what it uses.
+_LAST_IS_SHOWN = (
+    certificates.c.superseded_at.is_(None),
+    certificates.c.confirmed_at.is_not(None),
+    certificates.c.serial,
+)
+
+
+def ends_before(time: datetime) -> Any:
+    """Return the condition on `devices` that the certificate that is shown of one ends before `time`."""
+    shown = (
+        select(certificates.c.not_after)
+        .where(certificates.c.device == devices.c.device, certificates.c.status == ACTIVE)
+        .order_by(*(column.desc() for column in _LAST_IS_SHOWN))
+        .limit(1)
+        .correlate(devices)
+    )
+    return shown.scalar_subquery() < time
+
+
+def _shown(connection: Connection, between: tuple[str, str] | None) -> dict[str, Any]:
+    query = select(
+        certificates.c.device,
+        certificates.c.serial,
+        certificates.c.not_before,
+        certificates.c.not_after,
+        certificates.c.issuer,
+    ).where(certificates.c.status == ACTIVE)
+    if between is not None:
+        query = query.where(certificates.c.device.between(*between))
+    return {row.device: row for row in connection.execute(query.order_by(*_LAST_IS_SHOWN))}
+
+
+def _unused_tokens(connection: Connection, between: tuple[str, str] | None) -> dict[str, datetime]:
+    query = select(tokens.c.device, tokens.c.expires_at).where(tokens.c.state == UNUSED)
+    if between is not None:
+        query = query.where(tokens.c.device.between(*between))
+    return {row.device: row.expires_at for row in connection.execute(query)}
 
 
 def find_certificate(connection: Connection, serial: int) -> Certificate | None:

@@ -86,10 +86,11 @@ settings = Table(
     Column("value", Text, nullable=False),
 )
 
-REGISTERED, ACTIVE, REVOKED = "registered", "active", "revoked"
+DEVICE_STATES = REGISTERED, ACTIVE, REVOKED = ("registered", "active", "revoked")
 
 # What became of a board at the bench, as far as the gateway is told.
 UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = choices.UNIT_STATES
+RESULTS = (BURNED, QUARANTINED, RETURNED)
 
 # registered: has an unused token; active: has a certificate; revoked: for ever.
 # The board (mac, result and when) is what the factory hands over after burning: attributes, never the identity.
@@ -106,12 +107,12 @@ devices = Table(
     Column("result", String(12)),
     Column("result_at", UtcTime),
     _device_id(),
-    _one_of("status", (REGISTERED, ACTIVE, REVOKED)),
+    _one_of("status", DEVICE_STATES),
     CheckConstraint(text("result IN ('burned', 'quarantined', 'returned')"), name="result"),
     CheckConstraint(text("(result IS NULL) = (result_at IS NULL)"), name="result_has_time"),
 )
 
-UNUSED, USED, REPLACED = "unused", "used", "replaced"
+TOKEN_STATES = UNUSED, USED, REPLACED = ("unused", "used", "replaced")
 
 tokens = Table(
     "tokens",
@@ -122,7 +123,7 @@ tokens = Table(
     Column("state", String(10), nullable=False),
     Column("used_at", UtcTime),
     CheckConstraint(text("length(token_sha256) = 64"), name="token_sha256"),
-    _one_of("state", (UNUSED, USED, REPLACED)),
+    _one_of("state", TOKEN_STATES),
     UniqueConstraint("token_sha256", "device"),
     Index(None, "device"),
 )
@@ -141,6 +142,7 @@ public_keys = Table(
 )
 
 RESERVED = "reserved"
+CERTIFICATE_STATES = (RESERVED, ACTIVE, REVOKED)
 
 # reserved: decided and durable, not yet signed (der, not_before and not_after come with the signature).
 # The signature of ECDSA differs each time, so the first one stored is the certificate and any other is dropped.
@@ -167,7 +169,7 @@ certificates = Table(
     Column("superseded_at", UtcTime),
     Column("cloned_at", UtcTime),
     _one_of("issuer", ("device", "factory")),
-    _one_of("status", (RESERVED, ACTIVE, REVOKED)),
+    _one_of("status", CERTIFICATE_STATES),
     CheckConstraint(text("status <> 'active' OR (der IS NOT NULL AND not_after IS NOT NULL)"), name="active_is_signed"),
     CheckConstraint(text("(status = 'revoked') = (revoked_at IS NOT NULL)"), name="revoked_has_time"),
     CheckConstraint(text("status <> 'reserved' OR confirmed_at IS NULL"), name="confirmed_is_signed"),

@@ -3,12 +3,20 @@
 from flask import Response, abort, jsonify, request
 
 from fleetmint.service import identity
+from fleetmint.service.resources import Resources
+from fleetmint.x509.listeners import OPERATORS
 
 
 def only_at(listener: str) -> None:
     """Answer 404 to a request that came through another listener."""
     if identity.listener(request.environ) != listener:
         abort(404)
+
+
+def operator(resources: Resources) -> str:
+    """Return the name of the operator that asks; 404 at another listener, else as identity.peer raises."""
+    only_at(OPERATORS)
+    return identity.operator(resources.peer(OPERATORS, request.environ))
 
 
 def read_body(largest: int) -> bytes:

@@ -1,7 +1,7 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
     devices' listener     GET /   and the routes in devices.py
-    operators' listener   GET /v1/devices   GET /   and the stations' routes in stations.py
+    operators' listener   GET /   the routes in operators.py, and the stations' in stations.py
 
 Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
 client and passes is a 503 with Retry-After.
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, Response, abort, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from fleetmint.errors import ClockError, FleetmintError, RegistrationRefusedError
@@ -25,12 +25,13 @@ from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
-from fleetmint.service.answers import json_answer, only_at
+from fleetmint.service.answers import json_answer, operator
 from fleetmint.service.devices import add_devices, device
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
+from fleetmint.service.operators import add_operators
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
-from fleetmint.x509.listeners import DEVICES, OPERATORS
+from fleetmint.x509.listeners import DEVICES
 from fleetmint.x509.request import RequestRefusedError
 
 _log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     resources = Resources(config)
     app.extensions["fleetmint"] = resources
     add_devices(app, resources, clock)
-    _add_operators(app, resources)
+    add_operators(app, resources, clock)
     add_stations(app, resources, clock)
     _add_errors(app)
 
@@ -71,10 +72,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
         at = identity.listener(request.environ)
         if at == DEVICES:
             return trust_bundle.announce(_page("hello.html", name=device(resources, clock).device), config)
-        if at != OPERATORS:
-            abort(404)
-        operator = _operator(resources)
-        return _page("devices.html", operator=operator, devices=_devices(resources), gateway=config.gateway)
+        return _page("devices.html", operator=operator(resources), devices=_devices(resources), gateway=config.gateway)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -83,14 +81,6 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
         return response
 
     return app
-
-
-def _add_operators(app: Flask, resources: Resources) -> None:
-    @app.get("/v1/devices")
-    def devices() -> Response:
-        only_at(OPERATORS)
-        _operator(resources)
-        return json_answer(200, devices=_devices(resources))
 
 
 def _add_errors(app: Flask) -> None:
@@ -141,10 +131,6 @@ def _add_errors(app: Flask) -> None:
     def by_mistake(error: Exception) -> Response:
         _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error)
         return _refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
-
-
-def _operator(resources: Resources) -> str:
-    return identity.operator(resources.peer(OPERATORS, request.environ))
 
 
 def _devices(resources: Resources) -> list[dict[str, str | None]]:

@@ -23,12 +23,10 @@ from fleetmint.gateway.in_force import put_in_force, read_lists
 from fleetmint.ledger import writing
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke
-from fleetmint.service import identity
-from fleetmint.service.answers import json_answer, only_at, read_body
+from fleetmint.service.answers import json_answer, operator, read_body
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.resources import Resources
 from fleetmint.x509 import names
-from fleetmint.x509.listeners import OPERATORS
 
 # What nginx and uWSGI let through; a station sends a large batch in several documents.
 MAX_BYTES = 65536
@@ -46,7 +44,6 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
         return take()
 
     def take() -> Response:
-        only_at(OPERATORS)
         actor = station(resources)
         report = intake.take(
             resources.engine,
@@ -60,7 +57,6 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
 
     @app.post("/v1/revocations")
     def revocations() -> Response:
-        only_at(OPERATORS)
         actor = station(resources)
         devices, reason, lists = _revocations(read_body(MAX_BYTES))
         changed, unknown = [], []
@@ -77,14 +73,12 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
 
     @app.post("/v1/alerts/test")
     def test_alerts() -> Response:
-        only_at(OPERATORS)
         station(resources)
         answer = alerts.test(resources.config)
         return json_answer(200, ok=answer.ok, said=answer.said)
 
     @app.post("/v1/devices/<device>/token")
     def new_token(device: str) -> Response:
-        only_at(OPERATORS)
         actor = station(resources)
         token = _token(device, read_body(MAX_BYTES))
         try:
@@ -102,7 +96,7 @@ def station(resources: Resources) -> str:
 
     Answers 415 to a body that is not called JSON: a browser that holds the certificate sends anything else unasked.
     """
-    name = identity.operator(resources.peer(OPERATORS, request.environ))
+    name = operator(resources)
     if name not in resources.config.station_names:
         raise IdentityRefusedError(
             f"{name} is no station of this gateway: signing_service_stations in the inventory says who is"

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from fleetmint.x509 import names
 
-ROOT, DEVICE = "root", "device"
+ROOT, DEVICE, FACTORY = "root", "device", "factory"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ LISTENERS: Mapping[str, ListenerPolicy] = MappingProxyType(
     {
         each.name: each
         for each in (
-            ListenerPolicy(DEVICES, (DEVICE, "factory"), names.DEVICES_UNIT, names.device_id),
+            ListenerPolicy(DEVICES, (DEVICE, FACTORY), names.DEVICES_UNIT, names.device_id),
             ListenerPolicy(OPERATORS, ("operator",), names.OPERATORS_UNIT, names.operator_name),
         )
     }

@@ -22,7 +22,7 @@ with for_work():
     from fleetmint.gateway.clock import utc_now
     from fleetmint.gateway.config import Config
     from fleetmint.gateway.expiries import Found
-    from fleetmint.gateway.views import time_text
+    from fleetmint.gateway.views import expiries_view, time_text
     from fleetmint.ledger import reading
 
 _LARGEST = 65536
@@ -38,9 +38,7 @@ def expiries(ctx: click.Context, tell: bool, as_json: bool) -> None:
     found = _find(config, now)
     due = looking.due(found, now)
     if as_json:
-        ends = [{"kind": each.kind, "name": each.name, "ends": time_text(each.ends)} for each in found.endings]
-        told = [{"what": each.text, "remedy": list(each.remedy)} for each in due]
-        click.echo(json_line({"expiries": ends, "not_renewed": list(found.late), "due": told}))
+        click.echo(json_line(expiries_view(found, now)))
     else:
         if not tell:
             rows = [[time_text(each.ends)[:10], f"{each.kind} {each.name}"] for each in found.endings]
