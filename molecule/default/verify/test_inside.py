@@ -11,7 +11,8 @@ LISTENERS = ("devices", "operators")
     ("/etc/mosquitto/fleetmint/private", "700 mosquitto mosquitto"),
     ("/etc/mosquitto/fleetmint/private/mosquitto.key", "600 mosquitto mosquitto"),
     ("/etc/fleetmint/device-ca", "700 fleetmint fleetmint"),
-    ("/etc/fleetmint/device-ca/ca.key", "400 fleetmint fleetmint"),
+    ("/etc/fleetmint/device-ca/ca.cred", "400 fleetmint fleetmint"),
+    ("/run/fleetmint-key.sock", "600 fleetmint fleetmint"),
     ("/etc/fleetmint/alert.json", "640 root fleetmint-alert"),
     ("/var/lib/fleetmint", "700 fleetmint fleetmint"),
     ("/var/lib/fleetmint/ledger.sqlite", "600 fleetmint fleetmint"),
@@ -32,11 +33,10 @@ def test_what_tells_people_reads_its_own_words_and_is_in_no_group_of_the_gateway
     assert said == ["yes", "no"]
 
 
-def test_no_private_key_is_on_the_gateway_but_the_three_that_belong_there(gateway):
+def test_no_private_key_is_on_the_gateway_but_the_two_that_belong_there(gateway):
     places = ("/etc", "/home", "/opt", "/root", "/srv", "/tmp", "/usr/local", "/var")  # noqa: S108
     found = gateway.inside("grep", "-rlE", "--exclude-dir=ssh", "^-----BEGIN [A-Z ]*PRIVATE KEY-----", *places)
     assert sorted(found.split()) == [
-        "/etc/fleetmint/device-ca/ca.key",
         "/etc/mosquitto/fleetmint/private/mosquitto.key",
         "/etc/nginx/fleetmint/nginx.key",
     ]
@@ -102,6 +102,7 @@ UNITS = {
     "fleetmint": 1.0,
     "fleetmint-publish": 3.5,
     "fleetmint-broker-watch": 1.0,
+    "fleetmint-key@x": 1.5,
     "fleetmint-firewall": 2.0,
     "mosquitto": 1.5,
     "nginx": 3.0,

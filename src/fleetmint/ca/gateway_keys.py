@@ -69,14 +69,25 @@ def _wanted(hierarchy: Hierarchy, ca: CaId) -> dict[CaId, tuple[str, str]]:
 
 
 def _copies(kept: Mapping[CaId, tuple[str, str]], held: Mapping[str, Any]) -> list[Step]:
-    there = {each["spki_sha256"]: each["certificate_sha256"] for each in _crl_only(held)}
+    there = {each["spki_sha256"]: each["certificate_sha256"] for each in _crl_only(held) if _as_wanted(each)}
     # a gateway of one version before knows that name only
     option = "--crl-only" if "crl_only" in held else "--beside"
     return [
-        Step(("install-ca", option), f"the gateway has no copy of the {each} CA to sign its CRL", each)
+        Step(("install-ca", option), _why_copy(each, spki, held), each)
         for each, (spki, certificate) in kept.items()
         if there.get(spki) != certificate
     ]
+
+
+def _why_copy(ca: CaId, spki: str, held: Mapping[str, Any]) -> str:
+    if any(each["spki_sha256"] == spki and not _as_wanted(each) for each in _crl_only(held)):
+        return f"the copy of the key of the {ca} CA is to be kept {held['wanted']}"
+    return f"the gateway has no copy of the {ca} CA to sign its CRL"
+
+
+def _as_wanted(held: Mapping[str, Any]) -> bool:
+    """Whether a key is kept as the gateway is to keep it; one of one version before kept them all in one way."""
+    return bool(held.get("as_wanted", True))
 
 
 def _crl_only(held: Mapping[str, Any]) -> Sequence[Mapping[str, str]]:
@@ -93,6 +104,8 @@ def _issuing(ca: CaId, wanted: tuple[str, str], held: Mapping[str, Any]) -> list
         return [Step(("install-ca",), "the gateway holds another device CA", ca)]
     if held["certificate_sha256"] != certificate:
         return [Step(("install-ca",), "the gateway holds an earlier certificate of its device CA", ca)]
+    if not _as_wanted(held):
+        return [Step(("install-ca",), f"the key of the device CA is to be kept {held['wanted']}", ca)]
     return []
 
 

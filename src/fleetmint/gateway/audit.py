@@ -11,6 +11,7 @@ from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.gateway import device_ca
 from fleetmint.gateway.broker import alarms
+from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import audit, early
@@ -94,9 +95,17 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
 
 
 def _of_keys(config: Config) -> list[Finding]:
-    """The keys of the device CAs are the only ones here, and only their owner may read them."""
+    """The keys of the device CAs are the only ones here, kept as is wanted, and only their owner may read them."""
     found = []
-    keys = device_ca.key_paths(config.device_ca)
+    places = device_ca.directories(config)
+    keys = [key for place in places for key in keeping.files_of(place)]
+    for plain in filter(None, (keeping.misplaced(config, place) for place in places)):
+        what = f"the key of the device CA lies unencrypted in {plain}, and is to be {config.device_ca_key}"
+        mend = f"{commands.playbook('gateway.yml')} removes it; whoever may have read it can sign as this CA"
+        found.append(Finding(what, f"{mend}: docs/issuing-key.md"))
+    for place in places:
+        if (problem := keeping.unusable(config, place)) is not None:
+            found.append(Finding(str(problem), "until then nothing is signed with it: docs/issuing-key.md"))
     for key in keys:
         if key.exists() and stat.S_IMODE(key.stat().st_mode) & 0o077:
             found.append(Finding(f"others may read {key}", f"chmod 400 {key}, and think about who could have read it"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from fleetmint import commands, files, notices
 from fleetmint.errors import NameRefusedError, StateError
+from fleetmint.gateway.ca_key.wanted import PLAIN, check_wanted
 from fleetmint.x509 import names
 
 DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
@@ -32,9 +33,10 @@ class Config:
     command in `alert`. What is due, and what was told of it, is in `alerts`; `served` has copies of the servers'
     certificates. The CA certificates and CRLs that everybody may read go to `public`, unless that is empty. `published`
     remembers which reloads are still owed and which sessions have been ended. `attested_clock` is what a person has
-    said about the clock, until the next restart. `program_*` are commands, for a gateway that has other names. A device
-    comes back with a certificate that has ended within `grace_days`; once it uses a new one, the one before is good for
-    `overlap_hours` more.
+    said about the clock, until the next restart. `device_ca_key` says how the key in `device_ca` is kept, and at
+    `seal_socket` the service asks root to seal and open it. `program_*` are commands, for a gateway that has other
+    names. A device comes back with a certificate that has ended within `grace_days`; once it uses a new one, the one
+    before is good for `overlap_hours` more.
     """
 
     site: str
@@ -57,6 +59,8 @@ class Config:
     published: Path = Path("/var/lib/fleetmint/published.json")
     attested_clock: Path = Path("/run/fleetmint-clock.json")
     public: Path | None = None
+    device_ca_key: str = PLAIN
+    seal_socket: Path = Path("/run/fleetmint-key.sock")
     program_systemctl: str = "systemctl"
     program_nginx: str = "nginx"
     stations: str = ""
@@ -117,7 +121,7 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
         if old in values:
             notices.add(f"{path}: {old} is called {new} now, and the old name ends with the next version")
     values = {_BEFORE.get(key, key): value for key, value in values.items()}
-    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations"}
+    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations", "device_ca_key"}
     for key, value in values.items():
         if key not in known:
             raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
@@ -134,7 +138,8 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
         names.device_id(values["gateway"])
         for station in values.get("stations", "").split():
             names.operator_name(station)
-    except NameRefusedError as error:
+        check_wanted(values.get("device_ca_key", PLAIN))
+    except (NameRefusedError, StateError) as error:
         raise StateError(f"{path}: {error}") from error
     plain = texts | _NUMBERS.keys()
     taken: dict[str, Any] = {key: value if key in plain else Path(value) for key, value in values.items()}

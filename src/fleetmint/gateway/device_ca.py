@@ -1,11 +1,12 @@
-"""The device CA's key on its gateway: brought by the play, checked here, readable by one user.
+"""The device CA's key on its gateway: brought by the play, checked here, for one user; `ca_key` says how it is kept.
 
-ca.key, ca.crt                the CA that issues
-crl-only/SPKI/ca.key, ca.crt  while a rollover is under way, every device CA of this gateway: what it issued has to
-                              be revocable, so its CRL goes on. SPKI is the SHA-256 of its public key, in hex.
+ca.crt and its key                the CA that issues
+crl-only/SPKI/ca.crt and its key  while a rollover is under way, every device CA of this gateway: what it issued has to
+                                  be revocable, so its CRL goes on. SPKI is the SHA-256 of its public key, in hex.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,49 +17,67 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint import files
 from fleetmint.errors import StateError
+from fleetmint.gateway.ca_key import keeping
+from fleetmint.gateway.config import Config
 from fleetmint.plan import Plan
 from fleetmint.x509 import keys, names
-from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, organization, pem, public_key_bytes
+from fleetmint.x509.authority import CERTIFICATE, Authority, organization, pem, public_key_bytes
 
 _CRL_ONLY = "crl-only"
 # Where they lay one version before.
 _BEFORE = "beside"
-_KEY_MODE = 0o400
 _MAX_BYTES = 65536
 
 
 @dataclass(frozen=True)
 class Installed:
-    """Whether a whole CA is installed, with the SHA-256 of its public key (SPKI) and of its certificate, in hex."""
+    """Whether a whole CA is installed, with the SHA-256 of its public key (SPKI) and of its certificate, in hex.
+
+    `key` says how its key is kept, and `as_wanted` whether that is how gateway.toml wants it.
+    """
 
     installed: bool
     spki_sha256: str | None
     certificate_sha256: str | None = None
+    key: str | None = None
+    as_wanted: bool = True
 
 
-def status(directory: Path) -> Installed:
-    """Return what is installed in `directory`; half a CA, as an interrupted installation leaves it, is none."""
-    if not (directory / KEY).exists() or not (directory / CERTIFICATE).exists():
+def status(config: Config, directory: Path | None = None) -> Installed:
+    """Return what is installed in `directory`, where nothing is said the CA that issues.
+
+    Half a CA, as an interrupted installation leaves it, is none, and so is one with a key that cannot be used.
+    """
+    place = directory or config.device_ca
+    if not (place / CERTIFICATE).exists():
         return Installed(False, None)
     try:
-        found = load_authority(directory, None)
+        found = keeping.load(config, place)
     except StateError:
         return Installed(False, None)
+    kept = keeping.describe(config, place)
     return Installed(
-        True, keys.spki_sha256(found.key.public_key()).hex(), found.certificate.fingerprint(hashes.SHA256()).hex()
+        True,
+        keys.spki_sha256(found.key.public_key()).hex(),
+        found.certificate.fingerprint(hashes.SHA256()).hex(),
+        kept.how,
+        kept.as_wanted,
     )
 
 
-def crl_only(directory: Path) -> dict[str, Installed]:
-    """Return the CAs that are installed under the one in `directory` for their CRL alone, by SPKI."""
-    paths = [path for place in (_BEFORE, _CRL_ONLY) for path in (directory / place).glob("*") if path.is_dir()]
-    found = {path.name: status(path) for path in sorted(paths, key=lambda path: path.name)}
+def crl_only(config: Config) -> dict[str, Installed]:
+    """Return the CAs that are installed for their CRL alone, by SPKI."""
+    found = {path.name: status(config, path) for path in sorted(_copies(config), key=lambda path: path.name)}
     return {name: each for name, each in found.items() if each.installed}
 
 
-def key_paths(directory: Path) -> list[Path]:
-    """Return where the keys of all CAs in `directory` lie, or would lie, the one that issues first."""
-    return [directory / KEY, *(path for place in (_CRL_ONLY, _BEFORE) for path in (directory / place).glob(f"*/{KEY}"))]
+def directories(config: Config) -> list[Path]:
+    """Return where device CAs are, or would be, that of the one that issues first."""
+    return [config.device_ca, *_copies(config)]
+
+
+def _copies(config: Config) -> list[Path]:
+    return [path for place in (_BEFORE, _CRL_ONLY) for path in (config.device_ca / place).glob("*") if path.is_dir()]
 
 
 def _place(directory: Path, spki: str) -> Path:
@@ -66,28 +85,49 @@ def _place(directory: Path, spki: str) -> Path:
     return before if before.is_dir() else directory / _CRL_ONLY / spki
 
 
-def authorities(directory: Path) -> list[Authority]:
+def authorities(config: Config) -> list[Authority]:
     """Return every device CA that is installed, the one that issues first; raise StateError when there is none."""
-    issuing = load_authority(directory, None)
+    issuing = keeping.load(config, config.device_ca)
     mine = keys.spki_sha256(issuing.key.public_key()).hex()
-    return [issuing, *(load_authority(_place(directory, name), None) for name in crl_only(directory) if name != mine)]
+    found = [issuing]
+    for place in sorted(_copies(config), key=lambda path: path.name):
+        if place.name != mine and (place / CERTIFICATE).exists():
+            with suppress(StateError):  # half of one, as an interrupted installation leaves it
+                found.append(keeping.load(config, place))
+    return found
 
 
-def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = False) -> Plan[str]:
-    """Plan to put the CA in `data` (PEM: a certificate and its unencrypted key) into `directory`.
+def plan_install(config: Config, data: bytes, *, replace: bool = False) -> Plan[str]:
+    """Plan to install the CA in `data`, PEM: a certificate and its unencrypted key.
 
     The result is the SHA-256 of its key, in hex.
 
-    Raises StateError when `data` is anything but a client CA of `site` for devices with its own key, or another CA is
+    Raises StateError when `data` is anything but a client CA of the site for devices with its own key, or another CA is
     installed that is not kept for its CRL and `replace` is not set: its certificates could no longer be revoked here.
     """
-    wanted = _read(data, site)
+    return _plan(config, config.device_ca, _read(data, config.site), replace=replace)
+
+
+def plan_install_crl_only(config: Config, data: bytes) -> Plan[str]:
+    """Plan to keep the CA in `data` beside the one that issues: it signs its CRL and nothing else.
+
+    Raises StateError as `plan_install` does.
+    """
+    wanted = _read(data, config.site)
+    spki = keys.spki_sha256(wanted.key.public_key()).hex()
+    plan = _plan(config, _place(config.device_ca, spki), wanted)
+    reasons = tuple(f"keep the device CA {spki[:16]} for its CRL alone" for _ in plan.reasons)
+    return Plan(reasons, plan.apply, expected=plan.expected)
+
+
+def _plan(config: Config, directory: Path, wanted: Authority, *, replace: bool = False) -> Plan[str]:
     fingerprint = keys.spki_sha256(wanted.key.public_key()).hex()
-    found = status(directory)
+    found = status(config, directory)
     certificate = pem(wanted.certificate)
-    if found.spki_sha256 == fingerprint and files.read(directory / CERTIFICATE, "certificate") == certificate:
+    known = found.spki_sha256 == fingerprint and files.read(directory / CERTIFICATE, "certificate") == certificate
+    if known and found.as_wanted:
         return Plan(expected=fingerprint)
-    if found.installed and found.spki_sha256 not in (fingerprint, *crl_only(directory)) and not replace:
+    if found.installed and found.spki_sha256 not in (fingerprint, *crl_only(config)) and not replace:
         raise StateError(
             f"another device CA is installed in {directory}: what it issued could no longer be revoked here; give"
             " --replace if that is meant"
@@ -96,35 +136,27 @@ def plan_install(directory: Path, data: bytes, *, site: str, replace: bool = Fal
     def install() -> str:
         files.make_private_dir(directory)
         # The key first: a certificate without its key is what an interruption may leave, and counts as nothing.
-        files.write_atomically(directory / KEY, keys.plain_pem(wanted.key), _KEY_MODE)
-        files.write_atomically(directory / CERTIFICATE, certificate, files.PUBLIC_FILE)
+        keeping.put(config, directory, wanted.key)
+        if not known:
+            files.write_atomically(directory / CERTIFICATE, certificate, files.PUBLIC_FILE)
+        keeping.drop(config, directory)
         return fingerprint
 
-    return Plan((f"install the device CA in {directory}",), install, expected=fingerprint)
+    reason = f"keep the key of the device CA {config.device_ca_key}" if known else "install the device CA"
+    return Plan((f"{reason} in {directory}",), install, expected=fingerprint)
 
 
-def plan_install_crl_only(directory: Path, data: bytes, *, site: str) -> Plan[str]:
-    """Plan to keep the CA in `data` under the one in `directory`: it signs its CRL and nothing else.
-
-    Raises StateError as `plan_install` does.
-    """
-    spki = keys.spki_sha256(_read(data, site).key.public_key()).hex()
-    plan = plan_install(_place(directory, spki), data, site=site)
-    reasons = tuple(f"keep the device CA {spki[:16]} for its CRL alone" for _ in plan.reasons)
-    return Plan(reasons, plan.apply, expected=plan.expected)
-
-
-def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan[None]:
+def plan_retire(config: Config, spki_sha256: str, valid: Sequence[datetime], *, force: bool = False) -> Plan[None]:
     """Plan to remove the CA `spki_sha256` that is kept for its CRL alone, and its key with it.
 
     `valid` is when each of its certificates ends that is valid now, the last first; unless forced, any is a StateError:
     without its CRL they are refused.
     """
-    found = crl_only(directory).get(spki_sha256)
+    found = crl_only(config).get(spki_sha256)
     if found is None:
         return Plan()
-    place = _place(directory, spki_sha256)
-    issuing = status(directory).spki_sha256 == spki_sha256  # then this is a copy
+    place = _place(config.device_ca, spki_sha256)
+    issuing = status(config).spki_sha256 == spki_sha256  # then this is a copy
     if valid and not issuing and not force:
         raise StateError(
             f"the old device CA has {len(valid)} valid certificate{'s' * (len(valid) > 1)}, the last until"
@@ -134,7 +166,8 @@ def plan_retire(directory: Path, spki_sha256: str, valid: Sequence[datetime], *,
 
     def remove() -> None:
         # What a power cut left of a half-written key goes first, so that no key stays that no later run looks for.
-        for path in sorted(place.iterdir(), key=lambda path: (path.name == CERTIFICATE, path.name == KEY)):
+        own = (CERTIFICATE, *(path.name for path in keeping.files_of(place)))
+        for path in sorted(place.iterdir(), key=lambda path: (path.name == CERTIFICATE, path.name in own)):
             path.unlink()
         place.rmdir()
 

@@ -80,7 +80,7 @@ def put_in_force(engine: Engine, config: Config, lists: Mapping[str, bytes], *, 
         if "factory" in lists:
             devices = follow(engine, config, lists["factory"], now, actor)
         kept(config, lambda: now)
-        plan_device_crl(engine, device_ca.authorities(config.device_ca), config.device_crl, now=now).apply()
+        plan_device_crl(engine, device_ca.authorities(config), config.device_crl, now=now).apply()
         answer = _ask(config, lists)
         return InForce(
             devices,

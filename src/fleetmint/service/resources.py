@@ -14,10 +14,11 @@ from cryptography import x509
 from sqlalchemy.engine import Engine
 
 from fleetmint.errors import StateError
+from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
 from fleetmint.service import identity
-from fleetmint.x509.authority import CERTIFICATE, KEY, Authority, load_authority, load_certificates
+from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificates
 from fleetmint.x509.listeners import LISTENERS, ListenerPolicy
 
 _T = TypeVar("_T")
@@ -27,7 +28,7 @@ _Stamp = tuple[tuple[int, int, int], ...]
 class _Fresh(Generic[_T]):
     """What was read from some files, for as long as they are the same ones."""
 
-    def __init__(self, paths: tuple[Path, ...], read: Callable[[], _T]) -> None:
+    def __init__(self, paths: Callable[[], tuple[Path, ...]], read: Callable[[], _T]) -> None:
         self._paths = paths
         self._read = read
         self._held: tuple[_Stamp, _T] | None = None
@@ -48,7 +49,7 @@ class _Fresh(Generic[_T]):
 
     def _stamp(self) -> _Stamp:
         try:
-            found = [path.stat() for path in self._paths]
+            found = [path.stat() for path in self._paths()]
         except OSError as error:
             raise StateError(f"cannot read {error.filename}: {error.strerror}") from error
         return tuple((stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in found)
@@ -60,7 +61,7 @@ class Resources:
     def __init__(self, config: Config) -> None:
         self.config = config
         place = config.device_ca
-        self._authority = _Fresh((place / CERTIFICATE, place / KEY), self._load_authority)
+        self._authority = _Fresh(lambda: (place / CERTIFICATE, *keeping.files_of(place)), self._load_authority)
         self._issuers = {listener: _issuers(config, policy) for listener, policy in LISTENERS.items()}
 
     @cached_property
@@ -78,7 +79,7 @@ class Resources:
         return identity.peer(environ, LISTENERS[listener], self._issuers[listener].get())
 
     def _load_authority(self) -> Authority:
-        found = load_authority(self.config.device_ca, None)
+        found = keeping.load(self.config, self.config.device_ca)
         if found.site != self.config.site:
             raise StateError(
                 f"the CA in {self.config.device_ca} belongs to the site {found.site!r}: install this site's"
@@ -88,4 +89,4 @@ class Resources:
 
 def _issuers(config: Config, policy: ListenerPolicy) -> _Fresh[tuple[x509.Certificate, ...]]:
     paths = tuple(config.trusted(name) for name in policy.issuers)
-    return _Fresh(paths, lambda: tuple(found for path in paths for found in load_certificates(path)))
+    return _Fresh(lambda: paths, lambda: tuple(found for path in paths for found in load_certificates(path)))

@@ -195,7 +195,7 @@ def test_the_old_ca_is_not_removed_while_its_certificates_are_valid_unless_force
     end = f"{compat.not_after(leaf):%Y-%m-%d}"
     assert f"the old device CA has 1 valid certificate, the last until {end}" in refused("retire-ca", old_ca)
     assert gateway("retire-ca", "--force", "--check", old_ca)["changed"] is True
-    assert old_ca in device_ca.crl_only(site.config.device_ca)
+    assert old_ca in device_ca.crl_only(site.config)
     gateway("revoke", "lamp-000001")
     assert gateway("retire-ca", old_ca)["changed"] is True
     assert gateway("retire-ca", old_ca)["changed"] is False
@@ -240,9 +240,9 @@ def test_half_a_ca_for_its_crl_counts_as_none_and_is_installed_again(site, gatew
     roll("introduce")
     mine = spki(site.device_ca)
     (site.config.device_ca / "crl-only" / mine / "ca.crt").unlink()
-    assert mine not in device_ca.crl_only(site.config.device_ca)
+    assert mine not in device_ca.crl_only(site.config)
     assert gateway("install-ca", "--crl-only", data=ca_pem(site.device_ca))["changed"] is True
-    assert mine in device_ca.crl_only(site.config.device_ca)
+    assert mine in device_ca.crl_only(site.config)
 
 
 def test_what_a_power_cut_left_of_a_key_goes_with_the_ca_that_is_retired(site, gateway, roll):
@@ -259,7 +259,7 @@ def test_what_a_power_cut_left_of_a_key_goes_with_the_ca_that_is_retired(site, g
 def test_no_copy_of_a_key_stays_when_it_is_over(site, gateway, roll):
     roll("introduce")
     roll("switch")
-    for each in list(device_ca.crl_only(site.config.device_ca)):
+    for each in list(device_ca.crl_only(site.config)):
         gateway("retire-ca", each)
     assert not [path for path in site.config.device_ca.rglob("*") if path.is_file() and "crl-only" in path.parts]
     shutil.rmtree(site.config.device_ca / "crl-only")

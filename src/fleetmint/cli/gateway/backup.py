@@ -64,7 +64,7 @@ def restore(
     config = load_config(ctx.obj or config_path())
     plan = plan_restore(
         config,
-        device_ca.authorities(config.device_ca),
+        device_ca.authorities(config),
         files.read(path, "backup"),
         utc_now(),
         crls={str(crl): files.read(crl, "CRL") for crl in crls},

@@ -49,7 +49,7 @@ def repair_clock(ctx: click.Context, check: bool, as_json: bool) -> None:
 
     def run(engine: Engine) -> tuple[tuple[early.Early, ...], tuple[str, ...]]:
         now = kept(config)
-        for authority in device_ca.authorities(config.device_ca):
+        for authority in device_ca.authorities(config):
             refuse_before(authority, now)
         if check:
             with reading(engine) as connection:

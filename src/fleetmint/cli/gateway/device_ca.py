@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from fleetmint import notices
+from fleetmint import commands, notices
 from fleetmint.cli.gateway.common import read_config, read_stdin, say, with_ledger
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import check_option, examples, json_option
@@ -18,6 +18,7 @@ with for_work():
 
     from fleetmint.gateway import device_ca
     from fleetmint.gateway.clock import utc_now
+    from fleetmint.gateway.config import Config
     from fleetmint.ledger import reading, revocation
     from fleetmint.x509 import keys
 
@@ -26,14 +27,28 @@ with for_work():
 @json_option
 @click.pass_context
 def ca_status(ctx: click.Context, as_json: bool) -> None:
-    """Say which device CA is installed, and which ones are kept for their CRLs during a rollover."""
+    """Say which device CA is installed, which ones are kept for their CRLs during a rollover, and how their keys are.
+
+    A key is plain, or sealed for this machine (docs/issuing-key.md).
+    """
     config = read_config(ctx)
-    found, crl_only = device_ca.status(config.device_ca), device_ca.crl_only(config.device_ca)
+    found, crl_only = device_ca.status(config), device_ca.crl_only(config)
     lines = [f"installed: {found.spki_sha256}" if found.installed else "no device CA is installed"]
-    lines += [f"for its CRL alone: {spki}" for spki in crl_only if spki != found.spki_sha256]
+    lines += [f"its key: {found.key}{_unwanted(found, config)}"] if found.installed else []
+    lines += [
+        f"for its CRL alone: {spki}, its key: {each.key}{_unwanted(each, config)}"
+        for spki, each in crl_only.items()
+        if spki != found.spki_sha256
+    ]
     listed = [asdict(each) for each in crl_only.values()]
-    values = {**asdict(found), "crl_only": listed, "beside": listed}  # beside: the name of one version before
+    wanted = {"wanted": config.device_ca_key}
+    values = {**asdict(found), **wanted, "crl_only": listed, "beside": listed}  # beside: the name of one version before
     say(as_json, values, "\n".join(lines))
+
+
+def _unwanted(found: device_ca.Installed, config: Config) -> str:
+    mend = commands.playbook("gateway.yml")
+    return "" if found.as_wanted else f", and is to be {config.device_ca_key}: {mend} changes that"
 
 
 @click.command("install-ca", epilog=examples("fleetmint gateway install-ca --check < ca.pem"))
@@ -49,9 +64,9 @@ def install_ca(ctx: click.Context, replace: bool, crl_only: bool, beside: bool, 
     if beside:
         notices.add("--beside is called --crl-only now, and the old name ends with the next version")
     if crl_only or beside:
-        plan = device_ca.plan_install_crl_only(config.device_ca, read_stdin(), site=config.site)
+        plan = device_ca.plan_install_crl_only(config, read_stdin())
     else:
-        plan = device_ca.plan_install(config.device_ca, read_stdin(), site=config.site, replace=replace)
+        plan = device_ca.plan_install(config, read_stdin(), replace=replace)
     spki_sha256 = plan.carry_out(check=check)
     text = "; ".join(plan.reasons) or "the device CA is installed already"
     say(as_json, {"changed": plan.changed, "spki_sha256": spki_sha256}, text)
@@ -68,7 +83,7 @@ def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as
     config = read_config(ctx)
 
     def run(engine: Engine) -> Sequence[datetime]:
-        kept = device_ca.authorities(config.device_ca)
+        kept = device_ca.authorities(config)
         with reading(engine) as connection:
             return [
                 end
@@ -77,7 +92,7 @@ def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as
                 for end in revocation.valid_until(connection, authority.certificate, utc_now())
             ]
 
-    plan = device_ca.plan_retire(config.device_ca, spki_sha256, with_ledger(config, run), force=force)
+    plan = device_ca.plan_retire(config, spki_sha256, with_ledger(config, run), force=force)
     if not check:
         plan.apply()
     text = "; ".join(plan.reasons) or "no such device CA is kept here"

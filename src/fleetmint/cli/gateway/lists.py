@@ -38,7 +38,7 @@ _LARGEST_REQUEST = 1 << 20
 def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> None:
     """Sign the device CAs' revocation lists when their content has changed or they are two days old."""
     config = read_config(ctx)
-    authorities = device_ca.authorities(config.device_ca)
+    authorities = device_ca.authorities(config)
 
     def run(engine: Engine) -> tuple[bool, int, str]:
         now, factory = kept(config), config.crl("factory")
