@@ -45,4 +45,5 @@ class Machine:
             except OSError:
                 return
             with connection:
-                subprocess.run(command, stdin=connection, stdout=connection, env=environment, check=True)
+                handle = connection.fileno()
+                subprocess.run(command, stdin=handle, stdout=handle, env=environment, check=True)

@@ -6,7 +6,6 @@ crl-only/SPKI/ca.crt and its key  while a rollover is under way, every device CA
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -49,7 +48,7 @@ def status(config: Config, directory: Path | None = None) -> Installed:
     Half a CA, as an interrupted installation leaves it, is none, and so is one with a key that cannot be used.
     """
     place = directory or config.device_ca
-    if not (place / CERTIFICATE).exists():
+    if not (place / CERTIFICATE).exists() or not keeping.held(place):
         return Installed(False, None)
     try:
         found = keeping.load(config, place)
@@ -91,9 +90,9 @@ def authorities(config: Config) -> list[Authority]:
     mine = keys.spki_sha256(issuing.key.public_key()).hex()
     found = [issuing]
     for place in sorted(_copies(config), key=lambda path: path.name):
-        if place.name != mine and (place / CERTIFICATE).exists():
-            with suppress(StateError):  # half of one, as an interrupted installation leaves it
-                found.append(keeping.load(config, place))
+        # half of one is what an interruption leaves; a whole one that cannot sign would end its list, were it left out
+        if place.name != mine and (place / CERTIFICATE).exists() and keeping.held(place):
+            found.append(keeping.load(config, place))
     return found
 
 

@@ -32,6 +32,11 @@ def files_of(directory: Path) -> tuple[Path, ...]:
     return tuple(directory / _FILES[way] for way in _ways(directory)) or (directory / KEY,)
 
 
+def held(directory: Path) -> bool:
+    """Return whether there is a key in `directory`, in whatever way."""
+    return bool(_ways(directory))
+
+
 def describe(config: Config, directory: Path) -> Kept:
     """Return how the key in `directory` is kept, without opening it."""
     ways = _ways(directory)

@@ -139,6 +139,20 @@ def test_a_key_that_another_machine_sealed_is_no_ca_and_the_next_installation_me
     assert device_ca.status(sealed).installed
 
 
+def test_a_ca_that_is_kept_for_its_list_and_does_not_open_is_not_left_out_in_silence(sealed, site, machine, data, now):
+    key = new_key()
+    certificate = site.hierarchy.authority("root").issue("device-ca", key.public_key(), "another", now=now)
+    device_ca.plan_install_crl_only(sealed, pem(certificate) + keys.plain_pem(key)).apply()
+    assert len(device_ca.authorities(sealed)) == 2
+    (place,) = device_ca.directories(sealed)[1:]
+    (place / "ca.cred").chmod(0o600)
+    (place / "ca.cred").write_bytes(b"")
+    with pytest.raises(StateError, match="does not open"):
+        device_ca.authorities(sealed)
+    (place / "ca.cred").unlink()
+    assert len(device_ca.authorities(sealed)) == 1
+
+
 def test_without_anybody_who_seals_nothing_is_written(site, sealed, data):
     alone = replace(sealed, seal_socket=site.root / "nobody.sock")
     with pytest.raises(StateError, match=r"nobody\.sock does not seal .* `systemctl status fleetmint-key\.socket`"):
