@@ -122,6 +122,19 @@ def test_renewals_are_counted_by_certificate(nginx, found):
     assert "limit_req zone=renewals burst=10 nodelay;" in found["443"].partition("location = /v1/renew")[2]
 
 
+def test_est_is_counted_by_both_since_either_proof_is_good_at_either_route(found):
+    after = found["443"].partition(r"location ~ ^/\.well-known/est/simple(re)?enroll$")[2].partition("}")[0]
+    assert "limit_req zone=enrolments burst=300 nodelay;" in after
+    assert "limit_req zone=renewals burst=10 nodelay;" in after
+
+
+def test_the_log_has_nothing_of_what_a_client_authenticates_itself_with(nginx):
+    (form,) = re.findall(r"log_format listeners '(.*)';", nginx.render(CONF))
+    assert set(re.findall(r"\$(\w+)", form)) == {
+        "remote_addr", "request", "status", "bytes_sent", "ssl_client_s_dn", "ssl_client_verify", "ssl_protocol"
+    }  # fmt: skip
+
+
 def test_only_what_costs_a_signature_is_limited_in_rate(found):
     assert "limit_req zone=enrolments" in found["443"].partition("location ~ ^/v1/(enrol|recover)$")[2]
     assert "limit_req" not in found["8443"]

@@ -1,10 +1,13 @@
-"""What the routes have in common: the listener they are at, the body they read, the JSON they answer."""
+"""What the routes have in common: the listener they are at, the body they read, how they answer and refuse."""
 
-from flask import Response, abort, jsonify, request
+from flask import Response, abort, jsonify, make_response, render_template, request
 
 from fleetmint.service import identity
 from fleetmint.service.resources import Resources
 from fleetmint.x509.listeners import OPERATORS
+
+# Enrollment over Secure Transport (RFC 7030, 3.2.2)
+EST = "/.well-known/est/"
 
 
 def only_at(listener: str) -> None:
@@ -39,8 +42,24 @@ def json_answer(status: int, /, **values: object) -> Response:
     return response
 
 
+def page(template: str, status: int = 200, **values: object) -> Response:
+    """Return a page for a person as answer."""
+    return make_response(render_template(template, status=status, **values), status)
+
+
+def refuse(status: int, error: str, message: str | None = None) -> Response:
+    """Return a refusal: the code `error` and a sentence, in the form that clients of this route read."""
+    if request.path.startswith("/v1/"):
+        return json_answer(status, error=error, **({} if message is None else {"message": message}))
+    if request.path.startswith(EST):
+        # what EST clients show to people as it is (RFC 7030, 4.2.3)
+        said = error if message is None else f"{error}: {message}"
+        return Response(f"{said}\n", status, mimetype="text/plain")
+    return page("refused.html", status, message=message)
+
+
 def retry(status: int, error: str, message: str, seconds: int) -> Response:
     """Return a refusal that is over in so many seconds."""
-    response = json_answer(status, error=error, message=message)
+    response = refuse(status, error, message)
     response.headers["Retry-After"] = str(seconds)
     return response

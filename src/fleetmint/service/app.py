@@ -1,6 +1,6 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
-    devices' listener     GET /   and the routes in devices.py
+    devices' listener     GET /   and the routes in devices.py and est.py
     operators' listener   GET /   the routes in operators.py, and the stations' in stations.py
 
 Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from fleetmint.errors import ClockError, FleetmintError, RegistrationRefusedError
@@ -25,9 +25,11 @@ from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
-from fleetmint.service.answers import json_answer, operator
+from fleetmint.service.answers import operator, page, refuse, retry
 from fleetmint.service.devices import add_devices, device
+from fleetmint.service.est import add_est
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
+from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.operators import add_operators
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
@@ -62,7 +64,9 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     app.jinja_env.finalize = lambda value: printable(value) if isinstance(value, str) else value
     resources = Resources(config)
     app.extensions["fleetmint"] = resources
-    add_devices(app, resources, clock)
+    limiter = FailureLimiter()
+    add_devices(app, resources, clock, limiter)
+    add_est(app, resources, clock, limiter)
     add_operators(app, resources, clock)
     add_stations(app, resources, clock)
     _add_errors(app)
@@ -71,8 +75,8 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Fl
     def hello() -> Response:
         at = identity.listener(request.environ)
         if at == DEVICES:
-            return trust_bundle.announce(_page("hello.html", name=device(resources, clock).device), config)
-        return _page("devices.html", operator=operator(resources), devices=_devices(resources), gateway=config.gateway)
+            return trust_bundle.announce(page("hello.html", name=device(resources, clock).device), config)
+        return page("devices.html", operator=operator(resources), devices=_devices(resources), gateway=config.gateway)
 
     @app.after_request
     def add_headers(response: Response) -> Response:
@@ -87,41 +91,41 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(RequestRefusedError)
     def bad_request(error: RequestRefusedError) -> Response:
         _log.info("request from %s refused: %s", request.remote_addr, error.code)
-        return json_answer(413 if error.code == "too_large" else 400, error=error.code, message=str(error))
+        return refuse(413 if error.code == "too_large" else 400, error.code, str(error))
 
     @app.errorhandler(RegistrationRefusedError)
     def document_refused(error: RegistrationRefusedError) -> Response:
         _log.warning("document from %s refused: %s", request.remote_addr, error)
-        return _refuse(409, "document_refused", str(error))
+        return refuse(409, "document_refused", str(error))
 
     @app.errorhandler(NoCertificateError)
     def no_certificate(error: NoCertificateError) -> Response:
-        return _refuse(401, "certificate_needed", str(error))
+        return refuse(401, "certificate_needed", str(error))
 
     @app.errorhandler(IdentityRefusedError)
     def wrong_certificate(error: IdentityRefusedError) -> Response:
         _log.warning("certificate from %s refused: %s", request.remote_addr, error)
-        return _refuse(403, "certificate_refused", str(error))
+        return refuse(403, "certificate_refused", str(error))
 
     @app.errorhandler(GrantRefusedError)
     def no_right(error: GrantRefusedError) -> Response:
         _log.warning("a certificate from %s gives no right to another: %s", request.remote_addr, error)
         code = "superseded" if isinstance(error, SupersededError) else "certificate_refused"
-        return _refuse(403, code, str(error))
+        return refuse(403, code, str(error))
 
     @app.errorhandler(NewKeyNeededError)
     def key_of_factory(error: NewKeyNeededError) -> Response:
-        return _refuse(409, "new_key_needed", str(error))
+        return refuse(409, "new_key_needed", str(error))
 
     @app.errorhandler(FleetmintError)
     def not_now(error: FleetmintError) -> Response:
         _log.error("%s", error)  # the reason is the gateway's own business
         seconds = RETRY_CLOCK_SECONDS if isinstance(error, ClockError) else RETRY_SECONDS
-        return _retry(503, "unavailable", "not now, try again later", seconds)
+        return retry(503, "unavailable", "not now, try again later", seconds)
 
     @app.errorhandler(HTTPException)
     def by_http(error: HTTPException) -> Response:
-        response = _refuse(error.code or 500, error.name.lower().replace(" ", "_"), error.name)
+        response = refuse(error.code or 500, error.name.lower().replace(" ", "_"), error.name)
         for name, value in error.get_headers(request.environ):
             if name in ("Allow", "Retry-After"):
                 response.headers[name] = value
@@ -130,25 +134,9 @@ def _add_errors(app: Flask) -> None:
     @app.errorhandler(Exception)
     def by_mistake(error: Exception) -> Response:
         _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error)
-        return _refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
+        return refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
 
 
 def _devices(resources: Resources) -> list[dict[str, str | None]]:
     with reading(resources.engine) as connection:
         return [device_view(device) for device in list_devices(connection)]
-
-
-def _retry(status: int, error: str, message: str, seconds: int) -> Response:
-    response = _refuse(status, error, message)
-    response.headers["Retry-After"] = str(seconds)
-    return response
-
-
-def _refuse(status: int, error: str, message: str) -> Response:
-    if request.path.startswith("/v1/"):
-        return json_answer(status, error=error, message=message)
-    return _page("refused.html", status=status, message=message)
-
-
-def _page(template: str, status: int = 200, **values: object) -> Response:
-    return make_response(render_template(template, status=status, **values), status)

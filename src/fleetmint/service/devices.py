@@ -26,7 +26,7 @@ from fleetmint.ledger.devices import Certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.schema import ACTIVE
 from fleetmint.service import identity, trust_bundle
-from fleetmint.service.answers import json_answer, only_at, read_body, retry
+from fleetmint.service.answers import json_answer, only_at, read_body, refuse, retry
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
 from fleetmint.service.enrolment import Issuing, enrol, recover, renew
 from fleetmint.service.identity import IdentityRefusedError
@@ -38,18 +38,17 @@ from fleetmint.x509.listeners import DEVICES
 _log = logging.getLogger(__name__)
 
 
-def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime]) -> None:
+def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime], limiter: FailureLimiter) -> None:
     """Add the routes to `app`."""
-    limiter = FailureLimiter()
 
     @app.post("/v1/enrol")
     def enrol_device() -> Response:
         only_at(DEVICES)
         enrolment = read_enrolment(read_body(MAX_BYTES))
         try:
-            issued = enrol(_issuing(resources, clock), enrolment)
+            issued = enrol(issuing(resources, clock), enrolment)
         except GrantRefusedError as error:
-            return _refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
+            return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
         return _answer(resources, issued, "enrolled")
 
     @app.post("/v1/recover")
@@ -58,11 +57,11 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime])
         recovery = read_recovery(read_body(MAX_BYTES))
         try:
             issued = recover(
-                _issuing(resources, clock), recovery, grace=resources.config.grace, source=request.remote_addr or ""
+                issuing(resources, clock), recovery, grace=resources.config.grace, source=request.remote_addr or ""
             )
         except GrantRefusedError as error:
             shown = hashlib.sha256(recovery.certificate).hexdigest()
-            return _refuse_stranger(limiter, shown, "a recovery", error)
+            return refuse_stranger(limiter, shown, "a recovery", error)
         return _answer(resources, issued, "recovered")
 
     @app.post("/v1/renew")
@@ -72,7 +71,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime])
         csr = read_renewal(read_body(MAX_BYTES))
         with reading(resources.engine) as connection:
             shown = identity.known_certificate(connection, found)
-        issued = renew(_issuing(resources, clock), shown, csr, source=request.remote_addr or "")
+        issued = renew(issuing(resources, clock), shown, csr, source=request.remote_addr or "")
         return _answer(resources, issued, "renewed")
 
     @app.get("/v1/whoami")
@@ -137,27 +136,37 @@ def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certifi
         _log.error("the certificate of %s is not confirmed yet: %s", shown.device, error)
 
 
-def _issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
+def issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
+    """Return what issues, as this gateway is configured."""
     config = resources.config
     return Issuing(resources.engine, resources.authority, lambda: kept(config, clock), config.overlap)
 
 
 def _answer(resources: Resources, issued: Certificate, done: str) -> Response:
-    if issued.der is None or issued.not_after is None:
+    der = issued_der(issued, done)
+    if issued.not_after is None:
         raise LedgerError("the certificate was not stored")
     with reading(resources.engine) as connection:
         renewal = renewal_of(connection, issued, resources.authority)
-    _log.info("%s %s from %s with serial %s", done, issued.device, request.remote_addr, serial_text(issued.serial))
     return json_answer(
         200,
-        certificate=base64.b64encode(issued.der).decode(),
+        certificate=base64.b64encode(der).decode(),
         serial=serial_text(issued.serial),
         not_after=time_text(issued.not_after),
         renew_at=time_text(renewal.at),
     )
 
 
-def _refuse_stranger(limiter: FailureLimiter, subject: str, what: str, error: GrantRefusedError) -> Response:
+def issued_der(issued: Certificate, done: str) -> bytes:
+    """Return the certificate that is going to be answered, and say so in the journal."""
+    if issued.der is None:
+        raise LedgerError("the certificate was not stored")
+    _log.info("%s %s from %s with serial %s", done, issued.device, request.remote_addr, serial_text(issued.serial))
+    return issued.der
+
+
+def refuse_stranger(limiter: FailureLimiter, subject: str, what: str, error: GrantRefusedError) -> Response:
+    """Return one and the same refusal for whatever is wrong with a grant, until its source has to wait."""
     source = request.remote_addr or ""
     # Only now: behind one address a neighbour's guesses must not keep out who has the right token.
     wait = limiter.wait(source, subject)
@@ -165,4 +174,4 @@ def _refuse_stranger(limiter: FailureLimiter, subject: str, what: str, error: Gr
         return retry(429, "too_many_failures", "too many refused attempts", wait)
     limiter.failed(source, subject)
     _log.warning("%s from %s refused: %s", what, source, error)
-    return json_answer(403, error="refused")
+    return refuse(403, "refused")

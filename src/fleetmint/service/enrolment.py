@@ -21,7 +21,7 @@ from fleetmint.ledger.grants import GraceGrant, Grant, GrantRefusedError, LiveGr
 from fleetmint.ledger.issuance import KeyRefusedError
 from fleetmint.service.body import Enrolment, Recovery
 from fleetmint.service.renewal import PROFILE
-from fleetmint.x509 import compat
+from fleetmint.x509 import compat, names
 from fleetmint.x509.authority import Authority, new_serial
 from fleetmint.x509.keys import spki_sha256
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
@@ -141,7 +141,7 @@ def _issue(issuing: Issuing, grant: Grant, request: Request) -> Certificate:
 
 
 def _refuse_foreign(request: Request, device: str, authority: Authority) -> None:
-    if request.common_name not in (None, device):
+    if request.subject not in ((), (device,), (authority.site, names.DEVICES_UNIT, device)):
         raise RequestRefusedError("bad_name", "the CN has to be the device's own id; leave the subject empty")
     if request.spki_sha256 == spki_sha256(authority.key.public_key()):
         raise RequestRefusedError("key_in_use", "this is the key of the CA: make a new key")

@@ -19,7 +19,7 @@ from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
 from fleetmint.service import identity
 from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificates
-from fleetmint.x509.listeners import LISTENERS, ListenerPolicy
+from fleetmint.x509.listeners import DEVICE, LISTENERS, ROOT
 
 _T = TypeVar("_T")
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -62,7 +62,8 @@ class Resources:
         self.config = config
         place = config.device_ca
         self._authority = _Fresh(lambda: (place / CERTIFICATE, *keeping.files_of(place)), self._load_authority)
-        self._issuers = {listener: _issuers(config, policy) for listener, policy in LISTENERS.items()}
+        self._issuers = {listener: _certificates(config, policy.issuers) for listener, policy in LISTENERS.items()}
+        self._chain = _certificates(config, (ROOT, DEVICE))
 
     @cached_property
     def engine(self) -> Engine:
@@ -73,6 +74,11 @@ class Resources:
     def authority(self) -> Authority:
         """The device CA, whose key signs."""
         return self._authority.get()
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The root, and the device CAs of now and before: what the certificates that are issued here are under."""
+        return self._chain.get()
 
     def peer(self, listener: str, environ: Mapping[str, object]) -> identity.Peer:
         """Return the client of a request at this listener; raises as identity.peer does."""
@@ -87,6 +93,6 @@ class Resources:
         return found
 
 
-def _issuers(config: Config, policy: ListenerPolicy) -> _Fresh[tuple[x509.Certificate, ...]]:
-    paths = tuple(config.trusted(name) for name in policy.issuers)
+def _certificates(config: Config, names: tuple[str, ...]) -> _Fresh[tuple[x509.Certificate, ...]]:
+    paths = tuple(config.trusted(name) for name in names)
     return _Fresh(lambda: paths, lambda: tuple(found for path in paths for found in load_certificates(path)))

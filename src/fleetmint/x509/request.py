@@ -1,7 +1,8 @@
 """Certificate requests from strangers: what is taken from them, and everything that is refused.
 
 A device's request contributes its public key and the proof that the sender holds the private one. Names come from the
-ledger, so the subject may be empty or say the device's own CN, and nothing else may be asked for.
+ledger, so the subject may be empty, the device's own CN, or all of what its certificate says, and nothing else may be
+asked for.
 """
 
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ from fleetmint.x509.parsing import UnreadableError, parsing, touch_name
 MAX_BYTES = 8192
 PEM_BEGIN = b"-----BEGIN"
 REQUEST = "a certificate request"
+# The last is what a device's certificate has: whoever renews by RFC 7030 (4.2.2) has to repeat it.
+_SUBJECTS = (
+    (),
+    (NameOID.COMMON_NAME,),
+    (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME),
+)
 _HOST_KEY = "the request has to hold an EC or RSA key, and this one is {}"
 # The same thing under an older name (RFC 7468, section 7).
 _NEW, _PLAIN = b"NEW CERTIFICATE REQUEST-----", b"CERTIFICATE REQUEST-----"
@@ -43,10 +50,10 @@ class RequestRefusedError(FleetmintError):
 
 @dataclass(frozen=True)
 class Request:
-    """What a good request contributes. `common_name` is None when the subject is empty."""
+    """What a good request contributes. `subject` is empty, the CN, or O, OU and CN."""
 
     public_key: ec.EllipticCurvePublicKey
-    common_name: str | None
+    subject: tuple[str, ...]
     spki_sha256: bytes
 
 
@@ -78,11 +85,9 @@ def read_request(data: bytes) -> Request:
         raise RequestRefusedError("weak_key", "everybody knows the private key of this one: make a new key")
     if extensions:
         raise RequestRefusedError("bad_extension", "the request asks for extensions; leave them out")
-    if not subject:
-        return Request(key, None, keys.spki_sha256(key))
-    if [attribute.oid for attribute in subject] != [NameOID.COMMON_NAME]:
-        raise RequestRefusedError("bad_name", "the subject has to be empty or one CN")
-    return Request(key, str(subject[0].value), keys.spki_sha256(key))
+    if tuple(attribute.oid for attribute in subject) not in _SUBJECTS:
+        raise RequestRefusedError("bad_name", "the subject has to be empty, one CN, or O, OU and CN of the certificate")
+    return Request(key, tuple(str(attribute.value) for attribute in subject), keys.spki_sha256(key))
 
 
 def read_host_request(data: bytes) -> keys.PublicKey:

@@ -41,6 +41,7 @@ FILES = [
     "x509/test_pem.py",
     "x509/test_request.py",
     "service/test_enrol.py",
+    "service/test_est.py",
     "service/test_foreign_bytes.py",
     "gateway/test_publish.py",
     "service/test_stations.py",
