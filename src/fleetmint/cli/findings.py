@@ -11,7 +11,7 @@ from fleetmint.cli.lazily import for_work
 from fleetmint.printable import json_line, printable
 
 with for_work():
-    from fleetmint.ledger.audit import Finding
+    from fleetmint.ledger.findings import Finding
 
 
 def report(as_json: bool, found: Sequence[Finding], checked: str) -> None:

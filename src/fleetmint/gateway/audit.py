@@ -15,7 +15,7 @@ from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import audit, early
-from fleetmint.ledger.audit import Finding
+from fleetmint.ledger.findings import Finding
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.ledger.succession import SUPERSEDED
 from fleetmint.x509 import compat, revocation

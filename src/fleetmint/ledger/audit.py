@@ -5,7 +5,6 @@ The factory's half is in factory_audit.py; both begin with what every ledger pro
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +15,8 @@ from sqlalchemy.engine import Connection
 from fleetmint import commands
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.event_audit import of_events
+from fleetmint.ledger.findings import RESTORE, Finding, revoke_remedy
 from fleetmint.ledger.schema import (
     ACTIVE,
     REGISTERED,
@@ -31,23 +32,6 @@ from fleetmint.ledger.schema import (
 from fleetmint.x509 import keys, names
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
-RESTORE = "restore the latest backup of the ledger, and find out who or what wrote to it"
-
-
-def _revoke(device: str) -> str:
-    return f"revoke the device with {commands.playbook('revoke.yml', device=device)} and give its board a new identity"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One broken promise: what is wrong with which thing, and what to do about it."""
-
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.remedy}"
-
 
 def findings(connection: Connection) -> tuple[Finding, ...]:
     """Return what is wrong with a gateway's ledger; empty when it keeps its promises."""
@@ -57,6 +41,7 @@ def findings(connection: Connection) -> tuple[Finding, ...]:
         *_of_lines(connection),
         *_of_tokens(connection),
         *_of_devices(connection),
+        *of_events(connection),
     )
 
 
@@ -86,11 +71,13 @@ def _of_certificates(connection: Connection) -> list[Finding]:
             found.append(
                 Finding(
                     f"the certificate {row.serial} of {row.device} is not the one that its row describes",
-                    _revoke(row.device),
+                    revoke_remedy(row.device),
                 )
             )
     found += [
-        Finding(f"{' and '.join(sorted(shared))} have the same public key", "; ".join(map(_revoke, sorted(shared))))
+        Finding(
+            f"{' and '.join(sorted(shared))} have the same public key", "; ".join(map(revoke_remedy, sorted(shared)))
+        )
         for shared in owners.values()
         if len(shared) > 1
     ]
@@ -108,7 +95,7 @@ def _of_lines(connection: Connection) -> list[Finding]:
     }
     found = []
     for device, rows in sorted(lines.items()):
-        found += [Finding(f"{device} {what}", _revoke(device)) for what in _of_line(rows, retired)]
+        found += [Finding(f"{device} {what}", revoke_remedy(device)) for what in _of_line(rows, retired)]
         found += [_of_clone(row) for row in rows if row.cloned_at is not None and not _is_settled(row, rows)]
     return found
 
@@ -174,7 +161,9 @@ def _of_tokens(connection: Connection) -> list[Finding]:
         number = issued[row.token_sha256]
         if number != (1 if row.state == USED else 0):
             found.append(
-                Finding(f"a token of {row.device} is {row.state} and has {number} certificates", _revoke(row.device))
+                Finding(
+                    f"a token of {row.device} is {row.state} and has {number} certificates", revoke_remedy(row.device)
+                )
             )
     return found
 
@@ -193,7 +182,7 @@ def _of_devices(connection: Connection) -> list[Finding]:
             found.append(
                 Finding(
                     f"{row.device} is {row.status}, but its certificates and tokens say something else",
-                    _revoke(row.device),
+                    revoke_remedy(row.device),
                 )
             )
         if row.mac is not None and row.status != REVOKED:

@@ -17,8 +17,8 @@ from sqlalchemy.engine import Connection
 
 from fleetmint import commands
 from fleetmint.ledger import events
-from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.findings import Finding
 from fleetmint.ledger.schema import ACTIVE, RESERVED, REVOKED, certificates, devices, public_keys, tokens
 from fleetmint.timekeeping import TOLERANCE
 from fleetmint.x509.authority import new_serial
@@ -88,9 +88,10 @@ def repair(connection: Connection, *, subject: str, actor: str, now: datetime) -
     found = find(connection, now)
     if not any(each.does for each in found):
         return found
+    renewals = [row.serial for row in _certificates(connection, now) if _is_renewal(row)]
     connection.execute(
         update(certificates)
-        .where(certificates.c.serial.in_([row.serial for row in _certificates(connection, now) if _is_renewal(row)]))
+        .where(certificates.c.serial.in_(renewals))
         .values(status=REVOKED, revoked_at=now, revoke_reason="superseded")
     )
     new = {}
@@ -100,7 +101,7 @@ def repair(connection: Connection, *, subject: str, actor: str, now: datetime) -
     for table, columns in _PAST:
         for name in columns:
             connection.execute(update(table).where(table.c[name] > now + TOLERANCE).values({name: now}))
-    detail = {"replaced": new, "found": len(found)}
+    detail = {"replaced": new, "revoked": renewals, "found": len(found)}
     events.append(connection, at=now, actor=actor, kind=events.CLOCK_REPAIRED, subject=subject, detail=detail)
     return found
 

@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from fleetmint import commands
-from fleetmint.ledger.audit import RESTORE, Finding, of_database
+from fleetmint.ledger.audit import of_database
+from fleetmint.ledger.findings import RESTORE, Finding
 from fleetmint.ledger.schema import BURNED, CLAIMED, PLANNED, QUARANTINED, RETURNED, batches, burns, events, units
 
 

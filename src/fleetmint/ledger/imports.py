@@ -84,6 +84,7 @@ def import_registration(connection: Connection, registration: Registration, *, a
             update(tokens).where(tokens.c.device == entry.device, tokens.c.state == UNUSED).values(state=REPLACED)
         )
     _insert(connection, tokens, [_token_row(entry) for entry in decision.replaced])
+    given = (*decision.added, *decision.replaced)
     events.append(
         connection,
         at=now,
@@ -94,6 +95,10 @@ def import_registration(connection: Connection, registration: Registration, *, a
             "added": len(decision.added),
             "replaced": len(decision.replaced),
             "document_sha256": registration.sha256,
+            "tokens": {each.device: each.token_sha256 for each in given if isinstance(each, TokenEntry)},
+            "certificates": {
+                each.device: serial_text(each.serial) for each in given if not isinstance(each, TokenEntry)
+            },
         },
     )
     return decision

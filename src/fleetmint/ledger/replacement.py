@@ -64,7 +64,11 @@ def add_token(connection: Connection, token: NewToken, *, actor: str, now: datet
             token_sha256=token.token_sha256, device=token.device, expires_at=token.expires_at, state=UNUSED
         )
     )
-    detail: dict[str, object] = {"expires_at": time_text(token.expires_at), "replaced": void}
+    detail: dict[str, object] = {
+        "token_sha256": token.token_sha256,
+        "expires_at": time_text(token.expires_at),
+        "replaced": void,
+    }
     if token.owner is not None:
         detail["revoked"] = revoke_certificates(connection, token.device, reason="affiliation_changed", now=now)
         detail["owner"] = token.owner

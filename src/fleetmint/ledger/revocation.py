@@ -16,6 +16,9 @@ from fleetmint.ledger.succession import SUPERSEDED, is_due
 from fleetmint.x509.chain import issued_by
 from fleetmint.x509.revocation import Revoked
 
+# What a renewal has replaced, and that is on a list, or is about to be.
+_REPLACED = (certificates.c.status == REVOKED) & (certificates.c.revoke_reason == SUPERSEDED)
+
 
 @dataclass(frozen=True)
 class Revocation:
@@ -52,21 +55,26 @@ def revoke(connection: Connection, device: str, *, reason: str, actor: str, now:
         return found
     revoked = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
     connection.execute(update(devices).where(devices.c.device == device).values(**revoked))
-    revoke_certificates(connection, device, reason=reason, now=now)
+    serials = revoke_certificates(connection, device, reason=reason, now=now)
     connection.execute(update(tokens).where(tokens.c.device == device, tokens.c.state == UNUSED).values(state=REPLACED))
-    events.append(connection, at=now, actor=actor, kind="revoke", subject=device, detail={"reason": reason})
+    detail = {"reason": reason, "serials": serials}
+    events.append(connection, at=now, actor=actor, kind="revoke", subject=device, detail=detail)
     return found
 
 
 def revoke_certificates(connection: Connection, device: str, *, reason: str, now: datetime) -> list[str]:
     """Revoke what the device has now, signed or only reserved, and return the serials.
 
-    The device itself may go on, with another key: those that it had are retired.
+    The device itself may go on, with another key: those that it had are retired. What it had renewed before gets the
+    same reason, for whoever has nothing but the list: `superseded` there is of a device that goes on with its key.
     """
     live = (certificates.c.device == device, certificates.c.status != REVOKED)
     serials = sorted(connection.execute(select(certificates.c.serial).where(*live)).scalars())
     values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
     connection.execute(update(certificates).where(*live).values(**values))
+    # the factory's list is the controller's, which asks for what is superseded
+    renewed = (certificates.c.device == device, certificates.c.issuer == "device", _REPLACED)
+    connection.execute(update(certificates).where(*renewed).values(revoke_reason=reason))
     keys = (public_keys.c.device == device, public_keys.c.retired_at.is_(None))
     connection.execute(update(public_keys).where(*keys).values(retired_at=now))
     return serials
@@ -89,6 +97,8 @@ def revoke_listed(connection: Connection, reasons: Mapping[int, str], *, actor: 
             continue
         values = {"status": REVOKED, "revoked_at": now, "revoke_reason": reason}
         connection.execute(update(certificates).where(certificates.c.serial == row.serial).values(**values))
+        detail = {"serial": row.serial, "reason": reason}
+        events.append(connection, at=now, actor=actor, kind="revoke-listed", subject=row.device, detail=detail)
         left = select(certificates.c.serial).where(
             certificates.c.device == row.device, certificates.c.status != REVOKED
         )
@@ -128,8 +138,7 @@ def revoked_certificates(
 def superseded_certificates(connection: Connection, issuer: str, now: datetime) -> tuple[int, ...]:
     """Return the serials of what `issuer` issued that has been replaced by a renewal and has not ended."""
     of_issuer = (certificates.c.issuer == issuer, certificates.c.not_after > now)
-    superseded = (certificates.c.status == REVOKED) & (certificates.c.revoke_reason == SUPERSEDED)
-    query = select(certificates.c.serial).where(*of_issuer, superseded | is_due(now)).order_by(certificates.c.serial)
+    query = select(certificates.c.serial).where(*of_issuer, _REPLACED | is_due(now)).order_by(certificates.c.serial)
     return tuple(int(serial, 16) for serial in connection.execute(query).scalars())
 
 

@@ -32,7 +32,7 @@ from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
 
 # The number of the last migration, which makes an older ledger like one that is made by these tables.
-VERSION = "0007"
+VERSION = "0008"
 
 metadata = MetaData(
     naming_convention={

@@ -11,8 +11,8 @@ from fleetmint.batch.sealed import KEY_FILE
 from fleetmint.batch.secrets import SECRETS_FILE, SETTINGS_FILE
 from fleetmint.ca import damage
 from fleetmint.commands import LEDGER
-from fleetmint.ledger.audit import Finding
 from fleetmint.ledger.factory import Unit
+from fleetmint.ledger.findings import Finding
 from fleetmint.ledger.schema import ACTIVE, BURNED, DEVICE_KEY, PLANNED, RETURNED, REVOKED
 from fleetmint.site.state import Site
 from fleetmint.x509.authority import KEY

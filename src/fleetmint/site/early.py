@@ -15,7 +15,7 @@ from fleetmint.ca.identifier import OPERATOR, CaId
 from fleetmint.ca.rollover.steps import KINDS
 from fleetmint.ca.store import CaStore
 from fleetmint.errors import StateError
-from fleetmint.ledger.audit import Finding
+from fleetmint.ledger.findings import Finding
 from fleetmint.site.state import Site
 from fleetmint.timekeeping import ATTEST, TOLERANCE
 from fleetmint.x509 import compat, revocation

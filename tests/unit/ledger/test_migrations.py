@@ -117,7 +117,10 @@ def test_an_earlier_ledger_keeps_its_rows_and_becomes_like_todays(tmp_path, vers
     }  # fmt: skip
     for table, rows in before.items():
         if table not in ("settings", "alembic_version"):
-            assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows, table
+            kept = (
+                after[table][: len(rows)] if table == "events" else after[table]
+            )  # a migration may append to the chain
+            assert [{name: row[name] for name in rows[0]} for row in kept] == rows, table
     assert shape_of(path) == shape_of(made_today(tmp_path))
 
 

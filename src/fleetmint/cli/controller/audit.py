@@ -16,8 +16,8 @@ with for_work():
     from fleetmint.batch.handover import read_registration
     from fleetmint.batch.overview import is_of_machines
     from fleetmint.ledger import factory_audit, looking
-    from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.factory import Unit, list_units
+    from fleetmint.ledger.findings import Finding
     from fleetmint.ledger.schema import batches
     from fleetmint.site import audit as of_state
     from fleetmint.site import early

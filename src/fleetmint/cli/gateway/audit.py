@@ -15,8 +15,8 @@ with for_work():
     from fleetmint.gateway.audit import findings as audit_findings
     from fleetmint.gateway.clock import utc_now
     from fleetmint.ledger import reading
-    from fleetmint.ledger.audit import Finding
     from fleetmint.ledger.devices import list_devices
+    from fleetmint.ledger.findings import Finding
 
 
 @click.command(

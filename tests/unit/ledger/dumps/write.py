@@ -72,7 +72,7 @@ def fill(connection: Connection) -> None:
         sha256 = f"{number}" * 64
         used = NOW if has == "used" else None
         add("tokens", token_sha256=sha256, device=device, expires_at=NOW + timedelta(90), state=has, used_at=used)
-        happen("register", device, batch="lamps-1")
+        happen("import", "lamps-1", tokens={device: sha256}, certificates={})
         if status == "registered":
             continue
         certificate = issued_to(device)
@@ -88,7 +88,14 @@ def fill(connection: Connection) -> None:
             spki_sha256=key, token_sha256=sha256 if has == "used" else None, status=status, reserved_at=NOW,
             not_before=NOW, not_after=NOW + YEAR, der=certificate.public_bytes(serialization.Encoding.DER),
             revoked_at=NOW if revoked else None, revoke_reason="key_compromise" if revoked else None,
+            confirmed_at=None if revoked else NOW,
         )  # fmt: skip
+        told = {"serial": f"{certificate.serial_number:040x}", "spki_sha256": key, "superseded": []}
+        happen("renew" if revoked else "enrol", device, **told)
+        if revoked:
+            happen("revoke", device, reason="key_compromise", serials=[told["serial"]])
+        else:
+            happen("confirm", device, serial=told["serial"])
     add("crls", issuer_spki_sha256="c" * 64, number=7)
 
 
