@@ -114,6 +114,4 @@ def service_of(site: Site, directory: Path, template: Path) -> Iterator[RealGate
         with https as made.https_port, mqtt as made.mqtt_port:
             yield made
     finally:
-        engine = vars(app.extensions["fleetmint"]).get("engine")
-        if engine is not None:
-            engine.dispose()
+        app.extensions["fleetmint"].close()

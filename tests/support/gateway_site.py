@@ -26,6 +26,7 @@ from fleetmint.documents.registration import FORMAT, read_registration
 from fleetmint.documents.times import time_text
 from fleetmint.gateway.config import Config, load_config
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
+from fleetmint.ledger.group import GroupWriter
 from fleetmint.passphrases import open_source
 from fleetmint.service.body import Enrolment
 from fleetmint.service.enrolment import Issuing
@@ -147,7 +148,7 @@ def enrolment(device: str, token: str, key: keys.PrivateKey) -> Enrolment:
 
 def issuing(engine: Engine, authority: Authority, now: datetime) -> Issuing:
     """Return what issues at `now`."""
-    return Issuing(engine, authority, lambda: now, timedelta(hours=24))
+    return Issuing(GroupWriter(engine), authority, lambda: now, timedelta(hours=24))
 
 
 def token_entry(device: str, token: str, expires: datetime) -> dict[str, str]:

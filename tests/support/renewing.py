@@ -47,9 +47,7 @@ def clock(now: datetime) -> Clock:
 def http(site: GatewaySite, clock: Clock) -> Iterator[FlaskClient]:
     app = create_app(site.config, clock=clock)
     yield app.test_client()
-    engine = vars(app.extensions["fleetmint"]).get("engine")
-    if engine is not None:
-        engine.dispose()
+    app.extensions["fleetmint"].close()
 
 
 class Device:

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from fleetmint.ledger.schema import ACTIVE, UNUSED, certificates, devices, tokens
+from fleetmint.ledger.statement import Statement
+
+_CERTIFICATE = Statement(select(certificates).where(certificates.c.serial == bindparam("of")))
 
 
 @dataclass(frozen=True)
@@ -146,5 +149,5 @@ def _unused_tokens(connection: Connection, between: tuple[str, str] | None) -> d
 
 def find_certificate(connection: Connection, serial: int) -> Certificate | None:
     """Return the certificate with this serial, whatever its status; None when no such was ever known."""
-    row = connection.execute(select(certificates).where(certificates.c.serial == serial_text(serial))).first()
+    row = _CERTIFICATE.first(connection, of=serial_text(serial))
     return None if row is None else certificate_of(row)

@@ -6,7 +6,6 @@ PostgreSQL: writers take one advisory lock, which gives the same order of writer
 Readers see one snapshot in both: SQLite gives it by itself, PostgreSQL at the level REPEATABLE READ.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,8 +60,9 @@ def open_ledger(url: str, *, create: bool = False, bench: bool = False) -> Engin
 def reading(engine: Engine, *, any_version: bool = False) -> Iterator[Connection]:
     """Give a connection in a transaction that sees one state and is rolled back; LedgerError as in `writing`."""
     options = {_ANY_VERSION: any_version}
-    with _translated(engine), engine.connect().execution_options(**options) as connection:
+    with _translated(engine), engine.connect().execution_options(**options) as connection, connection.begin() as state:
         yield connection
+        state.rollback()
 
 
 @contextmanager
@@ -170,13 +170,14 @@ _REMEDIES = (
 
 @contextmanager
 def _translated(engine: Engine) -> Iterator[None]:
+    driver: Any = engine.dialect.dbapi
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, driver.IntegrityError):
         raise  # every rule is checked before it is written, so this is a mistake in the code
     except DBAPIError as error:
         raise _ledger_error(engine, error.orig) from error
-    except sqlite3.Error as error:  # while connecting, before SQLAlchemy wraps anything
+    except driver.Error as error:  # of a Statement, or while connecting, which SQLAlchemy does not wrap
         raise _ledger_error(engine, error) from error
 
 

@@ -9,35 +9,41 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.engine import Connection
 
 from fleetmint.documents.times import time_text
 from fleetmint.ledger.schema import events
+from fleetmint.ledger.statement import Statement
 
 _START = "0" * 64
 # The kind of the event that acknowledges the ones before it that are dated in the future.
 CLOCK_REPAIRED = "repair-clock"
+
+_LAST = Statement(select(events.c.seq, events.c.digest).order_by(events.c.seq.desc()).limit(1))
+_INSERT = Statement(events.insert())
+_LATER = select(events.c.seq, events.c.at, events.c.kind, events.c.subject).where(events.c.at > bindparam("time"))
+_AFTER = Statement(_LATER.order_by(events.c.seq))
+_BETWEEN = Statement(_LATER.where(events.c.at <= bindparam("until")).order_by(events.c.seq))
 
 
 def append(
     connection: Connection, *, at: datetime, actor: str, kind: str, subject: str, detail: Mapping[str, object]
 ) -> None:
     """Add an event to the end of the chain; the connection has to be one of `writing`."""
-    last = connection.execute(select(events.c.seq, events.c.digest).order_by(events.c.seq.desc()).limit(1)).first()
+    last = _LAST.first(connection)
     seq, previous = (last.seq + 1, last.digest) if last else (1, _START)
     text = json.dumps(dict(detail), sort_keys=True, separators=(",", ":"))
-    connection.execute(
-        events.insert().values(
-            seq=seq,
-            at=at,
-            actor=actor,
-            kind=kind,
-            subject=subject,
-            detail=text,
-            previous=previous,
-            digest=_digest(seq, at, actor, kind, subject, text, previous),
-        )
+    _INSERT.execute(
+        connection,
+        seq=seq,
+        at=at,
+        actor=actor,
+        kind=kind,
+        subject=subject,
+        detail=text,
+        previous=previous,
+        digest=_digest(seq, at, actor, kind, subject, text, previous),
     )
 
 
@@ -46,9 +52,7 @@ def later_than(connection: Connection, time: datetime, until: datetime | None = 
 
     The chain keeps the time of an event for ever, also that of a clock that ran ahead.
     """
-    wanted = [events.c.at > time] if until is None else [events.c.at > time, events.c.at <= until]
-    query = select(events.c.seq, events.c.at, events.c.kind, events.c.subject).where(*wanted).order_by(events.c.seq)
-    found = list(connection.execute(query))
+    found = _AFTER.all(connection, time=time) if until is None else _BETWEEN.all(connection, time=time, until=until)
     if not found:
         return []
     repaired = connection.execute(select(func.max(events.c.seq)).where(events.c.kind == CLOCK_REPAIRED)).scalar() or 0

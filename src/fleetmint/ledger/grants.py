@@ -4,14 +4,27 @@ import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError
 from fleetmint.ledger.devices import Certificate, find_certificate, serial_text
 from fleetmint.ledger.schema import ACTIVE, REPLACED, certificates, devices, tokens
+from fleetmint.ledger.statement import Statement
 
 _NO_TOKEN = "0" * 64
+
+_TOKENS = Statement(
+    select(tokens.c.token_sha256, tokens.c.device, tokens.c.expires_at, tokens.c.state, devices.c.status)
+    .select_from(tokens.join(devices, devices.c.device == tokens.c.device))
+    .where(tokens.c.device == bindparam("of"))
+)
+_STATUS = Statement(select(devices.c.status).where(devices.c.device == bindparam("of")))
+_HEIR = Statement(
+    select(certificates.c.serial).where(
+        certificates.c.predecessor == bindparam("of"), certificates.c.confirmed_at.is_not(None)
+    )
+)
 
 
 class GrantRefusedError(FleetmintError):
@@ -54,12 +67,13 @@ Grant = TokenGrant | LiveGrant | GraceGrant
 
 @dataclass(frozen=True)
 class Token:
-    """One row of `tokens`: `state` is unused, used or replaced; `expires_at` is aware UTC."""
+    """One row of `tokens`: `state` is unused, used or replaced; `expires_at` is aware UTC. `status` is the device's."""
 
     token_sha256: str
     device: str
     expires_at: datetime
     state: str
+    status: str
 
 
 def find_token(connection: Connection, device: str, token_sha256: str) -> Token:
@@ -68,10 +82,10 @@ def find_token(connection: Connection, device: str, token_sha256: str) -> Token:
     The hashes are compared in constant time, one at least, so that a device that does not exist costs the same.
     """
     found = None
-    rows = connection.execute(select(tokens).where(tokens.c.device == device)).all()
+    rows = _TOKENS.all(connection, of=device)
     for row in rows:
         if hmac.compare_digest(row.token_sha256, token_sha256):
-            found = Token(row.token_sha256, row.device, row.expires_at, row.state)
+            found = Token(row.token_sha256, row.device, row.expires_at, row.state, row.status)
     if not rows:
         hmac.compare_digest(_NO_TOKEN, token_sha256)
     if found is None:
@@ -86,17 +100,14 @@ def check_certificate(connection: Connection, grant: LiveGrant | GraceGrant, now
     shown = find_certificate(connection, grant.serial)
     if shown is None:
         raise GrantRefusedError("the certificate is not in the ledger")
-    successor = select(certificates.c.serial).where(
-        certificates.c.predecessor == serial_text(shown.serial), certificates.c.confirmed_at.is_not(None)
-    )
     # the list of its CA may have revoked it since
-    if shown.superseded_at is not None and connection.execute(successor).first() is not None:
+    if shown.superseded_at is not None and _HEIR.first(connection, of=serial_text(shown.serial)) is not None:
         raise SupersededError(shown.serial)
     if shown.status != ACTIVE:
         raise GrantRefusedError(f"the certificate is {shown.status}")
-    status = connection.execute(select(devices.c.status).where(devices.c.device == shown.device)).scalar()
-    if status != ACTIVE:
-        raise GrantRefusedError(f"the device is {status}")
+    device = _STATUS.first(connection, of=shown.device)
+    if device is None or device.status != ACTIVE:
+        raise GrantRefusedError(f"the device is {'gone' if device is None else device.status}")
     grace = grant.grace if isinstance(grant, GraceGrant) else timedelta(0)
     if shown.not_after is None or shown.not_after + grace <= now:
         raise GrantRefusedError("the certificate has ended" if not grace else "the certificate has ended too long ago")

@@ -6,14 +6,15 @@ Signing lies between two transactions, so nobody waits for it.
 """
 
 import hmac
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError
 from fleetmint.ledger import events, succession
-from fleetmint.ledger.devices import Certificate, certificate_of, serial_text
+from fleetmint.ledger.devices import Certificate, certificate_of, find_certificate, serial_text
 from fleetmint.ledger.grants import (
     GraceGrant,
     Grant,
@@ -34,8 +35,32 @@ from fleetmint.ledger.schema import (
     public_keys,
     tokens,
 )
+from fleetmint.ledger.statement import Statement
+from fleetmint.ledger.succession import Line
 
 _KINDS = {TokenGrant: "enrol", LiveGrant: "renew", GraceGrant: "recover"}
+
+_KEY = Statement(select(public_keys).where(public_keys.c.spki_sha256 == bindparam("of")))
+_TAKE_KEY = Statement(public_keys.insert(), ["spki_sha256", "device"])
+_USE_TOKEN = Statement(
+    update(tokens).where(tokens.c.token_sha256 == bindparam("of")).values(state=USED, used_at=bindparam("now"))
+)
+_ACTIVATE = Statement(update(devices).where(devices.c.device == bindparam("of")).values(status=ACTIVE))
+_RESERVE = Statement(
+    certificates.insert(),
+    ["serial", "issuer", "device", "spki_sha256", "token_sha256", "status", "reserved_at", "predecessor"],
+)
+_STORE = Statement(
+    update(certificates)
+    .where(certificates.c.serial == bindparam("of"), certificates.c.status == RESERVED)
+    .values(status=ACTIVE, der=bindparam("signed"), not_before=bindparam("begin"), not_after=bindparam("end"))
+)
+_OF_TOKEN = Statement(select(certificates).where(certificates.c.token_sha256 == bindparam("of")))
+_BY_FACTORY = Statement(
+    select(certificates.c.serial).where(
+        certificates.c.spki_sha256 == bindparam("of"), certificates.c.issuer == "factory"
+    )
+)
 
 
 class KeyRefusedError(FleetmintError):
@@ -64,36 +89,46 @@ def reserve(
         token = find_token(connection, grant.device, grant.token_sha256)
         if token.state == USED:
             return _issued_for(connection, token, spki_sha256, now)
-        _refuse_token(connection, token, now)
+        _refuse_token(token, now)
         device = token.device
+        line = _settled(connection, device, overlap, now)
     else:
         shown = check_certificate(connection, grant, now)
         device = shown.device
         _refuse_for(connection, grant, shown, spki_sha256)
         # whoever signs with its key has it, and its answer has arrived
         succession.confirm(connection, shown.serial, overlap=overlap, now=now)
-        pending = succession.find_unconfirmed(connection, device)
+        line = succession.line_of(connection, device)
+        pending = line.unconfirmed
         if pending is not None and pending.spki_sha256 == spki_sha256 and _serves(pending, now):
             return pending
     _take_key(connection, device, spki_sha256)
-    current = _keep_current(connection, device, overlap, now)
-    ended = succession.make_room(connection, device, now)
+    ended = succession.make_room(connection, device, now) if line.unconfirmed or line.superseded else []
     token_sha256 = grant.token_sha256 if isinstance(grant, TokenGrant) else None
     if token_sha256 is not None:
-        connection.execute(update(tokens).where(tokens.c.token_sha256 == token_sha256).values(state=USED, used_at=now))
-        connection.execute(update(devices).where(devices.c.device == device).values(status=ACTIVE))
-    predecessor = None if current is None else serial_text(current.serial)
-    connection.execute(
-        certificates.insert().values(
-            serial=serial_text(serial),
-            issuer="device",
-            device=device,
-            spki_sha256=spki_sha256,
-            token_sha256=token_sha256,
-            status=RESERVED,
-            reserved_at=now,
-            predecessor=predecessor,
-        )
+        _USE_TOKEN.execute(connection, of=token_sha256, now=now)
+        _ACTIVATE.execute(connection, of=device)
+    reserved = Certificate(
+        serial=serial,
+        issuer="device",
+        device=device,
+        spki_sha256=spki_sha256,
+        status=RESERVED,
+        reserved_at=now,
+        not_after=None,
+        der=None,
+    )
+    predecessor = None if line.current is None else serial_text(line.current.serial)
+    _RESERVE.execute(
+        connection,
+        serial=serial_text(serial),
+        issuer=reserved.issuer,
+        device=device,
+        spki_sha256=spki_sha256,
+        token_sha256=token_sha256,
+        status=RESERVED,
+        reserved_at=now,
+        predecessor=predecessor,
     )
     events.append(
         connection,
@@ -108,42 +143,36 @@ def reserve(
             "superseded": ended,
         },
     )
-    return _row(connection, serial)
+    return reserved
 
 
 def store_signed(
-    connection: Connection, serial: int, *, der: bytes, not_before: datetime, not_after: datetime
+    connection: Connection, reserved: Certificate, *, der: bytes, not_before: datetime, not_after: datetime
 ) -> Certificate:
     """Store the signed certificate of a reservation and return the row as it then is.
 
-    When another worker has stored one for the same reservation, that one stays: the caller must answer what the row
-    holds, not what it signed. Raises GrantRefusedError when the reservation was revoked meanwhile.
+    When another worker has stored one for the same reservation, that one stays: the caller must answer what is
+    returned, not what it signed. Raises GrantRefusedError when the reservation was revoked meanwhile.
     """
-    connection.execute(
-        update(certificates)
-        .where(certificates.c.serial == serial_text(serial), certificates.c.status == RESERVED)
-        .values(status=ACTIVE, der=der, not_before=not_before, not_after=not_after)
-    )
-    row = _row(connection, serial)
-    if row.status != ACTIVE:
-        raise GrantRefusedError(f"the certificate is {row.status}")
-    return row
+    values = {"of": serial_text(reserved.serial), "signed": der, "begin": not_before, "end": not_after}
+    if _STORE.execute(connection, **values) == 1:
+        return replace(reserved, status=ACTIVE, der=der, not_before=not_before, not_after=not_after)
+    found = find_certificate(connection, reserved.serial)
+    if found is None or found.status != ACTIVE:
+        raise GrantRefusedError(f"the certificate is {'gone' if found is None else found.status}")
+    return found
 
 
 def is_made_by_factory(connection: Connection, spki_sha256: str) -> bool:
     """Whether a public key came to its device from the factory, with a certificate."""
-    query = select(certificates.c.serial).where(
-        certificates.c.spki_sha256 == spki_sha256, certificates.c.issuer == "factory"
-    )
-    return connection.execute(query).first() is not None
+    return _BY_FACTORY.first(connection, of=spki_sha256) is not None
 
 
-def _refuse_token(connection: Connection, token: Token, now: datetime) -> None:
+def _refuse_token(token: Token, now: datetime) -> None:
     if token.expires_at <= now:
         raise GrantRefusedError("the token has expired")
-    status = connection.execute(select(devices.c.status).where(devices.c.device == token.device)).scalar()
-    if status not in (REGISTERED, ACTIVE):
-        raise GrantRefusedError(f"the device is {status}")
+    if token.status not in (REGISTERED, ACTIVE):
+        raise GrantRefusedError(f"the device is {token.status}")
 
 
 def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Certificate, spki_sha256: str) -> None:
@@ -154,17 +183,16 @@ def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Ce
         raise NewKeyNeededError("the factory has made this key: make a new one for the renewal")
 
 
-def _keep_current(connection: Connection, device: str, overlap: timedelta, now: datetime) -> Certificate | None:
-    """Return the certificate that the device uses; the only one that was ever given to it counts as used.
+def _settled(connection: Connection, device: str, overlap: timedelta, now: datetime) -> Line:
+    """Return what the device has; the only certificate that was ever given to it counts as used.
 
     A device that speaks MQTT alone was never seen here, and must not lose its certificate for a token that it may lose.
     """
-    current = succession.find_current(connection, device)
-    given = succession.find_unconfirmed(connection, device)
-    if current is None and given is not None:
-        succession.confirm(connection, given.serial, overlap=overlap, now=now)
-        current = succession.find_current(connection, device)
-    return current
+    line = succession.line_of(connection, device)
+    if line.current is None and line.unconfirmed is not None:
+        succession.confirm(connection, line.unconfirmed.serial, overlap=overlap, now=now)
+        line = succession.line_of(connection, device)
+    return line
 
 
 def _serves(pending: Certificate, now: datetime) -> bool:
@@ -174,9 +202,9 @@ def _serves(pending: Certificate, now: datetime) -> bool:
 
 
 def _take_key(connection: Connection, device: str, spki_sha256: str) -> None:
-    known = connection.execute(select(public_keys).where(public_keys.c.spki_sha256 == spki_sha256)).first()
+    known = _KEY.first(connection, of=spki_sha256)
     if known is None:
-        connection.execute(public_keys.insert().values(spki_sha256=spki_sha256, device=device))
+        _TAKE_KEY.execute(connection, spki_sha256=spki_sha256, device=device)
     elif known.device != device:
         raise KeyRefusedError("key_in_use", "the public key belongs to another device: make a new key")
     elif known.retired_at is not None:
@@ -184,7 +212,7 @@ def _take_key(connection: Connection, device: str, spki_sha256: str) -> None:
 
 
 def _issued_for(connection: Connection, token: Token, spki_sha256: str, now: datetime) -> Certificate:
-    row = connection.execute(select(certificates).where(certificates.c.token_sha256 == token.token_sha256)).first()
+    row = _OF_TOKEN.first(connection, of=token.token_sha256)
     if row is None or not hmac.compare_digest(row.spki_sha256, spki_sha256):
         raise GrantRefusedError("the token was used with another key")
     issued = certificate_of(row)
@@ -195,9 +223,3 @@ def _issued_for(connection: Connection, token: Token, spki_sha256: str, now: dat
     if issued.superseded_at is not None:
         raise GrantRefusedError("a successor of the token's certificate is in use already")
     return issued
-
-
-def _row(connection: Connection, serial: int) -> Certificate:
-    return certificate_of(
-        connection.execute(select(certificates).where(certificates.c.serial == serial_text(serial))).one()
-    )

@@ -7,9 +7,10 @@ same key it gets the same certificate, with another one the unconfirmed one is r
 confirmed its predecessor has a few hours more. Whoever asks with that one then is a second line, which is never begun.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -17,9 +18,20 @@ from fleetmint.documents.times import time_text
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import Certificate, certificate_of, find_certificate, serial_text
 from fleetmint.ledger.schema import ACTIVE, REVOKED, certificates
+from fleetmint.ledger.statement import Statement
 
 SUPERSEDED = "superseded"
 CLONE_ALARM = "clone-alarm"
+
+_OF_DEVICE = (certificates.c.device == bindparam("of"), certificates.c.status != REVOKED)
+_NOT_USED = certificates.c.confirmed_at.is_(None) | certificates.c.superseded_at.is_not(None)
+_LIVE = Statement(select(certificates).where(*_OF_DEVICE))
+_ENDING = Statement(select(certificates.c.serial).where(*_OF_DEVICE, _NOT_USED))
+_END = Statement(
+    update(certificates)
+    .where(*_OF_DEVICE, _NOT_USED)
+    .values(status=REVOKED, revoked_at=bindparam("now"), revoke_reason=SUPERSEDED)
+)
 
 
 def is_good(certificate: Certificate, now: datetime) -> bool:
@@ -28,27 +40,30 @@ def is_good(certificate: Certificate, now: datetime) -> bool:
     return certificate.status == ACTIVE and (superseded is None or now < superseded)
 
 
-def find_current(connection: Connection, device: str) -> Certificate | None:
-    """Return the certificate that the device uses and nothing supersedes, None when it has used none yet."""
-    row = connection.execute(
-        select(certificates).where(
-            certificates.c.device == device,
-            certificates.c.status == ACTIVE,
-            certificates.c.confirmed_at.is_not(None),
-            certificates.c.superseded_at.is_(None),
-        )
-    ).first()
-    return None if row is None else certificate_of(row)
+@dataclass(frozen=True)
+class Line:
+    """What a device has that is not revoked.
+
+    `current` is what it uses and nothing supersedes, `unconfirmed` what it has not used yet; `superseded` is whether
+    there is something that ends soon beside them.
+    """
+
+    current: Certificate | None
+    unconfirmed: Certificate | None
+    superseded: bool
 
 
-def find_unconfirmed(connection: Connection, device: str) -> Certificate | None:
-    """Return the certificate of a device that it has not used yet, None when there is none."""
-    row = connection.execute(
-        select(certificates).where(
-            certificates.c.device == device, certificates.c.status != REVOKED, certificates.c.confirmed_at.is_(None)
-        )
-    ).first()
-    return None if row is None else certificate_of(row)
+def line_of(connection: Connection, device: str) -> Line:
+    """Return what a device has."""
+    rows = [certificate_of(row) for row in _LIVE.all(connection, of=device)]
+    used = [row for row in rows if row.confirmed_at is not None]
+    current = [row for row in used if row.superseded_at is None]
+    unconfirmed = [row for row in rows if row.confirmed_at is None]
+    return Line(_first(current), _first(unconfirmed), len(used) > len(current))
+
+
+def _first(rows: list[Certificate]) -> Certificate | None:
+    return rows[0] if rows else None
 
 
 def confirm(connection: Connection, serial: int, *, overlap: timedelta, now: datetime) -> bool:
@@ -59,7 +74,7 @@ def confirm(connection: Connection, serial: int, *, overlap: timedelta, now: dat
     found = find_certificate(connection, serial)
     if found is None or found.status != ACTIVE or found.confirmed_at is not None:
         return False
-    before = find_current(connection, found.device)
+    before = line_of(connection, found.device).current
     detail: dict[str, object] = {"serial": serial_text(serial)}
     if before is not None:
         _set(connection, before.serial, superseded_at=now + overlap)
@@ -71,15 +86,8 @@ def confirm(connection: Connection, serial: int, *, overlap: timedelta, now: dat
 
 def make_room(connection: Connection, device: str, now: datetime) -> list[str]:
     """Revoke what the device has not used and what is being superseded; return the serials: a successor comes."""
-    ending = (
-        certificates.c.device == device,
-        certificates.c.status != REVOKED,
-        certificates.c.confirmed_at.is_(None) | certificates.c.superseded_at.is_not(None),
-    )
-    serials = sorted(connection.execute(select(certificates.c.serial).where(*ending)).scalars())
-    connection.execute(
-        update(certificates).where(*ending).values(status=REVOKED, revoked_at=now, revoke_reason=SUPERSEDED)
-    )
+    serials = sorted(row.serial for row in _ENDING.all(connection, of=device))
+    _END.execute(connection, of=device, now=now)
     return serials
 
 

@@ -17,18 +17,19 @@ from collections.abc import Callable
 from datetime import datetime
 
 from flask import Flask, Response, request
+from sqlalchemy.engine import Connection
 
 from fleetmint.errors import ClockError, LedgerError, StateError
 from fleetmint.gateway.clock import kept, refuse_wrong_clock
 from fleetmint.gateway.views import time_text
-from fleetmint.ledger import reading, succession, writing
+from fleetmint.ledger import reading, succession
 from fleetmint.ledger.devices import Certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.schema import ACTIVE
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body, refuse, retry
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
-from fleetmint.service.enrolment import Issuing, enrol, recover, renew
+from fleetmint.service.enrolment import Issued, Issuing, enrol, recover, renew
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.renewal import renewal_of
@@ -49,7 +50,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
             issued = enrol(issuing(resources, clock), enrolment)
         except GrantRefusedError as error:
             return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
-        return _answer(resources, issued, "enrolled")
+        return _answer(issued, "enrolled")
 
     @app.post("/v1/recover")
     def recover_device() -> Response:
@@ -62,7 +63,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
         except GrantRefusedError as error:
             shown = hashlib.sha256(recovery.certificate).hexdigest()
             return refuse_stranger(limiter, shown, "a recovery", error)
-        return _answer(resources, issued, "recovered")
+        return _answer(issued, "recovered")
 
     @app.post("/v1/renew")
     def renew_device() -> Response:
@@ -72,7 +73,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
         with reading(resources.engine) as connection:
             shown = identity.known_certificate(connection, found)
         issued = renew(issuing(resources, clock), shown, csr, source=request.remote_addr or "")
-        return _answer(resources, issued, "renewed")
+        return _answer(issued, "renewed")
 
     @app.get("/v1/whoami")
     def who_am_i() -> Response:
@@ -126,11 +127,13 @@ def device(resources: Resources, clock: Callable[[], datetime]) -> Certificate:
 
 
 def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certificate) -> None:
+    def confirm(connection: Connection) -> None:
+        now = kept(resources.config, clock)
+        refuse_wrong_clock(connection, resources.authority, now)
+        succession.confirm(connection, shown.serial, overlap=resources.config.overlap, now=now)
+
     try:
-        with writing(resources.engine) as connection:
-            now = kept(resources.config, clock)
-            refuse_wrong_clock(connection, resources.authority, now)
-            succession.confirm(connection, shown.serial, overlap=resources.config.overlap, now=now)
+        resources.ledger.write(confirm)
     except (ClockError, StateError) as error:
         # the device need not wait for what the gateway lacks: the next request confirms it
         _log.error("the certificate of %s is not confirmed yet: %s", shown.device, error)
@@ -139,21 +142,19 @@ def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certifi
 def issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
     """Return what issues, as this gateway is configured."""
     config = resources.config
-    return Issuing(resources.engine, resources.authority, lambda: kept(config, clock), config.overlap)
+    return Issuing(resources.ledger, resources.authority, lambda: kept(config, clock), config.overlap)
 
 
-def _answer(resources: Resources, issued: Certificate, done: str) -> Response:
+def _answer(issued: Issued, done: str) -> Response:
     der = issued_der(issued, done)
     if issued.not_after is None:
         raise LedgerError("the certificate was not stored")
-    with reading(resources.engine) as connection:
-        renewal = renewal_of(connection, issued, resources.authority)
     return json_answer(
         200,
         certificate=base64.b64encode(der).decode(),
         serial=serial_text(issued.serial),
         not_after=time_text(issued.not_after),
-        renew_at=time_text(renewal.at),
+        renew_at=time_text(issued.renewal.at),
     )
 
 

@@ -6,21 +6,22 @@ it stored is answered.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 
 from fleetmint.errors import StateError
 from fleetmint.gateway.clock import refuse_wrong_clock
-from fleetmint.ledger import grants, issuance, reading, succession, writing
+from fleetmint.ledger import grants, issuance, reading, succession
 from fleetmint.ledger.devices import Certificate, find_certificate
 from fleetmint.ledger.grants import GraceGrant, Grant, GrantRefusedError, LiveGrant, SupersededError, TokenGrant
+from fleetmint.ledger.group import GroupWriter
 from fleetmint.ledger.issuance import KeyRefusedError
 from fleetmint.service.body import Enrolment, Recovery
-from fleetmint.service.renewal import PROFILE
+from fleetmint.service.renewal import PROFILE, Renewal, renewal_of
 from fleetmint.x509 import compat, names
 from fleetmint.x509.authority import Authority, new_serial
 from fleetmint.x509.keys import spki_sha256
@@ -36,13 +37,25 @@ class Issuing:
     `clock` raises ClockError when the time is not to be signed by.
     """
 
-    engine: Engine
+    ledger: GroupWriter
     authority: Authority
     clock: Callable[[], datetime]
     overlap: timedelta
 
+    @property
+    def engine(self) -> Engine:
+        """Return what the ledger is read through."""
+        return self.ledger.engine
 
-def enrol(issuing: Issuing, enrolment: Enrolment) -> Certificate:
+
+@dataclass(frozen=True)
+class Issued(Certificate):
+    """A signed certificate as it is in the ledger, and when its device is to renew it."""
+
+    renewal: Renewal = field(kw_only=True)
+
+
+def enrol(issuing: Issuing, enrolment: Enrolment) -> Issued:
     """Return the certificate of this device, token and key: a new one, or the one that was issued before.
 
     Raises GrantRefusedError (say nothing to the stranger), RequestRefusedError (say its code), ClockError and
@@ -55,7 +68,7 @@ def enrol(issuing: Issuing, enrolment: Enrolment) -> Certificate:
     return _issue(issuing, TokenGrant(enrolment.device, enrolment.token_sha256), request)
 
 
-def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> Certificate:
+def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> Issued:
     """Return a successor of the certificate that a device has connected with, from the address `source`.
 
     Raises as `enrol` does, and NewKeyNeededError. GrantRefusedError may be said to the device here; SupersededError,
@@ -66,7 +79,7 @@ def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> C
     return _watched(issuing, LiveGrant(shown.serial), request, source)
 
 
-def recover(issuing: Issuing, recovery: Recovery, *, grace: timedelta, source: str) -> Certificate:
+def recover(issuing: Issuing, recovery: Recovery, *, grace: timedelta, source: str) -> Issued:
     """Return a successor of a certificate that has ended, or will, to whoever has its key; raise as `renew` does.
 
     The request is looked at first, so that what is said of it tells nothing about the certificate.
@@ -93,7 +106,7 @@ def _shown(engine: Engine, certificate: bytes, request: Request) -> Certificate:
     return found
 
 
-def _watched(issuing: Issuing, grant: LiveGrant | GraceGrant, request: Request, source: str) -> Certificate:
+def _watched(issuing: Issuing, grant: LiveGrant | GraceGrant, request: Request, source: str) -> Issued:
     try:
         # without the lock of the writers: a copy of a device may ask as often as it likes
         with reading(issuing.engine) as connection:
@@ -108,29 +121,36 @@ def _alarm(issuing: Issuing, serial: int, source: str) -> None:
     with reading(issuing.engine) as connection:
         if succession.is_alarmed(connection, serial):
             return
-    with writing(issuing.engine) as connection:
+
+    def raise_alarm(connection: Connection) -> None:
         now = issuing.clock()
         refuse_wrong_clock(connection, issuing.authority, now)
         succession.raise_alarm(connection, serial, source=source, now=now)
 
+    issuing.ledger.write(raise_alarm)
 
-def _issue(issuing: Issuing, grant: Grant, request: Request) -> Certificate:
+
+def _issue(issuing: Issuing, grant: Grant, request: Request) -> Issued:
+    def reserve(connection: Connection) -> tuple[Certificate, datetime, Renewal | None]:
+        # only now: a row that another worker has just written would be newer
+        now = issuing.clock()
+        refuse_wrong_clock(connection, issuing.authority, now)
+        found = issuance.reserve(
+            connection,
+            grant,
+            spki_sha256=request.spki_sha256.hex(),
+            serial=new_serial(),
+            overlap=issuing.overlap,
+            now=now,
+        )
+        return found, now, None if found.der is None else renewal_of(connection, found, issuing.authority)
+
     try:
-        with writing(issuing.engine) as connection:
-            now = issuing.clock()
-            refuse_wrong_clock(connection, issuing.authority, now)
-            reserved = issuance.reserve(
-                connection,
-                grant,
-                spki_sha256=request.spki_sha256.hex(),
-                serial=new_serial(),
-                overlap=issuing.overlap,
-                now=now,
-            )
+        reserved, now, renewal = issuing.ledger.write(reserve)
     except KeyRefusedError as error:
         raise RequestRefusedError(error.code, str(error)) from error
-    if reserved.der is not None:
-        return reserved
+    if renewal is not None:
+        return Issued(**vars(reserved), renewal=renewal)
     try:
         return _sign(issuing, reserved, request, now)
     except GrantRefusedError as error:
@@ -147,18 +167,24 @@ def _refuse_foreign(request: Request, device: str, authority: Authority) -> None
         raise RequestRefusedError("key_in_use", "this is the key of the CA: make a new key")
 
 
-def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: datetime) -> Certificate:
+def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: datetime) -> Issued:
     authority = issuing.authority
     # Reserved before this CA was there, when another one has taken its place while the device was away.
     begin = max(reserved.reserved_at, compat.not_before(authority.certificate) + BACKDATE)
     signed = authority.issue(PROFILE, request.public_key, reserved.device, now=begin, serial=reserved.serial)
     if compat.not_after(signed) <= now:
         raise GrantRefusedError("the reservation is older than its certificate would live")
-    with writing(issuing.engine) as connection:
-        return issuance.store_signed(
+    der = signed.public_bytes(serialization.Encoding.DER)
+
+    def store(connection: Connection) -> Issued:
+        stored = issuance.store_signed(
             connection,
-            reserved.serial,
-            der=signed.public_bytes(serialization.Encoding.DER),
+            reserved,
+            der=der,
             not_before=compat.not_before(signed),
             not_after=compat.not_after(signed),
         )
+        renewal = renewal_of(connection, stored, authority, ours=stored.der == der)
+        return Issued(**vars(stored), renewal=renewal)
+
+    return issuing.ledger.write(store)

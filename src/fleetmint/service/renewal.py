@@ -24,8 +24,8 @@ class Renewal:
     new_key: bool
 
 
-def renewal_of(connection: Connection, issued: Certificate, authority: Authority) -> Renewal:
-    """Return the renewal of a signed certificate.
+def renewal_of(connection: Connection, issued: Certificate, authority: Authority, *, ours: bool = False) -> Renewal:
+    """Return the renewal of a signed certificate; `ours` is for one that this authority has signed just now.
 
     At two thirds of the life that its profile or the end of its CA gave it; from its beginning, when its CA has
     been replaced since, or when the factory has made its key and only its recovery brought it here.
@@ -37,7 +37,7 @@ def renewal_of(connection: Connection, issued: Certificate, authority: Authority
     at = (issued.not_after - last_third).replace(microsecond=0)
     new_key = is_made_by_factory(connection, issued.spki_sha256)
     if issued.issuer == _ISSUED_HERE:
-        current = issued_by(x509.load_der_x509_certificate(issued.der), authority.certificate)
+        current = ours or issued_by(x509.load_der_x509_certificate(issued.der), authority.certificate)
         if new_key or not current:
             at = min(at, begin)
     return Renewal(at, new_key)

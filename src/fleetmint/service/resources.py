@@ -6,8 +6,8 @@ ones: a new CA comes into service without a restart, in which requests would hav
 """
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Generic, TypeVar
 
 from cryptography import x509
@@ -17,6 +17,7 @@ from fleetmint.errors import StateError
 from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
+from fleetmint.ledger.group import GroupWriter
 from fleetmint.service import identity
 from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificates
 from fleetmint.x509.listeners import DEVICE, LISTENERS, ROOT
@@ -60,15 +61,30 @@ class Resources:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._opening = Lock()
+        self._ledger: GroupWriter | None = None
         place = config.device_ca
         self._authority = _Fresh(lambda: (place / CERTIFICATE, *keeping.files_of(place)), self._load_authority)
         self._issuers = {listener: _certificates(config, policy.issuers) for listener, policy in LISTENERS.items()}
         self._chain = _certificates(config, (ROOT, DEVICE))
 
-    @cached_property
+    @property
+    def ledger(self) -> GroupWriter:
+        """The ledger, for what is written often."""
+        with self._opening:
+            if self._ledger is None:
+                self._ledger = GroupWriter(open_ledger(self.config.ledger))
+            return self._ledger
+
+    @property
     def engine(self) -> Engine:
         """The ledger."""
-        return open_ledger(self.config.ledger)
+        return self.ledger.engine
+
+    def close(self) -> None:
+        """Close the ledger, if it is open."""
+        if self._ledger is not None:
+            self._ledger.engine.dispose()
 
     @property
     def authority(self) -> Authority:

@@ -14,9 +14,7 @@ __all__ = ["site"]
 def app(site: GatewaySite) -> Iterator[Flask]:
     app = create_app(site.config)
     yield app
-    engine = vars(app.extensions["fleetmint"]).get("engine")
-    if engine is not None:
-        engine.dispose()
+    app.extensions["fleetmint"].close()
 
 
 @pytest.fixture

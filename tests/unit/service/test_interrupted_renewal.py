@@ -28,6 +28,7 @@ from pathlib import Path
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from fleetmint.gateway.config import load_config
+from fleetmint.ledger.statement import Statement
 from fleetmint.service.app import create_app
 
 given = json.load(sys.stdin)
@@ -43,6 +44,13 @@ def statement(connection, cursor, text, *_):
     if text.split(None, 1)[0].upper() in ("INSERT", "UPDATE", "DELETE"):
         count()
 
+execute = Statement.execute
+
+def changing(*args, **kwargs):
+    count()
+    return execute(*args, **kwargs)
+
+Statement.execute = changing
 event.listen(Engine, "before_cursor_execute", statement)
 event.listen(Engine, "commit", count)
 now = datetime.fromisoformat(given["now"])

@@ -84,7 +84,7 @@ def test_a_request_confirms_a_certificate_once_and_nobody_waits_for_the_writers_
     assert chain(site, "confirm") == []
     lamp.used()
     assert [each["serial"] for each in chain(site, "confirm")] == [f"{lamp.certificate.serial_number:x}"]
-    monkeypatch.setattr("fleetmint.service.devices.writing", None)
+    monkeypatch.setattr("fleetmint.ledger.group.GroupWriter.write", None)
     assert [lamp.get(route).status_code for route in ("/", "/v1/whoami", "/v1/trust-bundle")] == [200, 200, 404]
 
 
