@@ -107,6 +107,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "alert_socket": str(root / "alert.sock"),
         "published": str(root / "published.json"),
         "public": str(root / "public"),
+        "counters": str(root / "counters"),
         "program_systemctl": str(root / "systemctl"),
         "program_nginx": str(root / "nginx-program"),
         "stations": "bench@test",

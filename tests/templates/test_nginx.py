@@ -188,3 +188,11 @@ def one_line(text: str, option: str) -> str:
 def test_the_service_says_408_before_nginx_hangs_up(nginx, signing_service):
     seconds = signing_service.defaults["signing_service_body_timeout"]
     assert int(one(nginx.render(CONF), "client_body_timeout").removesuffix("s")) > seconds
+
+
+def test_what_needs_no_certificate_is_on_the_loopback_address_only_and_only_when_asked_for(nginx, found):
+    assert "local" not in "".join(found.values())
+    block = servers(nginx.render(CONF, nginx_local_port=9464))["9464"]
+    assert one(block, "listen") == "127.0.0.1:9464"
+    assert one(block, "uwsgi_param FLEETMINT_LISTENER") == "local"
+    assert re.findall(r"location (.+) \{", block) == ["~ ^/(metrics|healthz)$", "/"]

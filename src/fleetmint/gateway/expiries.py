@@ -53,7 +53,7 @@ class Due:
 
 def find(config: Config, connection: Connection, now: datetime) -> Found:
     """Return everything that ends on this gateway, the earliest first."""
-    endings, damaged = _of_files(config)
+    endings, damaged = of_files(config)
     devices = list_devices(connection)
     endings += _of_devices(devices)
     late = [each.device for each in devices if _is_late(config, each, now)]
@@ -62,11 +62,12 @@ def find(config: Config, connection: Connection, now: datetime) -> Found:
 
 def without_ledger(config: Config, reason: str) -> Found:
     """Return what ends beside the ledger, which cannot be read for this reason."""
-    endings, damaged = _of_files(config)
+    endings, damaged = of_files(config)
     return Found(tuple(sorted(endings, key=lambda each: (each.ends, each.name))), (), (*damaged, reason))
 
 
-def _of_files(config: Config) -> tuple[list[Ending], list[str]]:
+def of_files(config: Config) -> tuple[list[Ending], list[str]]:
+    """Return what ends beside the ledger, and sentences about what could not be read."""
     endings: list[Ending] = []
     damaged: list[str] = []
     for part in (_of_authorities, _of_anchors, _of_lists, _of_servers):

@@ -6,6 +6,7 @@ Signing lies between two transactions, so nobody waits for it.
 """
 
 import hmac
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -38,7 +39,8 @@ from fleetmint.ledger.schema import (
 from fleetmint.ledger.statement import Statement
 from fleetmint.ledger.succession import Line
 
-_KINDS = {TokenGrant: "enrol", LiveGrant: "renew", GraceGrant: "recover"}
+# What the events call it.
+KINDS: Mapping[type[Grant], str] = {TokenGrant: "enrol", LiveGrant: "renew", GraceGrant: "recover"}
 
 _KEY = Statement(select(public_keys).where(public_keys.c.spki_sha256 == bindparam("of")))
 _TAKE_KEY = Statement(public_keys.insert(), ["spki_sha256", "device"])
@@ -134,7 +136,7 @@ def reserve(
         connection,
         at=now,
         actor=device,
-        kind=_KINDS[type(grant)],
+        kind=KINDS[type(grant)],
         subject=device,
         detail={
             "serial": serial_text(serial),

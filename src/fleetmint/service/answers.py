@@ -1,6 +1,6 @@
 """What the routes have in common: the listener they are at, the body they read, how they answer and refuse."""
 
-from flask import Response, abort, jsonify, make_response, render_template, request
+from flask import Response, abort, g, jsonify, make_response, render_template, request
 
 from fleetmint.service import identity
 from fleetmint.service.resources import Resources
@@ -36,7 +36,8 @@ def read_body(largest: int) -> bytes:
 
 
 def json_answer(status: int, /, **values: object) -> Response:
-    """Return a JSON object as answer."""
+    """Return a JSON object as answer; its `error` is the code by which a refusal is counted."""
+    g.refused = values.get("error")
     response = jsonify(values)
     response.status_code = status
     return response
@@ -49,6 +50,7 @@ def page(template: str, status: int = 200, **values: object) -> Response:
 
 def refuse(status: int, error: str, message: str | None = None) -> Response:
     """Return a refusal: the code `error` and a sentence, in the form that clients of this route read."""
+    g.refused = error
     if request.path.startswith("/v1/"):
         return json_answer(status, error=error, **({} if message is None else {"message": message}))
     if request.path.startswith(EST):

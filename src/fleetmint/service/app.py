@@ -1,7 +1,8 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
     devices' listener     GET /   and the routes in devices.py and est.py
-    operators' listener   GET /   the routes in operators.py, and the stations' in stations.py
+    operators' listener   GET /   GET /metrics   the routes in operators.py, and the stations' in stations.py
+    every listener        GET /healthz
 
 Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
 client and passes is a 503 with Retry-After.
@@ -26,10 +27,13 @@ from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import operator, page, refuse, retry
+from fleetmint.service.counters import Counters
 from fleetmint.service.devices import add_devices, device
 from fleetmint.service.est import add_est
+from fleetmint.service.health import Health, add_health
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
 from fleetmint.service.limiter import FailureLimiter
+from fleetmint.service.metrics import add_metrics, count_requests
 from fleetmint.service.operators import add_operators
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import add_stations
@@ -58,12 +62,16 @@ class _Service(Flask):
         super().add_url_rule(rule, *arguments, **{**options, "provide_automatic_options": False})
 
 
-def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now) -> Flask:
-    """Make the application. Nothing is opened before it is needed: see `resources`."""
+def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now, counters: Counters | None = None) -> Flask:
+    """Make the application, which counts in `counters`. Nothing is opened before it is needed: see `resources`."""
     app = _Service(__name__, static_folder=None)
     app.jinja_env.finalize = lambda value: printable(value) if isinstance(value, str) else value
-    resources = Resources(config)
+    resources = Resources(config, counters or Counters())
     app.extensions["fleetmint"] = resources
+    count_requests(app, resources.counters)
+    health = Health(resources, clock)
+    add_health(app, health)
+    add_metrics(app, resources, health, clock)
     limiter = FailureLimiter()
     add_devices(app, resources, clock, limiter)
     add_est(app, resources, clock, limiter)

@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from fleetmint.service.counters import PASSED_ON, READING, Counters, refused
+
 _log = logging.getLogger(__name__)
 
 _HEADER_SIZE = 4
@@ -31,11 +33,17 @@ class MalformedError(Exception):
 
 
 async def handle(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, service: Path, seconds: float, largest: int
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    *,
+    service: Path,
+    seconds: float,
+    largest: int,
+    counters: Counters,
 ) -> None:
     """Answer a request: 408 when its body pauses for `seconds`, 413 when it is too large, else what `service` says."""
     try:
-        await _answer(reader, writer, service, seconds, largest)
+        await _answer(reader, writer, service, seconds, largest, counters)
     except (MalformedError, OSError, asyncio.IncompleteReadError) as error:
         # nginx says 503 to a client that is still there
         _log.debug("a request ended early: %s", error)
@@ -44,21 +52,28 @@ async def handle(
 
 
 async def _answer(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, service: Path, seconds: float, largest: int
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    service: Path,
+    seconds: float,
+    largest: int,
+    counters: Counters,
 ) -> None:
     head = await reader.readexactly(_HEADER_SIZE)
     variables = await reader.readexactly(int.from_bytes(head[1:3], "little"))
     length = content_length(variables)
     if length > largest:
-        await _refuse(writer, "413 Request Entity Too Large", "request_entity_too_large")
+        await _refuse(writer, "413 Request Entity Too Large", "request_entity_too_large", counters)
         return
     try:
         async with asyncio.timeout(_WHOLE_BODY * seconds):
-            body = await _body(reader, length, seconds)
+            with counters.during(READING):
+                body = await _body(reader, length, seconds)
     except TimeoutError:
-        await _refuse(writer, "408 Request Timeout", "request_timeout")
+        await _refuse(writer, "408 Request Timeout", "request_timeout", counters)
         return
-    await _pass_on(head + variables + body, writer, service)
+    with counters.during(PASSED_ON):
+        await _pass_on(head + variables + body, writer, service)
 
 
 def content_length(variables: bytes) -> int:
@@ -104,17 +119,20 @@ async def _pass_on(request: bytes, writer: asyncio.StreamWriter, service: Path) 
         to_service.close()
 
 
-async def _refuse(writer: asyncio.StreamWriter, status: str, error: str) -> None:
+async def _refuse(writer: asyncio.StreamWriter, status: str, error: str, counters: Counters) -> None:
+    counters.add(refused(error))
     body = json.dumps({"error": error, "message": status.partition(" ")[2]}).encode() + b"\n"
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     writer.write(f"{head}Cache-Control: no-store\r\n\r\n".encode() + body)
     await writer.drain()
 
 
-async def serve(socket: Path, service: Path, *, group: str | None, seconds: float, largest: int) -> None:
+async def serve(
+    socket: Path, service: Path, *, group: str | None, seconds: float, largest: int, counters: Counters
+) -> None:
     """Listen on the Unix socket `socket`, which `group` may use, for ever."""
     socket.unlink(missing_ok=True)
-    answer = partial(handle, service=service, seconds=seconds, largest=largest)
+    answer = partial(handle, service=service, seconds=seconds, largest=largest, counters=counters)
     server = await asyncio.start_unix_server(answer, socket, backlog=1024)
     if group is not None:
         shutil.chown(socket, group=group)
@@ -131,9 +149,17 @@ def main() -> None:
     parser.add_argument("--group", required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--largest", type=int, required=True)
+    parser.add_argument("--counters", type=Path, required=True)
     chosen = parser.parse_args()
     asyncio.run(
-        serve(chosen.socket, chosen.service, group=chosen.group, seconds=chosen.seconds, largest=chosen.largest)
+        serve(
+            chosen.socket,
+            chosen.service,
+            group=chosen.group,
+            seconds=chosen.seconds,
+            largest=chosen.largest,
+            counters=Counters(chosen.counters, "bodies"),
+        )
     )
 
 

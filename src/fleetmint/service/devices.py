@@ -26,7 +26,7 @@ from fleetmint.ledger import reading, succession
 from fleetmint.ledger.devices import Certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.schema import ACTIVE
-from fleetmint.service import identity, trust_bundle
+from fleetmint.service import counters, identity, trust_bundle
 from fleetmint.service.answers import json_answer, only_at, read_body, refuse, retry
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
 from fleetmint.service.enrolment import Issued, Issuing, enrol, recover, renew
@@ -142,7 +142,13 @@ def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certifi
 def issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
     """Return what issues, as this gateway is configured."""
     config = resources.config
-    return Issuing(resources.ledger, resources.authority, lambda: kept(config, clock), config.overlap)
+    return Issuing(
+        resources.ledger,
+        resources.authority,
+        lambda: kept(config, clock),
+        config.overlap,
+        lambda kind: resources.counters.add(counters.issued(kind)),
+    )
 
 
 def _answer(issued: Issued, done: str) -> Response:

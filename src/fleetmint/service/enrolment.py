@@ -34,13 +34,14 @@ from fleetmint.x509.request import Request, RequestRefusedError, read_request
 class Issuing:
     """What issues: the ledger, the device CA, the time, and how long a superseded certificate is good beside its heir.
 
-    `clock` raises ClockError when the time is not to be signed by.
+    `clock` raises ClockError when the time is not to be signed by. `issued` is told the kind of what was stored.
     """
 
     ledger: GroupWriter
     authority: Authority
     clock: Callable[[], datetime]
     overlap: timedelta
+    issued: Callable[[str], None] = lambda kind: None
 
     @property
     def engine(self) -> Engine:
@@ -152,12 +153,14 @@ def _issue(issuing: Issuing, grant: Grant, request: Request) -> Issued:
     if renewal is not None:
         return Issued(**vars(reserved), renewal=renewal)
     try:
-        return _sign(issuing, reserved, request, now)
+        signed = _sign(issuing, reserved, request, now)
     except GrantRefusedError as error:
         if isinstance(grant, TokenGrant):
             raise
         # it was in order a moment ago: another request has taken its place, and asking again tells
         raise StateError(f"a certificate of {reserved.device} could not be stored: {error}") from error
+    issuing.issued(issuance.KINDS[type(grant)])
+    return signed
 
 
 def _refuse_foreign(request: Request, device: str, authority: Authority) -> None:

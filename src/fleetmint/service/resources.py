@@ -19,6 +19,7 @@ from fleetmint.gateway.config import Config
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.group import GroupWriter
 from fleetmint.service import identity
+from fleetmint.service.counters import Counters
 from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificates
 from fleetmint.x509.listeners import DEVICE, LISTENERS, ROOT
 
@@ -57,10 +58,10 @@ class _Fresh(Generic[_T]):
 
 
 class Resources:
-    """The ledger, the device CA's key, and the CAs of the listeners."""
+    """The ledger, the device CA's key, the CAs of the listeners, and what is counted."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, counters: Counters) -> None:
+        self.config, self.counters = config, counters
         self._opening = Lock()
         self._ledger: GroupWriter | None = None
         place = config.device_ca

@@ -9,6 +9,7 @@ import pytest
 
 from fleetmint.service import bodies
 from fleetmint.service.bodies import MalformedError, content_length
+from fleetmint.service.counters import PASSED_ON, READING, Counters
 
 SECONDS, LARGEST = 0.3, 5000
 ANSWER = b"HTTP/1.1 200 OK\r\n\r\n" + b"y" * 100_000
@@ -30,11 +31,14 @@ class Between:
 
     def __init__(self, root):
         self.socket, self.service, self.got = root / "bodies.sock", root / "uwsgi.sock", []
+        self.counters = Counters()
 
     def run(self, talk, *, service=True):
         async def everything():
             serving = asyncio.create_task(
-                bodies.serve(self.socket, self.service, group=None, seconds=SECONDS, largest=LARGEST)
+                bodies.serve(
+                    self.socket, self.service, group=None, seconds=SECONDS, largest=LARGEST, counters=self.counters
+                )
             )
             behind = await asyncio.start_unix_server(self._serve, self.service) if service else None
             while not self.socket.exists():
@@ -162,3 +166,22 @@ def test_what_is_no_request_is_refused(between, data):
     with pytest.raises(MalformedError):
         content_length(data)
     assert between.run(said(struct.pack("<BHB", 0, len(data), 0) + data)) == b""
+
+
+def test_who_sends_and_who_waits_is_counted_while_they_do_and_a_refusal_for_ever(between):
+    seen = []
+
+    async def talk(reader, writer):
+        writer.write(request(6) + b"abc")
+        await asyncio.sleep(SECONDS / 3)
+        seen.append(between.counters.total()[READING])
+        writer.write(b"def")
+        answer = await reader.read(-1)
+        writer.close()
+        return answer
+
+    assert between.run(talk) == ANSWER
+    assert status(between.run(said(request(LARGEST + 1)))) == 413
+    found = between.counters.total()
+    assert seen == [1]
+    assert (found[READING], found[PASSED_ON], found["refused|request_entity_too_large"]) == (0, 0, 1)
