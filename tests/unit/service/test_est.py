@@ -3,6 +3,7 @@
 import base64
 import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -15,6 +16,7 @@ from fleetmint.x509 import names
 from tests.support import handmade
 from tests.support.gateway_site import certificate_entry, environ, make_csr, new_key, registration
 
+ROOT = Path(__file__).parents[3]
 DEVICE = "lamp-000001"
 ROUTES = ("simpleenroll", "simplereenroll")
 
@@ -338,3 +340,11 @@ def test_neither_token_nor_header_gets_into_the_journal(client, site, token, cap
     for secret in (wrong, token):
         assert secret not in caplog.text
         assert base64.b64encode(f"{DEVICE}:{secret}".encode()).decode() not in caplog.text
+
+
+def test_the_codes_in_the_document_are_those_of_the_service():
+    table = re.search(r"^\| status \|.*?\n\n", (ROOT / "docs/est.md").read_text(), re.MULTILINE | re.DOTALL)[0]
+    codes = {code for row in table.split("\n")[2:-2] for code in re.findall(r"`(\w+)`", row.split("|")[2])}
+    source = "".join(path.read_text() for path in (ROOT / "src/fleetmint").rglob("*.py"))
+    assert len(codes) > 15
+    assert {code for code in codes if f'"{code}"' not in source} == set()
