@@ -27,6 +27,10 @@ UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = (
     "returned",
 )
 
+# Whether a person approves a device's first certificate, and what a token is good for beside the device's name.
+APPROVALS = AUTO, MANUAL = ("auto", "manual")
+TOKEN_BINDINGS = UNBOUND, TO_MAC = ("none", "mac")
+
 # What labels are printed from.
 LABEL_FORMATS = ("pdf", "svg", "csv")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -22,7 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 from fleetmint.ca.create import plan_hierarchy
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.documents.handover import FORMAT as HANDOVER
-from fleetmint.documents.registration import FORMAT, read_registration
+from fleetmint.documents.registration import FORMAT, FORMAT_WITH_POLICY, read_registration
 from fleetmint.documents.times import time_text
 from fleetmint.gateway.config import Config, load_config
 from fleetmint.ledger import audit, create_schema, imports, open_ledger, reading, writing
@@ -67,7 +68,7 @@ class GatewaySite:
         with self.reading() as connection:
             return tuple(map(str, audit.findings(connection)))
 
-    def register(self, now: datetime, *devices: str, **document: str) -> dict[str, str]:
+    def register(self, now: datetime, *devices: str, **document: Any) -> dict[str, str]:
         """Register devices and return their tokens."""
         tokens = {device: secrets.token_hex(16) for device in devices}
         expires = now + timedelta(days=365)
@@ -165,9 +166,15 @@ def certificate_entry(device: str, certificate: x509.Certificate) -> dict[str, s
 
 
 def registration(
-    entries: Sequence[object], *, batch: str = "lamps-1", site: str = "test", gateway: str = "gateway"
+    entries: Sequence[object],
+    *,
+    batch: str = "lamps-1",
+    site: str = "test",
+    gateway: str = "gateway",
+    policy: Mapping[str, str] | None = None,
 ) -> bytes:
-    return json.dumps({"format": FORMAT, "site": site, "gateway": gateway, "batch": batch, "devices": entries}).encode()
+    head = {"format": FORMAT_WITH_POLICY if policy else FORMAT, "site": site, "gateway": gateway, "batch": batch}
+    return json.dumps({**head, **(policy or {}), "devices": entries}).encode()
 
 
 def board(device: str, mac: str, at: datetime, result: str = "burned") -> dict[str, str]:

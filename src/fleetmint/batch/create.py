@@ -26,7 +26,7 @@ from fleetmint.batch.secrets import BatchSecrets, Secret, Store
 from fleetmint.batch.settings import DeviceOverride, Settings, settings_of
 from fleetmint.batch.spec import LINUX, Batch, Site, Unit, read_batch
 from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.documents.registration import certificate_row, token_row, write_registration
+from fleetmint.documents.registration import Policy, certificate_row, token_row, write_registration
 from fleetmint.documents.token import TOKEN_BYTES
 from fleetmint.errors import ImageError, NvsError, StateError
 from fleetmint.flash.esp8266 import DEFAULT_LAYOUT, file_system_image
@@ -330,7 +330,8 @@ def _ledger(location: BatchLocation, site: str) -> Iterator[Engine]:
 
 def _registration(batch: Batch, store: Store, location: BatchLocation) -> Iterator[bytes]:
     rows = (_row(device, secret) for device, secret in store.secrets().read())
-    return write_registration(store.key.site, location.gateway, batch.name, rows)
+    policy = Policy(batch.approval, batch.token_binding)
+    return write_registration(store.key.site, location.gateway, batch.name, rows, policy)
 
 
 def _row(device: str, secret: Secret) -> Mapping[str, str]:

@@ -12,6 +12,8 @@
     nvs_encryption: none    none, hmac or flash; MicroPython's stock build reads `none` only (docs/targets.md)
     flash_encryption: none  none or aes128, whose boards `fleetmint secure` burns, for firmware of your own
     identity: nvs           where key and certificate lie: nvs or esp_secure_cert, which needs `key_origin: factory`
+    approval: auto          auto, or manual: an operator approves each device's first certificate (docs/approval.md)
+    token_binding: none     none, or mac: a token is good on the board that was handed over for it, no other
     shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
     first: 1                number of the first device that is counted
     values:                 further NVS values for all of them, of a type in nvs/values.py
@@ -40,6 +42,7 @@ from fleetmint.batch.entries import COUNTS, from_csv, from_yaml, line_of
 from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.batch.identity import NVS, checked_identity
 from fleetmint.batch.networks import MOST_NETWORKS
+from fleetmint.choices import APPROVALS, AUTO, TOKEN_BINDINGS, UNBOUND
 from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
 from fleetmint.flash.esp8266 import layouts
 from fleetmint.nvs import keys as nvs_names
@@ -53,7 +56,7 @@ __all__ = ["Batch", "BatchRefusedError", "Extra", "Site", "Unit", "batch_name", 
 LINUX = "linux"
 CHIPS = ("esp32", "esp32s3", "esp32c3", "esp32c6", "esp8266", LINUX)
 # What is written into flash; a Linux machine joins its networks by itself.
-_OF_BOARDS = ("layout", "wifi", "nvs_encryption", "identity", "values")
+_OF_BOARDS = ("layout", "wifi", "nvs_encryption", "identity", "token_binding", "values")
 DEVICE = "device"
 ORIGINS = (DEVICE, "factory")
 # What reads its file knows no list.
@@ -107,6 +110,8 @@ class Batch:
     nvs_encryption: str = NONE
     identity: str = NVS
     flash_encryption: str = NONE
+    approval: str = AUTO
+    token_binding: str = UNBOUND
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,8 @@ class _Reader:
             encryption,
             self._identity,
             self._flash_encryption(head, chip, encryption, layout),
+            self._choice(head, "approval", APPROVALS) or AUTO,
+            self._choice(head, "token_binding", TOKEN_BINDINGS) or UNBOUND,
         )
 
     def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:

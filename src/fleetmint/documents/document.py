@@ -10,6 +10,8 @@ from typing import Any
 
 from fleetmint.errors import RegistrationRefusedError
 
+# What a document says of the place that it is for.
+ADDRESS = ("site", "gateway", "batch")
 _BATCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 

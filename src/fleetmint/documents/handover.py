@@ -18,7 +18,7 @@ from typing import Any
 
 from fleetmint import commands
 from fleetmint.choices import BURNED, QUARANTINED, RETURNED
-from fleetmint.documents.document import check_addressee, read_object
+from fleetmint.documents.document import ADDRESS, check_addressee, read_object
 from fleetmint.documents.times import text_time, time_text
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.x509 import names
@@ -52,7 +52,7 @@ def write_handover(registration: Mapping[str, Any], entries: Iterable[Entry]) ->
     rows = [
         {"device": each.device, "result": each.result, "mac": each.mac, "at": time_text(each.at)} for each in entries
     ]
-    return {**registration, "format": FORMAT, "devices": rows}
+    return {"format": FORMAT, **{name: registration[name] for name in ADDRESS}, "devices": rows}
 
 
 def read_handover(data: bytes, *, site: str, gateway: str) -> Handover:

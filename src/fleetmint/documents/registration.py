@@ -6,6 +6,11 @@ The document is JSON, format `fleetmint-registration-1`:
       {"device": ID, "token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"},
       {"device": ID, "certificate": base64 DER of a leaf of the factory CA}]}
 
+What the maker of the batch wants beside that makes it `fleetmint-registration-2`, which an older gateway refuses rather
+than to do without; each of the two may be missing:
+
+    {"format": …, …, "approval": "manual", "token_binding": "mac", "devices": […]}
+
 It can be imported any number of times: a used token is not revived, nor a revoked device.
 """
 
@@ -14,7 +19,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fleetmint.choices import APPROVALS, AUTO, TOKEN_BINDINGS, UNBOUND
 from fleetmint.documents.document import check_addressee, read_object
 from fleetmint.errors import NameRefusedError, RegistrationRefusedError
 from fleetmint.x509 import compat, keys, names
@@ -29,7 +35,16 @@ from fleetmint.x509.chain import issued_by
 from fleetmint.x509.parsing import UnreadableError, parsing, touch
 
 FORMAT = "fleetmint-registration-1"
+FORMAT_WITH_POLICY = "fleetmint-registration-2"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What has to be true before a token of the batch is good: one of APPROVALS and one of TOKEN_BINDINGS."""
+
+    approval: str = AUTO
+    token_binding: str = UNBOUND
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Registration:
     batch: str
     entries: tuple[TokenEntry | CertificateEntry, ...]
     sha256: str
+    policy: Policy = Policy()
 
 
 def token_row(device: str, token: str, expires: str) -> Mapping[str, str]:
@@ -73,9 +89,13 @@ def certificate_row(device: str, der: bytes) -> Mapping[str, str]:
     return {"device": device, "certificate": base64.b64encode(der).decode()}
 
 
-def write_registration(site: str, gateway: str, batch: str, rows: Iterable[Mapping[str, str]]) -> Iterator[bytes]:
+def write_registration(
+    site: str, gateway: str, batch: str, rows: Iterable[Mapping[str, str]], policy: Policy = Policy()
+) -> Iterator[bytes]:
     """Yield the document, a device at a time: it can be a large one."""
     head = {"format": FORMAT, "site": site, "gateway": gateway, "batch": batch}
+    if policy != Policy():
+        head |= {"format": FORMAT_WITH_POLICY, **asdict(policy)}
     yield json.dumps(head, indent=1).removesuffix("\n}").encode() + b',\n "devices": ['
     separator = b"\n"
     for row in rows:
@@ -89,7 +109,10 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_cas: Sequ
 
     `factory_cas` are several while one takes the place of another. Without any an entry with a certificate is refused.
     """
-    batch, listed = check_addressee(read_object(data), FORMAT, site, gateway)
+    document = read_object(data)
+    with_policy = document.get("format") == FORMAT_WITH_POLICY
+    batch, listed = check_addressee(document, FORMAT_WITH_POLICY if with_policy else FORMAT, site, gateway)
+    policy = _policy(document) if with_policy else Policy()
     entries = tuple(_entry(number, entry, site, factory_cas) for number, entry in enumerate(listed, 1))
     for what in (
         [entry.device for entry in entries],
@@ -100,7 +123,15 @@ def read_registration(data: bytes, *, site: str, gateway: str, factory_cas: Sequ
         if len(set(what)) != len(what):
             twice = next(value for value in what if what.count(value) > 1)
             raise RegistrationRefusedError(f"{twice} is in the document twice: make the batch again")
-    return Registration(batch, entries, hashlib.sha256(data).hexdigest())
+    return Registration(batch, entries, hashlib.sha256(data).hexdigest(), policy)
+
+
+def _policy(document: Mapping[str, Any]) -> Policy:
+    found = Policy(document.get("approval", AUTO), document.get("token_binding", UNBOUND))
+    for name, choices in (("approval", APPROVALS), ("token_binding", TOKEN_BINDINGS)):
+        if getattr(found, name) not in choices:
+            raise RegistrationRefusedError(f"the document's {name} has to be one of {', '.join(choices)}")
+    return found
 
 
 def _entry(

@@ -67,6 +67,8 @@ def take(engine: Engine, config: Config, data: bytes, *, actor: str, now: dateti
             else imports.import_registration(connection, wanted, actor=actor, now=now)
         )
     counts = {"added": len(decision.added), "replaced": len(decision.replaced), "unchanged": decision.unchanged}
+    if decision.ruled:
+        counts["policy_changed"] = len(decision.ruled)
     return Report(decision.changed, counts, decision.skipped)
 
 

@@ -9,6 +9,7 @@ from cryptography import x509
 
 from fleetmint.documents.times import time_text as exact_time_text
 from fleetmint.gateway import expiries
+from fleetmint.ledger.approvals import Approval
 from fleetmint.ledger.devices import Device, serial_text
 from fleetmint.ledger.schema import DEVICE_STATES, RESULTS
 from fleetmint.x509 import compat, revocation
@@ -108,6 +109,18 @@ def crl_view(name: str, crl: x509.CertificateRevocationList) -> dict[str, Any]:
         "this_update": time_text(compat.last_update(crl)),
         "next_update": time_text(compat.next_update(crl)),
         "revoked": len(crl),
+    }
+
+
+def approval_view(approval: Approval) -> dict[str, str | None]:
+    """Return one row of what waits for a person."""
+    return {
+        "device": approval.device,
+        "batch": approval.batch,
+        "key": approval.key,
+        "mac": approval.mac,
+        "since": time_text(approval.since),
+        "source": approval.source,
     }
 
 

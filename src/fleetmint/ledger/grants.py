@@ -15,7 +15,17 @@ from fleetmint.ledger.statement import Statement
 _NO_TOKEN = "0" * 64
 
 _TOKENS = Statement(
-    select(tokens.c.token_sha256, tokens.c.device, tokens.c.expires_at, tokens.c.state, devices.c.status)
+    select(
+        tokens.c.token_sha256,
+        tokens.c.device,
+        tokens.c.expires_at,
+        tokens.c.state,
+        devices.c.status,
+        devices.c.approval,
+        devices.c.token_binding,
+        devices.c.mac,
+        devices.c.result,
+    )
     .select_from(tokens.join(devices, devices.c.device == tokens.c.device))
     .where(tokens.c.device == bindparam("of"))
 )
@@ -41,10 +51,11 @@ class SupersededError(GrantRefusedError):
 
 @dataclass(frozen=True)
 class TokenGrant:
-    """A device shows its one-time token, by the hash of it: lower-case hex."""
+    """A device shows its one-time token, by the hash of it: lower-case hex; `mac` is the board that it says it is."""
 
     device: str
     token_sha256: str
+    mac: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,13 +78,17 @@ Grant = TokenGrant | LiveGrant | GraceGrant
 
 @dataclass(frozen=True)
 class Token:
-    """One row of `tokens`: `state` is unused, used or replaced; `expires_at` is aware UTC. `status` is the device's."""
+    """One row of `tokens`: `state` is unused, used or replaced; `expires_at` is aware UTC. The rest is the device's."""
 
     token_sha256: str
     device: str
     expires_at: datetime
     state: str
     status: str
+    approval: str
+    token_binding: str
+    mac: str | None
+    result: str | None
 
 
 def find_token(connection: Connection, device: str, token_sha256: str) -> Token:
@@ -85,7 +100,7 @@ def find_token(connection: Connection, device: str, token_sha256: str) -> Token:
     rows = _TOKENS.all(connection, of=device)
     for row in rows:
         if hmac.compare_digest(row.token_sha256, token_sha256):
-            found = Token(row.token_sha256, row.device, row.expires_at, row.state, row.status)
+            found = Token(*row)
     if not rows:
         hmac.compare_digest(_NO_TOKEN, token_sha256)
     if found is None:

@@ -1,14 +1,14 @@
 """Bringing a registration document into the gateway's ledger: decided first, then written in one transaction."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Table, select, update
 from sqlalchemy.engine import Connection
 
-from fleetmint.documents.registration import CertificateEntry, Registration, TokenEntry
+from fleetmint.documents.registration import CertificateEntry, Policy, Registration, TokenEntry
 from fleetmint.errors import RegistrationRefusedError
 from fleetmint.ledger import events
 from fleetmint.ledger.devices import serial_text
@@ -38,17 +38,21 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a document comes to: devices to add, tokens to replace, devices that are as it says, and ones that stay."""
+    """What a document comes to: devices to add, tokens to replace, devices that are as it says, and ones that stay.
+
+    `ruled` are those known before for which the batch wants another policy now.
+    """
 
     added: tuple[TokenEntry | CertificateEntry, ...]
     replaced: tuple[TokenEntry, ...]
     unchanged: int
     skipped: tuple[Skipped, ...]
+    ruled: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether importing the document would change the ledger."""
-        return bool(self.added or self.replaced)
+        return bool(self.added or self.replaced or self.ruled)
 
 
 def decide(connection: Connection, registration: Registration, now: datetime) -> Decision:
@@ -70,7 +74,8 @@ def decide(connection: Connection, registration: Registration, now: datetime) ->
             unchanged += 1
         elif isinstance(entry, TokenEntry):
             replaced.append(entry)
-    return Decision(tuple(added), tuple(replaced), unchanged, tuple(skipped))
+    ruled = [device for device, policy in known.policy.items() if policy != registration.policy]
+    return Decision(tuple(added), tuple(replaced), unchanged, tuple(skipped), tuple(ruled))
 
 
 def import_registration(connection: Connection, registration: Registration, *, actor: str, now: datetime) -> Decision:
@@ -78,7 +83,9 @@ def import_registration(connection: Connection, registration: Registration, *, a
     decision = decide(connection, registration, now)
     if not decision.changed:
         return decision
-    _add(connection, registration.batch, decision.added, now)
+    _add(connection, registration, decision.added, now)
+    for device in decision.ruled:
+        connection.execute(update(devices).where(devices.c.device == device).values(**asdict(registration.policy)))
     for entry in decision.replaced:
         connection.execute(
             update(tokens).where(tokens.c.device == entry.device, tokens.c.state == UNUSED).values(state=REPLACED)
@@ -99,6 +106,7 @@ def import_registration(connection: Connection, registration: Registration, *, a
             "certificates": {
                 each.device: serial_text(each.serial) for each in given if not isinstance(each, TokenEntry)
             },
+            **({"policy": asdict(registration.policy)} if registration.policy != Policy() or decision.ruled else {}),
         },
     )
     return decision
@@ -110,6 +118,7 @@ class _Known:
 
     status: dict[str, str] = field(default_factory=dict)
     batch: dict[str, str] = field(default_factory=dict)
+    policy: dict[str, Policy] = field(default_factory=dict)
     token_owner: dict[str, str] = field(default_factory=dict)
     token_state: dict[str, str] = field(default_factory=dict)
     key_owner: dict[str, str] = field(default_factory=dict)
@@ -120,6 +129,8 @@ def _known(connection: Connection, registration: Registration) -> _Known:
     known = _Known()
     for row in rows_with(connection, devices, devices.c.device, [entry.device for entry in registration.entries]):
         known.status[row.device], known.batch[row.device] = row.status, row.batch
+        if row.status != REVOKED:
+            known.policy[row.device] = Policy(row.approval, row.token_binding)
     hashes = [entry.token_sha256 for entry in registration.entries if isinstance(entry, TokenEntry)]
     for row in rows_with(connection, tokens, tokens.c.token_sha256, hashes):
         known.token_owner[row.token_sha256], known.token_state[row.token_sha256] = row.device, row.state
@@ -175,13 +186,19 @@ def _is_known(entry: TokenEntry | CertificateEntry, known: _Known) -> bool:
     return serial_text(entry.serial) in known.certificate
 
 
-def _add(connection: Connection, batch: str, added: Sequence[TokenEntry | CertificateEntry], now: datetime) -> None:
+def _add(
+    connection: Connection,
+    registration: Registration,
+    added: Sequence[TokenEntry | CertificateEntry],
+    now: datetime,
+) -> None:
     with_token = [entry for entry in added if isinstance(entry, TokenEntry)]
     with_certificate = [entry for entry in added if isinstance(entry, CertificateEntry)]
 
     def device_row(entry: TokenEntry | CertificateEntry) -> dict[str, Any]:
         status = REGISTERED if isinstance(entry, TokenEntry) else ACTIVE
-        return {"device": entry.device, "batch": batch, "status": status, "registered_at": now}
+        row = {"device": entry.device, "batch": registration.batch, "status": status, "registered_at": now}
+        return {**row, **asdict(registration.policy)}
 
     _insert(connection, devices, [device_row(entry) for entry in added])
     _insert(connection, tokens, [_token_row(entry) for entry in with_token])

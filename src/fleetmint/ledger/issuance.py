@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError
-from fleetmint.ledger import events, succession
+from fleetmint.ledger import approvals, events, succession
 from fleetmint.ledger.devices import Certificate, certificate_of, find_certificate, serial_text
 from fleetmint.ledger.grants import (
     GraceGrant,
@@ -28,8 +28,10 @@ from fleetmint.ledger.grants import (
 )
 from fleetmint.ledger.schema import (
     ACTIVE,
+    MANUAL,
     REGISTERED,
     RESERVED,
+    TO_MAC,
     USED,
     certificates,
     devices,
@@ -85,13 +87,13 @@ def reserve(
     `serial` is taken only for a new reservation. What the device uses stays good until the new one is in use, and
     `overlap` longer. The connection has to be one of `writing`. Raises GrantRefusedError, of which SupersededError is
     one, KeyRefusedError (key_in_use: of another device; key_retired: of an earlier life of this one) and
-    NewKeyNeededError.
+    NewKeyNeededError; of a token ApprovalPendingError and PolicyRefusedError, too.
     """
     if isinstance(grant, TokenGrant):
         token = find_token(connection, grant.device, grant.token_sha256)
         if token.state == USED:
             return _issued_for(connection, token, spki_sha256, now)
-        _refuse_token(token, now)
+        _refuse_token(connection, grant, token, spki_sha256, now)
         device = token.device
         line = _settled(connection, device, overlap, now)
     else:
@@ -170,11 +172,15 @@ def is_made_by_factory(connection: Connection, spki_sha256: str) -> bool:
     return _BY_FACTORY.first(connection, of=spki_sha256) is not None
 
 
-def _refuse_token(token: Token, now: datetime) -> None:
+def _refuse_token(connection: Connection, grant: TokenGrant, token: Token, spki_sha256: str, now: datetime) -> None:
     if token.expires_at <= now:
         raise GrantRefusedError("the token has expired")
     if token.status not in (REGISTERED, ACTIVE):
         raise GrantRefusedError(f"the device is {token.status}")
+    if token.token_binding == TO_MAC:
+        approvals.refuse_other_board(grant, token)
+    if token.approval == MANUAL:
+        approvals.refuse_unapproved(connection, token, spki_sha256)
 
 
 def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Certificate, spki_sha256: str) -> None:

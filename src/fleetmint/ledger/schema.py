@@ -1,6 +1,7 @@
 """The tables of both ledgers.
 
     gateway   devices ─< tokens ─ certificates >─ public_keys      crls      events (a hash chain)
+                         tokens ─< approvals                       keys_elsewhere
     factory   batches ─< units ─< burns           batches ─< refused_boards
 
 Serials and hashes are lower-case hex, times UTC. A public key belongs to one device for ever: that is a row of
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -32,7 +34,7 @@ from fleetmint import choices
 from fleetmint.ledger.columns import IsDeviceId, UtcTime
 
 # The number of the last migration, which makes an older ledger like one that is made by these tables.
-VERSION = "0008"
+VERSION = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -92,8 +94,13 @@ DEVICE_STATES = REGISTERED, ACTIVE, REVOKED = ("registered", "active", "revoked"
 UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = choices.UNIT_STATES
 RESULTS = (BURNED, QUARANTINED, RETURNED)
 
+# What the maker of a batch wants of its devices before their token is good.
+AUTO, MANUAL = choices.APPROVALS
+UNBOUND, TO_MAC = choices.TOKEN_BINDINGS
+
 # registered: has an unused token; active: has a certificate; revoked: for ever.
 # The board (mac, result and when) is what the factory hands over after burning: attributes, never the identity.
+# approval: whether a person has to approve what a token asks for; token_binding: whether it has to come from its board.
 devices = Table(
     "devices",
     metadata,
@@ -106,8 +113,12 @@ devices = Table(
     Column("mac", String(17), index=True),
     Column("result", String(12)),
     Column("result_at", UtcTime),
+    Column("approval", String(10), nullable=False, server_default=AUTO),
+    Column("token_binding", String(10), nullable=False, server_default=UNBOUND),
     _device_id(),
     _one_of("status", DEVICE_STATES),
+    _one_of("approval", choices.APPROVALS),
+    _one_of("token_binding", choices.TOKEN_BINDINGS),
     CheckConstraint(text("result IN ('burned', 'quarantined', 'returned')"), name="result"),
     CheckConstraint(text("(result IS NULL) = (result_at IS NULL)"), name="result_has_time"),
 )
@@ -139,6 +150,40 @@ public_keys = Table(
     Column("retired_at", UtcTime),
     CheckConstraint(text("length(spki_sha256) = 64"), name="spki_sha256"),
     UniqueConstraint("spki_sha256", "device"),
+)
+
+# Keys of the site's other gateways, as the controller has told: no device of this one may have them.
+keys_elsewhere = Table(
+    "keys_elsewhere",
+    metadata,
+    Column("spki_sha256", String(64), primary_key=True),
+    Column("device", String(63), nullable=False),
+    Column("gateway", String(63), nullable=False),
+    Column("retired", Boolean(create_constraint=False), nullable=False),
+    CheckConstraint(text("length(spki_sha256) = 64"), name="spki_sha256"),
+)
+
+WAITING, APPROVED, DENIED = "waiting", "approved", "denied"
+
+# A request that a person has to approve is a token with a key: with another key it is another request.
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("token_sha256", String(64), nullable=False),
+    Column("spki_sha256", String(64), nullable=False),
+    Column("device", String(63), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("source", String(45), nullable=False),
+    Column("decided_at", UtcTime),
+    Column("decided_by", String(63)),
+    PrimaryKeyConstraint("token_sha256", "spki_sha256"),
+    ForeignKeyConstraint(["token_sha256", "device"], ["tokens.token_sha256", "tokens.device"]),
+    CheckConstraint(text("length(spki_sha256) = 64"), name="spki_sha256"),
+    _one_of("state", (WAITING, APPROVED, DENIED)),
+    CheckConstraint(text("(state = 'waiting') = (decided_at IS NULL)"), name="decided_has_time"),
+    CheckConstraint(text("(decided_at IS NULL) = (decided_by IS NULL)"), name="decided_has_name"),
+    Index(None, "state"),
 )
 
 RESERVED = "reserved"

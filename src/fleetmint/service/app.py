@@ -1,11 +1,11 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
     devices' listener     GET /   and the routes in devices.py and est.py
-    operators' listener   GET /   GET /metrics   the routes in operators.py, and the stations' in stations.py
+    operators' listener   GET /   GET /metrics   and the routes in operators.py, approvals.py and stations.py
     every listener        GET /healthz
 
 Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
-client and passes is a 503 with Retry-After.
+client and passes is a 503 with Retry-After, and what waits for a person a 202 with Retry-After.
 """
 
 import logging
@@ -21,12 +21,14 @@ from fleetmint.gateway.clock import utc_now
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.views import device_view
 from fleetmint.ledger import reading
+from fleetmint.ledger.approvals import ApprovalPendingError, PolicyRefusedError
 from fleetmint.ledger.devices import list_devices
 from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import operator, page, refuse, retry
+from fleetmint.service.approvals import add_approvals
 from fleetmint.service.counters import Counters
 from fleetmint.service.devices import add_devices, device
 from fleetmint.service.est import add_est
@@ -77,6 +79,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now, count
     add_est(app, resources, clock, limiter)
     add_operators(app, resources, clock)
     add_stations(app, resources, clock)
+    add_approvals(app, resources, clock)
     _add_errors(app)
 
     @app.get("/")
@@ -120,6 +123,17 @@ def _add_errors(app: Flask) -> None:
         _log.warning("a certificate from %s gives no right to another: %s", request.remote_addr, error)
         code = "superseded" if isinstance(error, SupersededError) else "certificate_refused"
         return refuse(403, code, str(error))
+
+    @app.errorhandler(ApprovalPendingError)
+    def pending(error: ApprovalPendingError) -> Response:
+        if error.is_new:
+            _log.warning("a request from %s waits: %s", request.remote_addr, error)
+        return retry(202, error.code, str(error), error.seconds)
+
+    @app.errorhandler(PolicyRefusedError)
+    def by_policy(error: PolicyRefusedError) -> Response:
+        _log.warning("request from %s refused: %s", request.remote_addr, error.code)
+        return refuse(403, error.code, str(error))
 
     @app.errorhandler(NewKeyNeededError)
     def key_of_factory(error: NewKeyNeededError) -> Response:

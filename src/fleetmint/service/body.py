@@ -23,11 +23,15 @@ _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 @dataclass(frozen=True)
 class Enrolment:
-    """What a device asks with: its id, the hash of its token (lower-case hex) and its CSR, DER or PEM."""
+    """What a device asks with: its id, the hash of its token (lower-case hex) and its CSR, DER or PEM.
+
+    `mac` is its board's as it says itself, None when it says none.
+    """
 
     device: str
     token_sha256: str
     csr: bytes
+    mac: str | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,14 @@ class Recovery:
 
 
 def read_enrolment(data: bytes) -> Enrolment:
-    """Read {"device": ID, "token": text, "csr": base64 of DER, or PEM}.
+    """Read {"device": ID, "token": text, "csr": base64 of DER, or PEM}, and "mac" where a device says it.
 
     Raises RequestRefusedError with the code bad_request, bad_name or bad_encoding. The token's own form is not looked
-    at: a wrong one must look like any other that is wrong.
+    at, nor that of the MAC: a wrong one must look like any other that is wrong.
     """
-    device, token, csr = _texts(data, "device", "token", "csr")
+    document = _object(data)
+    device, token, csr = _texts(document, "device", "token", "csr")
+    mac = document.get("mac")
     try:
         names.device_id(device)
     except NameRefusedError as error:
@@ -53,12 +59,13 @@ def read_enrolment(data: bytes) -> Enrolment:
         device,
         hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest(),
         _csr(csr),
+        mac.lower() if isinstance(mac, str) else None,
     )
 
 
 def read_renewal(data: bytes) -> bytes:
     """Read {"csr": base64 of DER, or PEM} and return the CSR; raise RequestRefusedError as read_enrolment does."""
-    (csr,) = _texts(data, "csr")
+    (csr,) = _texts(_object(data), "csr")
     return _csr(csr)
 
 
@@ -67,7 +74,7 @@ def read_recovery(data: bytes) -> Recovery:
 
     A certificate that is not base64 is read as an empty one: it must look like any other that is wrong.
     """
-    certificate, csr = _texts(data, "certificate", "csr")
+    certificate, csr = _texts(_object(data), "certificate", "csr")
     try:
         der = base64.b64decode(certificate.translate(_WHITESPACE), validate=True)
     except ValueError:
@@ -86,13 +93,16 @@ def read_est(data: bytes) -> bytes:
         raise RequestRefusedError("bad_encoding", "the request is neither base64 nor PEM") from error
 
 
-def _texts(data: bytes, *wanted: str) -> list[str]:
+def _object(data: bytes) -> dict[str, Any]:
     try:
         document: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise RequestRefusedError("bad_request", "the body is not JSON") from error
-    found = [document.get(name) for name in wanted] if isinstance(document, dict) else []
-    texts = [text for text in found if isinstance(text, str)]
+    return document if isinstance(document, dict) else {}
+
+
+def _texts(document: dict[str, Any], *wanted: str) -> list[str]:
+    texts = [text for name in wanted if isinstance(text := document.get(name), str)]
     if len(texts) < len(wanted):
         listed = f"text{'s' * (len(wanted) > 1)} {', '.join(wanted)}"
         raise RequestRefusedError("bad_request", f"the body has to be a JSON object with the {listed}")

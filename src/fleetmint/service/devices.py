@@ -47,7 +47,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
         only_at(DEVICES)
         enrolment = read_enrolment(read_body(MAX_BYTES))
         try:
-            issued = enrol(issuing(resources, clock), enrolment)
+            issued = enrol(issuing(resources, clock), enrolment, source=request.remote_addr or "")
         except GrantRefusedError as error:
             return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
         return _answer(issued, "enrolled")

@@ -15,9 +15,18 @@ from sqlalchemy.engine import Connection, Engine
 
 from fleetmint.errors import StateError
 from fleetmint.gateway.clock import refuse_wrong_clock
-from fleetmint.ledger import grants, issuance, reading, succession
+from fleetmint.ledger import approvals, grants, issuance, reading, succession
+from fleetmint.ledger.approvals import ApprovalPendingError
 from fleetmint.ledger.devices import Certificate, find_certificate
-from fleetmint.ledger.grants import GraceGrant, Grant, GrantRefusedError, LiveGrant, SupersededError, TokenGrant
+from fleetmint.ledger.grants import (
+    GraceGrant,
+    Grant,
+    GrantRefusedError,
+    LiveGrant,
+    SupersededError,
+    Token,
+    TokenGrant,
+)
 from fleetmint.ledger.group import GroupWriter
 from fleetmint.ledger.issuance import KeyRefusedError
 from fleetmint.service.body import Enrolment, Recovery
@@ -56,17 +65,23 @@ class Issued(Certificate):
     renewal: Renewal = field(kw_only=True)
 
 
-def enrol(issuing: Issuing, enrolment: Enrolment) -> Issued:
+def enrol(issuing: Issuing, enrolment: Enrolment, *, source: str = "") -> Issued:
     """Return the certificate of this device, token and key: a new one, or the one that was issued before.
 
-    Raises GrantRefusedError (say nothing to the stranger), RequestRefusedError (say its code), ClockError and
+    `source` is the address that asks. Raises GrantRefusedError (say nothing to the stranger), ApprovalPendingError (the
+    same request is to come again), PolicyRefusedError and RequestRefusedError (say their code), ClockError and
     LedgerError (nothing was acknowledged; try again). After any of them, and after a crash, a retry is safe.
     """
     with reading(issuing.engine) as connection:
-        grants.find_token(connection, enrolment.device, enrolment.token_sha256)
+        token = grants.find_token(connection, enrolment.device, enrolment.token_sha256)
     request = read_request(enrolment.csr)
     _refuse_foreign(request, enrolment.device, issuing.authority)
-    return _issue(issuing, TokenGrant(enrolment.device, enrolment.token_sha256), request)
+    try:
+        return _issue(issuing, TokenGrant(enrolment.device, enrolment.token_sha256, enrolment.mac), request)
+    except ApprovalPendingError as error:
+        if error.is_new:
+            _queue(issuing, token, request, source)
+        raise
 
 
 def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> Issued:
@@ -129,6 +144,13 @@ def _alarm(issuing: Issuing, serial: int, source: str) -> None:
         succession.raise_alarm(connection, serial, source=source, now=now)
 
     issuing.ledger.write(raise_alarm)
+
+
+def _queue(issuing: Issuing, token: Token, request: Request, source: str) -> None:
+    def enter(connection: Connection) -> None:
+        approvals.enter(connection, token, request.spki_sha256.hex(), source=source, now=issuing.clock())
+
+    issuing.ledger.write(enter)
 
 
 def _issue(issuing: Issuing, grant: Grant, request: Request) -> Issued:

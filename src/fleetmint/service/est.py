@@ -82,7 +82,7 @@ def add_est(app: Flask, resources: Resources, clock: Callable[[], datetime], lim
         device, token = shown
         enrolment = Enrolment(_device_id(device), hashlib.sha256(token).hexdigest(), _read_request())
         try:
-            issued = enrol(issuing(resources, clock), enrolment)
+            issued = enrol(issuing(resources, clock), enrolment, source=request.remote_addr or "")
         except GrantRefusedError as error:
             return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
         return _issued(issued_der(issued, "enrolled"))

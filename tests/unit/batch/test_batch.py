@@ -118,6 +118,16 @@ def test_the_registration_holds_hashes_and_no_secret_and_the_gateway_reads_it(ba
     assert set(json.loads(data)["devices"][2]) == {"device", "certificate"}
 
 
+def test_a_batch_whose_devices_are_approved_from_now_on_is_registered_anew(batch, common, location, hierarchy, now):
+    plan_batch(batch, common, location, hierarchy, now).apply()
+    changed = replace(batch, approval="manual")
+    plan = plan_batch(changed, common, location, hierarchy, now)
+    assert plan.reasons == ("write the registration of first for gateway",)
+    plan.apply()
+    assert json.loads((location.directory / "registration.json").read_bytes())["approval"] == "manual"
+    assert not plan_batch(changed, common, location, hierarchy, now).changed
+
+
 def test_secrets_are_readable_by_their_owner_only(batch, common, location, hierarchy, now, tmp_path):
     plan_batch(batch, common, location, hierarchy, now).apply()
     assert (location.directory / "secrets.bin").stat().st_mode & 0o777 == 0o600

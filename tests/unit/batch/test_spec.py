@@ -18,6 +18,8 @@ hardware: B
 gateway: second
 wifi: warehouse
 shelf_days: 400
+approval: manual
+token_binding: mac
 first: 7
 values:
   - {namespace: app, key: region, type: string, value: eu}
@@ -62,6 +64,7 @@ def test_every_field_of_a_yaml_file_is_read(read):
         "spring", "esp32c3", "4MiB-ota", "Lamp", "B",
     )  # fmt: skip
     assert (batch.gateway, batch.wifi, batch.token_lifetime) == ("second", ("warehouse",), timedelta(days=400))
+    assert (batch.approval, batch.token_binding) == ("manual", "mac")
     assert batch.values == (("app", "region", Value("string", b"eu")),)
     assert [(unit.device, unit.serial, unit.key_origin, unit.wifi) for unit in batch.units] == [
         ("lamp-000007", "000007", "device", None),
@@ -151,6 +154,9 @@ def test_several_networks_stand_in_the_order_of_their_priority(read):
         (HEAD + "colour: red\n" + ONE, 3, "a batch has no field 'colour'"),
         (HEAD + "prefix: b\n" + ONE, 3, "prefix is there twice"),
         (HEAD + "shelf_days: 0\n" + ONE, 3, "shelf_days has to be"),
+        (HEAD + "approval: perhaps\n" + ONE, 3, "'perhaps' is no approval: choose one of auto, manual"),
+        (HEAD + "token_binding: ip\n" + ONE, 3, "'ip' is no token_binding: choose one of none, mac"),
+        (HEAD + "chip: linux\ntoken_binding: mac\n" + ONE, 4, "token_binding"),
         (HEAD + "first: 999999\ndevices: [{count: 2}]\n", 4, "numbers end at 999999"),
         (HEAD + "wifi: guests\n" + ONE, 3, "'guests' is no Wi-Fi profile of this site: choose one of default"),
         (HEAD + "gateway: third\n" + ONE, 3, "'third' is no gateway of this site"),

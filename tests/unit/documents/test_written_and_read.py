@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fleetmint.documents import handover, registration
 from fleetmint.documents.document import encode, parts
 from fleetmint.documents.handover import RESULTS, Entry
-from fleetmint.documents.registration import CertificateEntry, TokenEntry
+from fleetmint.documents.registration import CertificateEntry, Policy, TokenEntry
+from fleetmint.errors import RegistrationRefusedError
 from tests.support.gateway_site import new_key
 
 ADDRESS = {"site": "test", "gateway": "gateway"}
@@ -32,6 +33,25 @@ def test_a_registration_comes_back_as_it_was_written(hierarchy, now):
     assert json.loads(b"".join(registration.write_registration("test", "gateway", "spring", [])))["devices"] == []
 
 
+@pytest.mark.parametrize("policy", [Policy("manual"), Policy("auto", "mac"), Policy("manual", "mac")])
+def test_what_a_batch_wants_of_its_tokens_comes_back_and_an_older_gateway_does_not_take_it(policy):
+    row = registration.token_row("lamp-000001", "ab" * 16, "2027-11-22T00:00:00Z")
+    data = b"".join(registration.write_registration("test", "gateway", "spring", [row], policy))
+    for part in (data, *parts(json.loads(data), 60)):
+        assert registration.read_registration(part, **ADDRESS, factory_cas=[]).policy == policy
+    assert json.loads(data)["format"] != registration.FORMAT
+    plain = b"".join(registration.write_registration("test", "gateway", "spring", [row], Policy()))
+    assert json.loads(plain)["format"] == registration.FORMAT
+    assert registration.read_registration(plain, **ADDRESS, factory_cas=[]).policy == Policy()
+
+
+@pytest.mark.parametrize(("name", "value"), [("approval", "perhaps"), ("approval", None), ("token_binding", ["mac"])])
+def test_a_policy_that_is_none_is_refused(name, value):
+    document = {"format": registration.FORMAT_WITH_POLICY, **ADDRESS, "batch": "spring", "devices": [], name: value}
+    with pytest.raises(RegistrationRefusedError, match=f"{name} has to be one of"):
+        registration.read_registration(encode(document), **ADDRESS, factory_cas=[])
+
+
 @pytest.fixture
 def entries(now):
     return [
@@ -41,7 +61,13 @@ def entries(now):
 
 
 def test_a_handover_comes_back_as_it_was_written(entries, now):
-    head = {"format": registration.FORMAT, **ADDRESS, "batch": "spring", "devices": ["of the registration"]}
+    head = {
+        "format": registration.FORMAT,
+        **ADDRESS,
+        "batch": "spring",
+        "devices": ["of the registration"],
+        "approval": "manual",
+    }
     document = handover.write_handover(head, entries)
     read = handover.read_handover(encode(document), **ADDRESS)
     assert (read.batch, list(read.entries)) == ("spring", entries)

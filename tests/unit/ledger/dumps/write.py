@@ -13,11 +13,12 @@ import tempfile
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlalchemy.engine import Connection
 
 HERE = Path(__file__).resolve().parent
@@ -36,6 +37,13 @@ def fill(connection: Connection) -> None:
         if known is not None:
             row = {name: value for name, value in values.items() if name in known.columns}
             connection.execute(insert(known).values(**row))
+
+    def rows_of(table: str) -> list[Any]:
+        return list(connection.execute(select(schema.metadata.tables[table])))
+
+    def flags_of(row: Any) -> str:
+        holds = {"r": row.status == "revoked", "t": row.token_sha256, "c": row.confirmed_at}
+        return "".join(flag for flag, is_so in holds.items() if is_so)
 
     def happen(kind: str, subject: str, **detail: object) -> None:
         events.append(connection, at=NOW, actor="anna@workshop", kind=kind, subject=subject, detail=detail)
@@ -76,6 +84,7 @@ def fill(connection: Connection) -> None:
         if status == "registered":
             continue
         certificate = issued_to(device)
+        serial = certificate.serial_number.to_bytes(20, "big").lstrip(b"\0").hex()
         spki = certificate.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
@@ -84,7 +93,7 @@ def fill(connection: Connection) -> None:
         key = digest.finalize().hex()
         add("public_keys", spki_sha256=key, device=device)
         add(
-            "certificates", serial=f"{certificate.serial_number:040x}", issuer="device", device=device,
+            "certificates", serial=serial, issuer="device", device=device,
             spki_sha256=key, token_sha256=sha256 if has == "used" else None, status=status, reserved_at=NOW,
             not_before=NOW, not_after=NOW + YEAR, der=certificate.public_bytes(serialization.Encoding.DER),
             revoked_at=NOW if revoked else None, revoke_reason="key_compromise" if revoked else None,
@@ -97,6 +106,13 @@ def fill(connection: Connection) -> None:
         else:
             happen("confirm", device, serial=told["serial"])
     add("crls", issuer_spki_sha256="c" * 64, number=7)
+    if int(schema.VERSION) >= 8:  # since then the events tell what the rows say
+        told = {
+            "devices": {row.device: row.status for row in rows_of("devices")},
+            "tokens": {row.token_sha256: [row.device, row.state] for row in rows_of("tokens")},
+            "certificates": {row.serial: [row.device, flags_of(row)] for row in rows_of("certificates")},
+        }
+        events.append(connection, at=NOW, actor="migration", kind="upgrade", subject="ledger", detail=told)
 
 
 def issued_to(device: str) -> x509.Certificate:
