@@ -34,5 +34,8 @@ TOKEN_BINDINGS = UNBOUND, TO_MAC = ("none", "mac")
 # What labels are printed from.
 LABEL_FORMATS = ("pdf", "svg", "csv")
 
+# How the signing service writes to the journal.
+LOG_FORMATS = TEXT_LOG, JSON_LOG = ("text", "json")
+
 # A version of a trust bundle is four bytes.
 MAX_BUNDLE_VERSION = 0xFFFFFFFF

@@ -103,3 +103,12 @@ def test_what_publishes_writes_its_own_directories_only(signing_service, name):
     assert service["ProtectSystem"] == "strict"
     assert service["NoNewPrivileges"] == "true"
     assert "CAP_SYS_ADMIN" not in service["CapabilityBoundingSet"].split()
+
+
+def test_what_the_service_writes_to_the_journal_is_what_the_site_wants(signing_service, tmp_path):
+    from fleetmint.gateway.config import load_config
+
+    for wanted in ("text", "json"):
+        text = signing_service.render("etc/fleetmint/gateway.toml.j2", signing_service_log_format=wanted)
+        (tmp_path / "gateway.toml").write_text(text)
+        assert load_config(tmp_path / "gateway.toml").log_format == wanted

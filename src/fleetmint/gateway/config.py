@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetmint import commands, files, notices
+from fleetmint.choices import LOG_FORMATS, TEXT_LOG
 from fleetmint.errors import NameRefusedError, StateError
 from fleetmint.gateway.ca_key.wanted import PLAIN, check_wanted
 from fleetmint.x509 import names
@@ -33,11 +34,11 @@ class Config:
     command in `alert`. What is due, and what was told of it, is in `alerts`; `served` has copies of the servers'
     certificates. The CA certificates and CRLs that everybody may read go to `public`, unless that is empty. `published`
     remembers which reloads are still owed and which sessions have been ended. In the directory `counters` the processes
-    of the service count what the metrics tell. `attested_clock` is what a person has said about the clock, until the
-    next restart. `device_ca_key` says how the key in `device_ca` is kept, and at `seal_socket` the service asks root to
-    seal and open it. `program_*` are commands, for a gateway that has other names. A device comes back with a
-    certificate that has ended within `grace_days`; once it uses a new one, the one before is good for `overlap_hours`
-    more.
+    of the service count what the metrics tell, and they write to the journal as `log_format` says. `attested_clock` is
+    what a person has said about the clock, until the next restart. `device_ca_key` says how the key in `device_ca` is
+    kept, and at `seal_socket` the service asks root to seal and open it. `program_*` are commands, for a gateway that
+    has other names. A device comes back with a certificate that has ended within `grace_days`; once it uses a new one,
+    the one before is good for `overlap_hours` more.
     """
 
     site: str
@@ -62,6 +63,7 @@ class Config:
     attested_clock: Path = Path("/run/fleetmint-clock.json")
     public: Path | None = None
     device_ca_key: str = PLAIN
+    log_format: str = TEXT_LOG
     seal_socket: Path = Path("/run/fleetmint-key.sock")
     program_systemctl: str = "systemctl"
     program_nginx: str = "nginx"
@@ -123,7 +125,16 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
         if old in values:
             notices.add(f"{path}: {old} is called {new} now, and the old name ends with the next version")
     values = {_BEFORE.get(key, key): value for key, value in values.items()}
-    texts = {"site", "gateway", "ledger", "program_systemctl", "program_nginx", "stations", "device_ca_key"}
+    texts = {
+        "site",
+        "gateway",
+        "ledger",
+        "program_systemctl",
+        "program_nginx",
+        "stations",
+        "device_ca_key",
+        "log_format",
+    }
     for key, value in values.items():
         if key not in known:
             raise StateError(f"{path} has the key {key!r}, which means nothing: choose from {', '.join(sorted(known))}")
@@ -132,6 +143,8 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
                 raise StateError(f"{path}: {key} has to be a whole number of at most {_NUMBERS[key]}")
         elif not isinstance(value, str):
             raise StateError(f"{path}: {key} has to be text in quotes")
+    if values.get("log_format", TEXT_LOG) not in LOG_FORMATS:
+        raise StateError(f"{path}: log_format has to be one of {', '.join(LOG_FORMATS)}")
     for key in ("site", "gateway"):
         if key not in values:
             raise StateError(f"{path} has no {key!r}: run {commands.playbook('gateway.yml')}, which writes this file")

@@ -34,6 +34,7 @@ from fleetmint.service.devices import add_devices, device
 from fleetmint.service.est import add_est
 from fleetmint.service.health import Health, add_health
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
+from fleetmint.service.journal import event
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.metrics import add_metrics, count_requests
 from fleetmint.service.operators import add_operators
@@ -101,12 +102,14 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now, count
 def _add_errors(app: Flask) -> None:
     @app.errorhandler(RequestRefusedError)
     def bad_request(error: RequestRefusedError) -> Response:
-        _log.info("request from %s refused: %s", request.remote_addr, error.code)
+        said = event("request_refused", code=error.code)
+        _log.info("request from %s refused: %s", request.remote_addr, error.code, extra=said)
         return refuse(413 if error.code == "too_large" else 400, error.code, str(error))
 
     @app.errorhandler(RegistrationRefusedError)
     def document_refused(error: RegistrationRefusedError) -> Response:
-        _log.warning("document from %s refused: %s", request.remote_addr, error)
+        said = event("document_refused", code="document_refused", reason=str(error))
+        _log.warning("document from %s refused: %s", request.remote_addr, error, extra=said)
         return refuse(409, "document_refused", str(error))
 
     @app.errorhandler(NoCertificateError)
@@ -115,24 +118,28 @@ def _add_errors(app: Flask) -> None:
 
     @app.errorhandler(IdentityRefusedError)
     def wrong_certificate(error: IdentityRefusedError) -> Response:
-        _log.warning("certificate from %s refused: %s", request.remote_addr, error)
+        said = event("certificate_refused", code="certificate_refused", reason=str(error))
+        _log.warning("certificate from %s refused: %s", request.remote_addr, error, extra=said)
         return refuse(403, "certificate_refused", str(error))
 
     @app.errorhandler(GrantRefusedError)
     def no_right(error: GrantRefusedError) -> Response:
-        _log.warning("a certificate from %s gives no right to another: %s", request.remote_addr, error)
         code = "superseded" if isinstance(error, SupersededError) else "certificate_refused"
+        said = event("grant_refused", code=code, reason=str(error))
+        _log.warning("a certificate from %s gives no right to another: %s", request.remote_addr, error, extra=said)
         return refuse(403, code, str(error))
 
     @app.errorhandler(ApprovalPendingError)
     def pending(error: ApprovalPendingError) -> Response:
         if error.is_new:
-            _log.warning("a request from %s waits: %s", request.remote_addr, error)
+            said = event("request_waits", code=error.code)
+            _log.warning("a request from %s waits: %s", request.remote_addr, error, extra=said)
         return retry(202, error.code, str(error), error.seconds)
 
     @app.errorhandler(PolicyRefusedError)
     def by_policy(error: PolicyRefusedError) -> Response:
-        _log.warning("request from %s refused: %s", request.remote_addr, error.code)
+        said = event("request_refused", code=error.code)
+        _log.warning("request from %s refused: %s", request.remote_addr, error.code, extra=said)
         return refuse(403, error.code, str(error))
 
     @app.errorhandler(NewKeyNeededError)
@@ -141,7 +148,8 @@ def _add_errors(app: Flask) -> None:
 
     @app.errorhandler(FleetmintError)
     def not_now(error: FleetmintError) -> Response:
-        _log.error("%s", error)  # the reason is the gateway's own business
+        # the reason is the gateway's own business
+        _log.error("%s", error, extra=event("unavailable", code="unavailable", reason=str(error)))
         seconds = RETRY_CLOCK_SECONDS if isinstance(error, ClockError) else RETRY_SECONDS
         return retry(503, "unavailable", "not now, try again later", seconds)
 
@@ -155,7 +163,8 @@ def _add_errors(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def by_mistake(error: Exception) -> Response:
-        _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error)
+        said = event("internal_error", code="internal_error", reason=type(error).__name__)
+        _log.error("a mistake in the service: %s", type(error).__name__, exc_info=error, extra=said)
         return refuse(500, "internal_error", "the service has made a mistake; its journal has the details")
 
 

@@ -31,6 +31,7 @@ from fleetmint.service.answers import json_answer, only_at, read_body, refuse, r
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
 from fleetmint.service.enrolment import Issued, Issuing, enrol, recover, renew
 from fleetmint.service.identity import IdentityRefusedError
+from fleetmint.service.journal import event
 from fleetmint.service.limiter import FailureLimiter
 from fleetmint.service.renewal import renewal_of
 from fleetmint.service.resources import Resources
@@ -49,7 +50,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
         try:
             issued = enrol(issuing(resources, clock), enrolment, source=request.remote_addr or "")
         except GrantRefusedError as error:
-            return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
+            return refuse_stranger(limiter, enrolment.device, error, device=enrolment.device)
         return _answer(issued, "enrolled")
 
     @app.post("/v1/recover")
@@ -62,7 +63,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
             )
         except GrantRefusedError as error:
             shown = hashlib.sha256(recovery.certificate).hexdigest()
-            return refuse_stranger(limiter, shown, "a recovery", error)
+            return refuse_stranger(limiter, shown, error)
         return _answer(issued, "recovered")
 
     @app.post("/v1/renew")
@@ -136,7 +137,8 @@ def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certifi
         resources.ledger.write(confirm)
     except (ClockError, StateError) as error:
         # the device need not wait for what the gateway lacks: the next request confirms it
-        _log.error("the certificate of %s is not confirmed yet: %s", shown.device, error)
+        said = event("not_confirmed", device=shown.device, serial=serial_text(shown.serial), reason=str(error))
+        _log.error("the certificate of %s is not confirmed yet: %s", shown.device, error, extra=said)
 
 
 def issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
@@ -168,17 +170,26 @@ def issued_der(issued: Certificate, done: str) -> bytes:
     """Return the certificate that is going to be answered, and say so in the journal."""
     if issued.der is None:
         raise LedgerError("the certificate was not stored")
-    _log.info("%s %s from %s with serial %s", done, issued.device, request.remote_addr, serial_text(issued.serial))
+    serial = serial_text(issued.serial)
+    said = event(done, device=issued.device, serial=serial)
+    _log.info("%s %s from %s with serial %s", done, issued.device, request.remote_addr, serial, extra=said)
     return issued.der
 
 
-def refuse_stranger(limiter: FailureLimiter, subject: str, what: str, error: GrantRefusedError) -> Response:
-    """Return one and the same refusal for whatever is wrong with a grant, until its source has to wait."""
+def refuse_stranger(
+    limiter: FailureLimiter, subject: str, error: GrantRefusedError, *, device: str | None = None
+) -> Response:
+    """Return one and the same refusal for whatever is wrong with a grant, until its source has to wait.
+
+    `subject` is what its failures are counted by; of an enrolment also the `device` that it names.
+    """
     source = request.remote_addr or ""
     # Only now: behind one address a neighbour's guesses must not keep out who has the right token.
     wait = limiter.wait(source, subject)
     if wait:
         return retry(429, "too_many_failures", "too many refused attempts", wait)
     limiter.failed(source, subject)
-    _log.warning("%s from %s refused: %s", what, source, error)
+    said = event("grant_refused", device=device, code="refused", reason=str(error))
+    what = "a recovery" if device is None else f"enrolment of {device}"
+    _log.warning("%s from %s refused: %s", what, source, error, extra=said)
     return refuse(403, "refused")

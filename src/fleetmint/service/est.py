@@ -84,7 +84,7 @@ def add_est(app: Flask, resources: Resources, clock: Callable[[], datetime], lim
         try:
             issued = enrol(issuing(resources, clock), enrolment, source=request.remote_addr or "")
         except GrantRefusedError as error:
-            return refuse_stranger(limiter, enrolment.device, f"enrolment of {enrolment.device}", error)
+            return refuse_stranger(limiter, enrolment.device, error, device=enrolment.device)
         return _issued(issued_der(issued, "enrolled"))
 
     def with_certificate(found: identity.Peer) -> Response:

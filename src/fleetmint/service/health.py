@@ -13,6 +13,7 @@ from datetime import datetime
 from flask import Flask, Response
 
 from fleetmint.gateway.health import CHECKS, problems
+from fleetmint.service.journal import event
 from fleetmint.service.resources import Resources
 
 _log = logging.getLogger(__name__)
@@ -43,9 +44,10 @@ class Health:
     def _tell(self, found: Mapping[str, str]) -> None:
         for check in CHECKS:
             if check in found and check not in self._found:
-                _log.error("no device could enrol (%s): %s", check, found[check])
+                said = event("unhealthy", check=check, reason=found[check])
+                _log.error("no device could enrol (%s): %s", check, found[check], extra=said)
             elif check in self._found and check not in found:
-                _log.info("devices can enrol again (%s)", check)
+                _log.info("devices can enrol again (%s)", check, extra=event("healthy", check=check))
 
 
 def add_health(app: Flask, health: Health) -> None:

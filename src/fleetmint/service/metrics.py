@@ -21,7 +21,7 @@ import fleetmint
 from fleetmint.errors import StateError
 from fleetmint.gateway import disk, expiries
 from fleetmint.gateway.health import CHECKS
-from fleetmint.ledger import overview, reading, schema
+from fleetmint.ledger import approvals, overview, reading, schema
 from fleetmint.ledger.issuance import KINDS
 from fleetmint.service import identity
 from fleetmint.service.answers import operator
@@ -138,6 +138,7 @@ class _Metrics:
         try:
             with reading(self._resources.engine) as connection:
                 head, size = overview.head(connection), overview.size(connection)
+                waiting = approvals.count_waiting(connection, self._clock())
         except StateError:
             return  # fleetmint_healthy says it
         yield family(
@@ -146,6 +147,7 @@ class _Metrics:
             "Events that the ledger's chain has, which is the number of its last; it never falls.",
             [({}, head)],
         )
+        yield family("fleetmint_approvals_waiting", AS_GAUGE, "Requests that wait for an operator.", [({}, waiting)])
         yield family("fleetmint_ledger_size_bytes", AS_GAUGE, "Size of the ledger with its journal.", [({}, size)])
         free = disk.free_bytes(self._resources.config)
         yield family("fleetmint_disk_free_bytes", AS_GAUGE, "Room that is left beside the ledger.", [({}, free)])

@@ -7,6 +7,7 @@ from werkzeug.datastructures import ETags
 
 from fleetmint.errors import StateError
 from fleetmint.gateway.config import Config
+from fleetmint.service.journal import event
 from fleetmint.trust import bundle
 from fleetmint.trust.bundle import Bundle
 
@@ -26,7 +27,7 @@ def offered(config: Config) -> Bundle | None:
         if found.site != config.site:
             raise StateError(f"{config.trust_bundle} is of the site {found.site!r}: install this site's")
     except StateError as error:
-        _log.error("no trust bundle for devices: %s", error)
+        _log.error("no trust bundle for devices: %s", error, extra=event("no_trust_bundle", reason=str(error)))
         return None
     return found
 

@@ -8,8 +8,7 @@ from fleetmint.service import journal
 from fleetmint.service.app import create_app
 from fleetmint.service.counters import Counters
 
-journal.set_up()
-
 commands.act_on_gateway()
 config = load_config(config_path())
+journal.set_up(config.log_format)
 application = create_app(config, counters=Counters(config.counters, f"worker-{uwsgi.worker_id()}"))
