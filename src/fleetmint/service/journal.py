@@ -6,6 +6,7 @@ token, a request, a key or a header: those are never given to a message. docs/mo
 
 import logging
 import time
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -68,3 +69,5 @@ def set_up(log_format: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(FORMATTERS[log_format]())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    # what the parser thinks of a stranger's names, a line for each length of one
+    warnings.filterwarnings("ignore", "Attribute's length", UserWarning)

@@ -113,13 +113,14 @@ class Element:
 class Signed:
     """What a signed structure says of itself: `hash` is None for a signature that names none; `spki` is DER.
 
-    `pss`: the signature is an RSA-PSS one (RFC 8017).
+    `pss`: the signature is an RSA-PSS one (RFC 8017). `parameters` are what stands behind its algorithm.
     """
 
     hash: str | None
     key: str
     spki: bytes
     pss: bool
+    parameters: bytes
 
 
 def elements(data: bytes) -> list[Element]:
@@ -234,7 +235,8 @@ def _described(body: list[Element], place: int, algorithm: Element) -> Signed:
     if place >= len(body):
         raise UnreadableError("there is no key in it")
     spki = body[place].whole
-    return Signed(_hash_of(algorithm), public_key_text(spki), spki, _algorithm(algorithm)[0] == _PSS)
+    parameters = b"".join(each.whole for each in elements(algorithm.content)[1:])
+    return Signed(_hash_of(algorithm), public_key_text(spki), spki, _algorithm(algorithm)[0] == _PSS, parameters)
 
 
 def _inside(whole: bytes) -> list[Element]:

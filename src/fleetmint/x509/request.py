@@ -26,6 +26,8 @@ _SUBJECTS = (
     (NameOID.COMMON_NAME,),
     (NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME),
 )
+# NULL is what old programs write where nothing belongs.
+_NO_PARAMETERS = (b"", b"\x05\x00")
 _HOST_KEY = "the request has to hold an EC or RSA key, and this one is {}"
 # The same thing under an older name (RFC 7468, section 7).
 _NEW, _PLAIN = b"NEW CERTIFICATE REQUEST-----", b"CERTIFICATE REQUEST-----"
@@ -69,6 +71,9 @@ def read_request(data: bytes) -> Request:
     if said.key != der.P256:
         raise _bad_key(f"the key has to be EC on the curve P-256, and this one is {said.key}", said)
     _refuse_hash(said)
+    if said.parameters not in _NO_PARAMETERS:
+        # The signature does not cover them, and one version of the library takes anything there.
+        raise RequestRefusedError("bad_encoding", "ECDSA has no parameters (RFC 5758, 3.2), and this request has some")
     try:
         with parsing():
             touch_name(csr.subject)

@@ -1,39 +1,15 @@
-"""The gateway runs on Debian's libraries, whose parsers are others than the lock's: the same tests with those.
+"""The gateway runs on Debian's libraries, whose parsers are others than the lock's: the same tests with those."""
 
-A virtual environment for each release lies in the user's cache, outside of the tree, and is made once for a machine.
-"""
-
-import fcntl
-import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support import scratch
+from tests.support.debian import VERSIONS, interpreter
 
-# What apt brings, as far as it is on PyPI.
-VERSIONS = {
-    "bookworm": [
-        "cryptography==38.0.4",
-        "flask==2.2.2",
-        "werkzeug==2.2.2",
-        "sqlalchemy==1.4.46",
-        "click==8.1.3",
-        "alembic==1.8.1",
-    ],
-    "trixie": [
-        "cryptography==43.0.0",
-        "flask==3.1.1",
-        "werkzeug==3.1.3",
-        "sqlalchemy==2.0.40",
-        "click==8.2.0",
-        "alembic==1.13.2",
-    ],
-}
 # Whatever takes bytes from strangers, and what it does with them; and what makes tables anew.
 FILES = [
     "ledger/test_migrations.py",
@@ -43,28 +19,12 @@ FILES = [
     "service/test_enrol.py",
     "service/test_est.py",
     "service/test_foreign_bytes.py",
+    "service/test_hostile.py",
     "gateway/test_publish.py",
     "service/test_stations.py",
     "service/test_trust_bundle.py",
 ]
 UNIT = Path(__file__).parent.parent
-
-
-def interpreter(release: str) -> Path:
-    """The Python of a virtual environment with the libraries of this release, made when it is missing."""
-    wanted = [*VERSIONS[release], "pytest"]
-    name = hashlib.sha256(" ".join([sys.version, *wanted]).encode()).hexdigest()[:12]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleetmint"
-    cache.mkdir(parents=True, exist_ok=True)
-    place = cache / f"{release}-{name}"
-    with (cache / f"{release}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "complete").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-            install = [place / "bin" / "pip", "install", "-qq", "--disable-pip-version-check", *wanted]
-            subprocess.run(install, check=True)
-            (place / "complete").touch()
-    return place / "bin" / "python"
 
 
 @pytest.mark.parametrize("release", VERSIONS)

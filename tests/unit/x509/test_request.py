@@ -6,6 +6,7 @@ from cryptography.x509.oid import NameOID
 
 from fleetmint.x509 import keys
 from fleetmint.x509.request import RequestRefusedError, read_host_request, read_request
+from tests.support import handmade
 
 DER, PEM = serialization.Encoding.DER, serialization.Encoding.PEM
 
@@ -124,6 +125,21 @@ def test_a_request_signed_by_another_key_is_refused():
     with pytest.raises(RequestRefusedError) as error:
         read_request(forged)
     assert error.value.code in {"bad_signature", "bad_encoding"}
+
+
+@pytest.mark.parametrize(("parameters", "taken"), [(b"", True), (b"\x06\x01\x2a", False)])
+def test_an_ecdsa_signature_has_no_parameters(parameters, taken):
+    key = keys.new_key()
+    good = handmade.request(key)
+    algorithm = handmade.tlv(0x30, handmade.ALGORITHMS["sha256"])
+    inside = good.replace(algorithm, handmade.tlv(0x30, handmade.ALGORITHMS["sha256"] + parameters))
+    data = handmade.tlv(0x30, inside[2 if good[1] < 0x80 else 3 :])
+    if taken:
+        assert read_request(data).subject == ()
+    else:
+        with pytest.raises(RequestRefusedError) as error:
+            read_request(data)
+        assert error.value.code == "bad_encoding"
 
 
 def test_a_point_off_the_curve_is_refused():
