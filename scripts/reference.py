@@ -1,6 +1,6 @@
-"""Write docs/cli.md from the commands and docs/variables.md from the roles' argument specs: `make docs`.
+"""Write docs/cli.md from the commands, docs/variables.md from the roles' argument specs, and the tables of docs/api.md.
 
-Nobody writes these two pages by hand, and a test holds them equal to what this makes.
+`make docs` runs it. Nobody writes these by hand, and a test holds them equal to what this makes.
 """
 
 import json
@@ -13,6 +13,7 @@ import click
 import yaml
 
 from fleetmint.cli import root
+from scripts.reference_api import routes
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- Made by `make docs` from {}. Change those, not this page. -->\n"
@@ -26,14 +27,20 @@ ROLES = (
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for name, text in pages().items():
         (ROOT / "docs" / name).write_text(text)
 
 
 def pages() -> dict[str, str]:
     """Return the text of each page by its file name."""
-    return {"cli.md": "\n".join(_cli()), "variables.md": "\n".join(_variables())}
+    return {"api.md": _api(), "cli.md": "\n".join(_cli()), "variables.md": "\n".join(_variables())}
+
+
+def _api() -> str:
+    made = MADE.format("`src/fleetmint/service/api/`").replace("this page", "what follows")
+    by_hand = (ROOT / "docs/api.md").read_text().partition(made)[0]
+    return "\n".join([f"{by_hand}{made}", *routes()]) + "\n"
 
 
 # --- commands ---

@@ -6,6 +6,8 @@ from fleetmint.service import identity
 from fleetmint.service.resources import Resources
 from fleetmint.x509.listeners import OPERATORS
 
+# What speaks JSON
+V1 = "/v1/"
 # Enrollment over Secure Transport (RFC 7030, 3.2.2)
 EST = "/.well-known/est/"
 
@@ -51,7 +53,7 @@ def page(template: str, status: int = 200, **values: object) -> Response:
 def refuse(status: int, error: str, message: str | None = None) -> Response:
     """Return a refusal: the code `error` and a sentence, in the form that clients of this route read."""
     g.refused = error
-    if request.path.startswith("/v1/"):
+    if request.path.startswith(V1):
         return json_answer(status, error=error, **({} if message is None else {"message": message}))
     if request.path.startswith(EST):
         # what EST clients show to people as it is (RFC 7030, 4.2.3)

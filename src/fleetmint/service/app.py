@@ -1,7 +1,8 @@
 """The Flask application: routes, answers and headers. What is decided, is decided in the modules beside this one.
 
     devices' listener     GET /   and the routes in devices.py and est.py
-    operators' listener   GET /   GET /metrics   and the routes in operators.py, approvals.py and stations.py
+    operators' listener   GET /   GET /metrics   and the routes in operators.py, approvals.py and stations.py,
+                          and what api/ says of all
     every listener        GET /healthz
 
 Every refusal is a 4xx with a reason, except that of a stranger, which is one and the same 403; what is no fault of the
@@ -28,6 +29,7 @@ from fleetmint.ledger.issuance import NewKeyNeededError
 from fleetmint.printable import printable
 from fleetmint.service import identity, trust_bundle
 from fleetmint.service.answers import operator, page, refuse, retry
+from fleetmint.service.api.document import add_document
 from fleetmint.service.approvals import add_approvals
 from fleetmint.service.counters import Counters
 from fleetmint.service.devices import add_devices, device
@@ -81,6 +83,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now, count
     add_operators(app, resources, clock)
     add_stations(app, resources, clock)
     add_approvals(app, resources, clock)
+    add_document(app, resources)
     _add_errors(app)
 
     @app.get("/")

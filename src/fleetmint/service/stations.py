@@ -25,11 +25,13 @@ from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.answers import json_answer, operator, read_body
 from fleetmint.service.identity import IdentityRefusedError
+from fleetmint.service.queries import choice, read_query
 from fleetmint.service.resources import Resources
 from fleetmint.x509 import names
 
 # What nginx and uWSGI let through; a station sends a large batch in several documents.
 MAX_BYTES = 65536
+CHECK = choice("check", "1: say what would come of it, and change nothing.", ("0", "1"), "0")
 
 
 def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]) -> None:
@@ -51,13 +53,14 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
             read_body(MAX_BYTES),
             actor=actor,
             now=clock(),
-            check=request.args.get("check") == "1",
+            check=read_query(CHECK)["check"] == "1",
         )
         return json_answer(200, **report.values())
 
     @app.post("/v1/revocations")
     def revocations() -> Response:
         actor = station(resources)
+        read_query()
         devices, reason, lists = _revocations(read_body(MAX_BYTES))
         changed, unknown = [], []
         with writing(resources.engine) as connection:
@@ -74,12 +77,14 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
     @app.post("/v1/alerts/test")
     def test_alerts() -> Response:
         station(resources)
+        read_query()
         answer = alerts.test(resources.config)
         return json_answer(200, ok=answer.ok, said=answer.said)
 
     @app.post("/v1/devices/<device>/token")
     def new_token(device: str) -> Response:
         actor = station(resources)
+        read_query()
         token = _token(device, read_body(MAX_BYTES))
         try:
             with writing(resources.engine) as connection:

@@ -6,6 +6,7 @@ from flask.testing import FlaskClient
 
 from fleetmint.service.app import create_app
 from tests.support.gateway_site import GatewaySite, site
+from tests.support.promised_answers import all_promised
 
 __all__ = ["site"]
 
@@ -13,7 +14,8 @@ __all__ = ["site"]
 @pytest.fixture
 def app(site: GatewaySite) -> Iterator[Flask]:
     app = create_app(site.config)
-    yield app
+    with all_promised(app):
+        yield app
     app.extensions["fleetmint"].close()
 
 

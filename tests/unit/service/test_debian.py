@@ -21,6 +21,7 @@ FILES = [
     "service/test_foreign_bytes.py",
     "service/test_hostile.py",
     "gateway/test_publish.py",
+    "service/test_operators.py",
     "service/test_stations.py",
     "service/test_trust_bundle.py",
 ]
