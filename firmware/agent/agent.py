@@ -12,7 +12,7 @@ from agent.calls import Inbox
 from agent.clock import Clock, ask_ntp
 from agent.console import Console
 from agent.credentials import Credentials
-from agent.errors import Missing, NoNetwork, Problem, Refused, WrongTime
+from agent.errors import Missing, NoNetwork, Problem, Refused, Waiting, WrongTime
 from agent.gateway import Gateway
 from agent.identity import Identity
 from agent.keeper import Keeper
@@ -152,7 +152,7 @@ class Agent:
         self._settings = told = settings.Settings(board.nvs, identity, self._say)
         self._wifi = Wifi(board.wlan, told.networks, self._say)
         self._clock = Clock(board.nvs, board.rtc, self._ask, self._say)
-        self._gateway = Gateway(identity, trusted, store, self._clock, self._say)
+        self._gateway = Gateway(identity, board.mac(), trusted, store, self._clock, self._say)
         self._credentials = Credentials(identity, store, self._gateway, self._say, self._new_key)
         session = Session(identity, self._wifi, self._outbox, self._inbox, self._status, self._backoff, self._say, told)
         self._trial = Trial(told, self._wifi, self._gateway, session, self._say)
@@ -181,7 +181,8 @@ class Agent:
                 self._clock.doubt()
             if isinstance(error, (Refused, Dropped)):
                 self._credentials.doubt()
-            if self._session:
+            # Whoever waits for approval has reached the gateway.
+            if self._session and not isinstance(error, Waiting):
                 self._lost()
             wait = self._backoff.after(error)
             # Only Problem promises a message without secrets.

@@ -1,5 +1,7 @@
 # The hardware under the agent. Tests hand in their own.
 
+import binascii
+
 from agent import nvs_keys
 
 _CAUSES = {
@@ -21,6 +23,10 @@ class Board:
         self.nvs = esp32.NVS(nvs_keys.NAMESPACE)
         self.wlan = network.WLAN(network.STA_IF)
         self.rtc = machine.RTC()
+
+    def mac(self):
+        """The address that the factory knows the board by, as 24:0a:c4:00:00:01."""
+        return binascii.hexlify(self._machine.unique_id(), ":").decode()
 
     def reset_cause(self):
         """Why the board started, in words."""

@@ -47,6 +47,11 @@ def decode_key(data):
     return key, point
 
 
+def public_key(point):
+    """SubjectPublicKeyInfo of a point: what the SHA-256 of a key is made of."""
+    return der.tlv(der.SEQUENCE, der.tlv(der.SEQUENCE, _EC_PUBLIC_KEY, _PRIME256V1), der.bit_string(point))
+
+
 def build(key, point, common_name=""):
     """A signed request for the key pair, with an empty subject or a common name alone. A generator, see `steps`."""
     name = b""
@@ -57,7 +62,7 @@ def build(key, point, common_name=""):
         der.SEQUENCE,
         der.integer(0),
         der.tlv(der.SEQUENCE, name),
-        der.tlv(der.SEQUENCE, der.tlv(der.SEQUENCE, _EC_PUBLIC_KEY, _PRIME256V1), der.bit_string(point)),
+        public_key(point),
         der.tlv(0xA0),
     )
     r, s = yield from p256.sign(key, info)

@@ -1,10 +1,11 @@
 # From a token, from a certificate, or from one that has ended to a new one, for a key that never leaves the device.
 
 import binascii
+import hashlib
 import json
 
 from agent import csr, der, p256, steps
-from agent.errors import Problem, Refused
+from agent.errors import Problem, Refused, Waiting
 
 _LARGEST_CERTIFICATE = 2048
 # Reasons for which no certificate will ever be had for a key.
@@ -17,7 +18,7 @@ async def _make_key():
 
 
 def check(response):
-    """Raise what a reply means: Refused, or Problem with the time the gateway asks for."""
+    """Raise what a reply means: Refused, or Problem or Waiting with the time the gateway asks for."""
     status = response.status
     if status == 200:
         return
@@ -27,6 +28,8 @@ def check(response):
         text += f" ({code})"
     after = response.headers.get("retry-after", "")
     after = int(after) if after.isdigit() and len(after) < 6 else 0
+    if status == 202:
+        raise Waiting(text, after)
     if status in (408, 429) or status >= 500:
         raise Problem(text, after)
     raise Refused(text, after, status, code)
@@ -50,9 +53,9 @@ def _error_code(body):
 # any other one means.
 
 
-async def enrol(identity, store, post):
-    """Get a certificate with the one-time token."""
-    body = {"device": identity.device_id, "token": identity.token()}
+async def enrol(identity, mac, store, post):
+    """Get a certificate with the one-time token; `mac` is the board's, which a token may be bound to."""
+    body = {"device": identity.device_id, "token": identity.token(), "mac": mac}
     slot, key = await store.request_key(_make_key)
     return await _certify_new(store, slot, key, post, "/v1/enrol", body)
 
@@ -89,7 +92,13 @@ async def _certify(encoded, post, path, body):
     except ValueError:
         raise Refused("the key in the NVS was damaged", code="damaged")
     body["csr"] = _base64(await steps.shared(csr.build(key, point)))
-    return _certificate((await post(path, json.dumps(body).encode())).body, point)
+    try:
+        reply = await post(path, json.dumps(body).encode())
+    except Waiting as error:
+        # What an operator sees beside the device's name.
+        shown = binascii.hexlify(hashlib.sha256(csr.public_key(point)).digest()).decode()
+        raise Waiting(f"waiting for approval of the key {shown[:16]}: {error}", error.retry_after)
+    return _certificate(reply.body, point)
 
 
 def _base64(data):

@@ -23,6 +23,13 @@ class Refused(Problem):
         self.code = code
 
 
+# The gateway has the request, and somebody has to approve it: the same one is to come again.
+
+
+class Waiting(Problem):
+    pass
+
+
 # The certificate of the gateway is outside its dates: it may be the clock of the device that is wrong.
 
 

@@ -8,8 +8,9 @@ from agent.stream import context
 
 
 class Gateway:
-    def __init__(self, identity, trusted, store, clock, say):
+    def __init__(self, identity, mac, trusted, store, clock, say):
         self._identity = identity
+        self._mac = mac
         self._trust = trusted
         self._store = store
         self._clock = clock
@@ -29,7 +30,7 @@ class Gateway:
 
     async def enrol(self):
         """Get an identity for the token; returns its slot, which is not the one in use."""
-        return await enrol.enrol(self._identity, self._store, self._post(None))
+        return await enrol.enrol(self._identity, self._mac, self._store, self._post(None))
 
     async def renew(self, slot, new_key):
         """Get the next identity for the one in `slot`; returns its slot."""

@@ -17,6 +17,7 @@ from tests.support.c_build import CORE
 from tests.support.c_device import running
 from tests.support.firmware_gateway import gateway_of
 from tests.support.firmware_site import DEVICE, Identity, make_site
+from tests.support.gateway_double import reply
 
 DAY, YEAR = timedelta(days=1), timedelta(days=365)
 STATUS = f"devices/{DEVICE}/out/status"
@@ -126,6 +127,23 @@ def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_key(program, g
         device.wait_for("published readings", 60)
     assert len(gateway.enrolled) == 2
     assert len(set(gateway.enrolled)) == 1
+
+
+def test_a_device_that_has_to_be_approved_asks_again_with_the_same_key_and_says_which(program, gateway, burned):
+    pending = reply("202 Accepted", b'{"error": "approval_pending"}', "Retry-After: 1")
+    gateway.answers["/v1/enrol"] = pending
+    board = burned()
+    with running(program, board) as device:
+        for _ in range(4):
+            assert device.wait_for("waiting for approval of the key ").endswith(spki(board.values()["key0"]).hex()[:16])
+            assert "the gateway answers 202 (approval_pending); trying again in" in device.wait_for("answers 202")
+        del gateway.answers["/v1/enrol"]
+        device.wait_for("published readings")
+        # it has been in the network all the time
+        assert [line for line in device.console if "joined Wi-Fi" in line][1:] == []
+    asked = [json.loads(request.body) for request in gateway.requests if request.body]
+    assert {each["mac"] for each in asked} == {"24:0a:c4:00:00:07"}
+    assert gateway.enrolled == [spki(board.values()["key0"])]
 
 
 @pytest.mark.parametrize("new_key", [False, True])

@@ -1,11 +1,14 @@
 """The loop of the device when something goes wrong: it says why, waits, and goes on."""
 
+import base64
 import json
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
 from fleetmint.nvs import keys
+from fleetmint.x509.keys import spki_sha256
 from tests.support.firmware_agent import run, said
 from tests.support.firmware_site import DEVICE
 from tests.support.gateway_double import reply
@@ -50,6 +53,29 @@ def test_a_busy_gateway_gets_the_time_it_asks_for(board, gateway):
     outcome = run(board, gateway)
     assert said(outcome, "the gateway answers 503")
     assert 40 <= outcome["waits"][0] <= 45
+
+
+def test_a_device_that_has_to_be_approved_asks_again_with_the_same_key_and_stays_in_its_network(board, gateway):
+    pending = json.dumps({"error": "approval_pending", "message": "x"}).encode()
+    gateway.answers["/v1/enrol"] = reply("202 Accepted", pending, "Retry-After: 60")
+    left = "left = []\nwlan.active = lambda value=None: left.append(value) if value is False else True\n"
+    outcome = run(board, gateway, failures=7, setup=left + "told = lambda: left\n")
+    key = x509.load_der_x509_csr(base64.b64decode(json.loads(gateway.requests[0].body)["csr"])).public_key()
+    shown = spki_sha256(key).hex()[:16]
+    assert (
+        len(said(outcome, f"waiting for approval of the key {shown}: the gateway answers 202 (approval_pending)")) == 7
+    )
+    assert all(60 <= wait <= 121 for wait in outcome["waits"])
+    assert outcome["told"] == []
+    assert outcome["log"] == ["key0"]
+    bodies = [json.loads(request.body) for request in gateway.requests]
+    assert {body["mac"] for body in bodies} == {"24:0a:c4:00:00:07"}
+    keys_of = {x509.load_der_x509_csr(base64.b64decode(body["csr"])).public_key().public_numbers() for body in bodies}
+    assert keys_of == {key.public_numbers()}
+    del gateway.answers["/v1/enrol"]
+    after = run(board, gateway, key0=bytes.fromhex(outcome["stored"]["key0"]))
+    assert after["log"] == ["cert0", "slot", "token"]
+    assert gateway.enrolled == [spki_sha256(key)]
 
 
 def test_what_a_gateway_says_in_an_error_cannot_flood_the_console(board, gateway):

@@ -11,8 +11,12 @@ from functools import partial
 import pytest
 from cryptography import x509
 
+from fleetmint.documents.handover import read_handover
+from fleetmint.documents.times import time_text
 from fleetmint.flash.table import stock
+from fleetmint.ledger import approvals
 from fleetmint.ledger.devices import list_devices
+from fleetmint.ledger.handover import import_handover
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.nvs import keys
 from fleetmint.trust import bundle as bundles
@@ -20,9 +24,11 @@ from tests.support.firmware_agent import run, said, stored
 from tests.support.firmware_power import lost_answers, power_cuts
 from tests.support.firmware_service import service_of
 from tests.support.firmware_site import DEVICE
+from tests.support.gateway_site import handover
 
 pytestmark = pytest.mark.micropython
 
+MAC = "24:0a:c4:00:00:07"
 # Two thirds of a year, the jitter of a device, and a little.
 DUE = timedelta(days=252)
 
@@ -74,6 +80,25 @@ def test_a_device_renews_in_the_last_third_and_its_old_certificate_ends_hours_la
     old, new = (f"{certificate(values).serial_number:x}" for values in (before, after))
     (event,) = [each for each in gateway.events("confirm") if "supersedes" in each]
     assert (event["serial"].lstrip("0"), event["supersedes"].lstrip("0")) == (new, old)
+    assert gateway.gateway.findings() == ()
+
+
+def test_a_board_waits_for_its_handover_and_for_a_person_with_one_key(board, gateway):
+    policy = {"approval": "manual", "token_binding": "mac"}
+    gateway.token = gateway.gateway.register(gateway.now(), DEVICE, policy=policy)[DEVICE]
+    waits = run(board, gateway)
+    assert said(waits, "answers 202 (handover_pending)")
+    burned = handover([{"device": DEVICE, "result": "burned", "mac": MAC, "at": time_text(gateway.now())}])
+    document = read_handover(burned, site="test", gateway="gateway")
+    with gateway.gateway.writing() as connection:
+        import_handover(connection, document, actor="test", now=gateway.now())
+    waits = run(board, gateway, **stored(waits))
+    (line,) = said(waits, "answers 202 (approval_pending)")
+    with gateway.gateway.writing() as connection:
+        (row,) = approvals.list_waiting(connection, gateway.now())
+        assert (row.mac, row.key[:16] in line) == (MAC, True)
+        approvals.approve(connection, DEVICE, None, actor="test", now=gateway.now())
+    assert said(run(board, gateway, **stored(waits)), "published reading 1")
     assert gateway.gateway.findings() == ()
 
 

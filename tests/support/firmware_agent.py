@@ -28,6 +28,7 @@ class Rtc:
     def datetime(self, value): pass
 class Board:
     def reset_cause(self): return "power on"
+    def mac(self): return "24:0a:c4:00:00:07"
     def watchdog(self, milliseconds): raise RuntimeError("nobody asked for one")
 
 said, waits = [], []

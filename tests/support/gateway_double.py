@@ -97,13 +97,13 @@ def http(answer: Callable[[Request], bytes], seen: list[Request]) -> Handler:
     """Read one request, keep it in `seen`, send the bytes that `answer` gives."""
 
     def handle(connection: socket.socket) -> None:
-        file = connection.makefile("rb")
-        line = file.readline().decode().strip()
-        headers = {}
-        while (header := file.readline().strip()) != b"":
-            name, _, value = header.decode().partition(":")
-            headers[name.lower()] = value.strip()
-        body = file.read(int(headers.get("content-length", 0)))
+        with connection.makefile("rb") as file:
+            line = file.readline().decode().strip()
+            headers = {}
+            while (header := file.readline().strip()) != b"":
+                name, _, value = header.decode().partition(":")
+                headers[name.lower()] = value.strip()
+            body = file.read(int(headers.get("content-length", 0)))
         shown = connection.getpeercert(binary_form=True) if isinstance(connection, ssl.SSLSocket) else None
         request = Request(line, headers, body, common_name(connection), shown)
         seen.append(request)

@@ -60,8 +60,10 @@ static void failed(struct fm_agent *agent, const struct fm_error *error) {
     if (refused || error->result == FM_CLOSED) {
         fm_credentials_doubt(&agent->credentials);
     }
-    agent->failures++;
-    if (agent->failures % PATIENCE == 0 && network_state(agent) == FM_OK) {
+    /* Whoever waits for approval has reached the gateway. */
+    bool waiting = error->status == FM_STATUS_WAITING;
+    agent->failures = (uint16_t)(agent->failures + !waiting);
+    if (!waiting && agent->failures % PATIENCE == 0 && network_state(agent) == FM_OK) {
         leave_network(agent);
         agent->passed++;
     }

@@ -125,6 +125,16 @@ static int spoiled(struct fm_credentials *self, int result) {
     return come_to(self, result == FM_BAD ? FM_REFUSED : result, result == FM_BAD ? "damaged" : "");
 }
 
+/* Add which board this is, for a token that is good on one alone. */
+static void add_mac(const struct fm_credentials *self, struct fm_text *body) {
+    static const uint8_t none[FM_MAC];
+    if (memcmp(self->port->mac, none, sizeof none) != 0) {
+        fm_text_add(body, "\"mac\": \"");
+        fm_text_hex(body, self->port->mac, FM_MAC, ":");
+        fm_text_add(body, "\", ");
+    }
+}
+
 int fm_ask_enrol(struct fm_credentials *self) {
     char token[FM_TOKEN];
     struct fm_text body;
@@ -140,6 +150,7 @@ int fm_ask_enrol(struct fm_credentials *self) {
         fm_text_add(&body, ", \"token\": ");
         fm_text_quoted(&body, token);
         fm_text_add(&body, ", ");
+        add_mac(self, &body);
         memset(token, 0, sizeof token);
         result = add_request(self, &body);
     }

@@ -276,6 +276,18 @@ static int after_offer(struct fm_credentials *self, int result) {
     return result == FM_OK ? after_bundle(self) : fail_with(self, result);
 }
 
+/* An operator sees the key beside the device's name. */
+static void say_waiting(const struct fm_credentials *self) {
+    char shown[2 * 8 + 1];
+    uint8_t hash[FM_HASH];
+    struct fm_text text;
+    fm_text_begin(&text, shown, sizeof shown);
+    if (fm_key_hash(&self->port->crypto, self->requested, hash) == FM_OK) {
+        fm_text_hex(&text, hash, 8, "");
+    }
+    fm_say(&self->port->log, "waiting for approval of the key ", shown);
+}
+
 /* What an exchange has come to. */
 static int go_on(struct fm_credentials *self, int result) {
     const struct fm_http *reply = &self->exchange.reply;
@@ -310,6 +322,9 @@ static int go_on(struct fm_credentials *self, int result) {
         }
         return fail(self);
     case FM_PHASE_ENROL:
+        if (self->failure.status == FM_STATUS_WAITING) {
+            say_waiting(self);
+        }
         if (result == FM_REFUSED && is_unusable(&self->failure)) {
             struct fm_slots slots = fm_ask_slots(self);
             fm_slots_discard(&slots, self->slot);

@@ -15,6 +15,8 @@ static const uint8_t KEY_MIDDLE[] = {0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0
 static const uint8_t INFO_HEAD[] = {0x30, 0x62, 0x02, 0x01, 0x00, 0x30, 0x00, 0x30, 0x59, 0x30, 0x13, 0x06,
                                     0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
                                     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+/* Where the SubjectPublicKeyInfo begins. */
+#define SPKI_AT 7
 /* [0] with no attributes ends the content */
 static const uint8_t INFO_TAIL[] = {0xa0, 0x00};
 /* SEQUENCE { ecdsa-with-SHA256 } */
@@ -64,6 +66,12 @@ int fm_key_decode(const struct fm_crypto *crypto, const uint8_t *der, size_t siz
         return FM_BAD;
     }
     return result;
+}
+
+int fm_key_hash(const struct fm_crypto *crypto, const uint8_t point[FM_PUBLIC], uint8_t hash[FM_HASH]) {
+    uint8_t spki[sizeof INFO_HEAD - SPKI_AT + FM_PUBLIC];
+    put(put(spki, INFO_HEAD + SPKI_AT, sizeof INFO_HEAD - SPKI_AT), point, FM_PUBLIC);
+    return crypto->sha256(crypto->ctx, spki, sizeof spki, hash);
 }
 
 int fm_csr_make(const struct fm_crypto *crypto, const uint8_t key[FM_PRIVATE], const uint8_t point[FM_PUBLIC],

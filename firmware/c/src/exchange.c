@@ -93,7 +93,8 @@ static int judge(struct fm_exchange *exchange) {
     failure->status = reply->status;
     failure->retry_after = reply->retry_after;
     read_code(exchange);
-    bool later = reply->status == 408 || reply->status == 429 || reply->status >= 500;
+    /* 202: the gateway has the request, and somebody has to approve it. */
+    bool later = reply->status == FM_STATUS_WAITING || reply->status == 408 || reply->status == 429 || reply->status >= 500;
     return later ? FM_IO : FM_REFUSED;
 }
 

@@ -56,6 +56,15 @@ void fm_text_quoted(struct fm_text *text, const char *value) {
     fm_text_add(text, "\"");
 }
 
+void fm_text_hex(struct fm_text *text, const uint8_t *data, size_t size, const char *between) {
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < size; i++) {
+        const char pair[] = {digits[data[i] >> 4], digits[data[i] & 15]};
+        fm_text_add(text, i ? between : "");
+        fm_text_bytes(text, pair, sizeof pair);
+    }
+}
+
 const char *fm_decimal(uint32_t number, char decimal[FM_DECIMAL]) {
     char *at = decimal + FM_DECIMAL - 1;
     *at = 0;

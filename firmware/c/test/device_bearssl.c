@@ -6,6 +6,7 @@
  *
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
+#include <string.h>
 
 #include "device.h"
 #include "fm_host.h"
@@ -39,5 +40,6 @@ struct fm_port *device_board(int count, char **argument) {
     port.clock = fm_host_clock(&host);
     port.net = fm_host_net(&host);
     port.log = fm_host_log(&host);
+    memcpy(port.mac, (const uint8_t[FM_MAC]){0x24, 0x0a, 0xc4, 0x00, 0x00, 0x07}, FM_MAC);
     return &port;
 }

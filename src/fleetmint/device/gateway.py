@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -22,12 +23,23 @@ from fleetmint.x509.authority import public_key_bytes
 
 _SECONDS = 20
 _LARGEST = 65536
+_WAITING = 202
+# What a gateway may ask for while somebody decides, in seconds.
+_SHORTEST_WAIT, _LONGEST_WAIT = 1, 3600
 # OpenSSL, x509_vfy.h.
 _NOT_YET_VALID, _EXPIRED, _HOST, _ADDRESS = 9, 10, 62, 64
 
 
 class UnreachableError(FleetmintError):
     """The gateway was not heard, or is not who it should be: nothing was said about the device."""
+
+
+class WaitingError(UnreachableError):
+    """The gateway has the request, and somebody has to approve it: the same one is to come again in `seconds`."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class DeniedError(FleetmintError):
@@ -124,8 +136,8 @@ class Gateway:
         connection = HTTPSConnection(host, port, timeout=_SECONDS, context=context)
         try:
             connection.request(method, path, body, headers)
-            answer = connection.getresponse()
-            content, status = answer.read(_LARGEST + 1), answer.status
+            with connection.getresponse() as answer:
+                content, status = answer.read(_LARGEST + 1), answer.status
         except (OSError, HTTPException) as error:
             raise UnreachableError(_why(error, host, port)) from error
         finally:
@@ -156,6 +168,9 @@ class Gateway:
             pass
         reason = shortened(printable(message or code), 300)
         text = f"{self._reach.gateway} answers {status}" + (f": {reason}" if reason else "")
+        if status == _WAITING:
+            asked = int(retry_after) if retry_after and re.fullmatch("[0-9]{1,4}", retry_after) else 0
+            return WaitingError(text, min(max(asked, _SHORTEST_WAIT), _LONGEST_WAIT))
         if status in (408, 429) or status >= 500:
             wait = f" in {printable(retry_after)} s" if retry_after else " later"
             return UnreachableError(f"{text}; try again{wait}")

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from fleetmint import commands
 from fleetmint.device.directory import Directory, Identity
-from fleetmint.device.gateway import DeniedError, Gateway, Standing, UnreachableError
+from fleetmint.device.gateway import DeniedError, Gateway, Standing, UnreachableError, WaitingError
 from fleetmint.documents.token import Token
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.trust import bundle
@@ -49,7 +49,8 @@ class Keeper:
     def enrol(self, token: Token) -> Kept:
         """Have an identity that the gateway accepts: the one that is here, or else one for the token.
 
-        Raises UnreachableError and DeniedError; after either, and after a crash, the same again goes on.
+        Raises UnreachableError, of which WaitingError is one, and DeniedError; after any of them, and after a crash,
+        the same again goes on.
         """
         self._check(token.device)
         for found in self.directory.identities():
@@ -140,6 +141,9 @@ class Keeper:
             try:
                 self.directory.keep(slot, certify(key))
                 return slot
+            except WaitingError as error:
+                shown = keys.spki_sha256(key.public_key()).hex()[:16]
+                raise WaitingError(f"waiting for approval of the key {shown}: {error}", error.seconds) from error
             except DeniedError as error:
                 if error.code in _UNUSABLE and again:
                     self.directory.discard(slot)
@@ -217,4 +221,4 @@ def keeper(directory: Directory) -> Keeper:
     return Keeper(directory, lambda held: Gateway(reach, held.anchors))
 
 
-__all__ = ["DeniedError", "Keeper", "Kept", "UnreachableError", "keeper"]
+__all__ = ["DeniedError", "Keeper", "Kept", "UnreachableError", "WaitingError", "keeper"]

@@ -22,6 +22,7 @@ struct ESP8266WiFiClass {
     wl_status_t begin(const char *ssid, const char *passphrase = nullptr);
     wl_status_t status();
     bool disconnect(bool off = false);
+    uint8_t *macAddress(uint8_t *mac);
 
     // What the double's air is like.
     WiFiMode_t mode_ = WIFI_OFF;

@@ -104,6 +104,13 @@ static int is_same(const uint8_t *field, size_t room, const char *text) {
     return !text || (strlen(text) <= room && strncmp((const char *)field, text, room) == 0);
 }
 
+esp_err_t esp_wifi_get_mac(wifi_interface_t interface, uint8_t mac[6]) {
+    static const uint8_t own[] = {0x24, 0x0a, 0xc4, 0x00, 0x00, 0x07};
+    (void)interface;
+    memcpy(mac, own, sizeof own);
+    return ESP_OK;
+}
+
 esp_err_t esp_wifi_connect(void) {
     if (!is_started)
         return ESP_ERR_INVALID_STATE;

@@ -4,10 +4,13 @@ import base64
 import json
 import socket
 import ssl
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
 
+from fleetmint.documents.registration import FORMAT_WITH_POLICY, token_row
+from fleetmint.ledger import approvals
 from fleetmint.ledger.devices import list_devices
 from fleetmint.x509 import keys
 from tests.support.firmware_site import DEVICE, make_site
@@ -54,6 +57,31 @@ def test_other_tls_libraries_take_the_anchors_too(enrolled, openssl):
     plain = (enrolled.path / "ca.pem").read_bytes()
     begin = plain.index(b"-----BEGIN CERTIFICATE")
     assert len(x509.load_pem_x509_certificates(plain[begin:])) == 2
+
+
+def test_a_machine_that_has_to_be_approved_waits_with_its_key_and_says_which(machine, monkeypatch):
+    gateway = machine.gateway
+    head = {"site": "test", "gateway": "gateway", "batch": "lamps-1", "format": FORMAT_WITH_POLICY}
+    expires = f"{gateway.now() + timedelta(days=365):%Y-%m-%dT%H:%M:%SZ}"
+    entry = token_row(DEVICE, gateway.token, expires)
+    gateway.gateway.import_(json.dumps({**head, "approval": "manual", "devices": [entry]}).encode(), gateway.now())
+    refused(machine.enrol("--no-wait"), "waiting for approval of the key", "approve")
+    naps = []
+
+    def nap(seconds):
+        naps.append(seconds)
+        if len(naps) == 2:
+            with gateway.gateway.writing() as connection:
+                approvals.approve(connection, DEVICE, None, actor="test", now=gateway.now())
+
+    monkeypatch.setattr("fleetmint.cli.device.enrol.time.sleep", nap)
+    result = machine.enrol()
+    assert result.exit_code == 0, result.output
+    shown = keys.spki_sha256(machine.directory.key("a").public_key()).hex()[:16]
+    assert result.stderr.count(f"waiting for approval of the key {shown}") == 1
+    assert naps == [60, 60]
+    assert len({x509.load_der_x509_csr(csr).public_key().public_numbers() for csr in gateway.csrs()}) == 1
+    assert gateway.gateway.findings() == ()
 
 
 def test_a_second_time_changes_nothing(enrolled, snapshot):

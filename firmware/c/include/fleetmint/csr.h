@@ -23,6 +23,10 @@ void fm_key_encode(const uint8_t key[FM_PRIVATE], const uint8_t point[FM_PUBLIC]
 int fm_key_decode(const struct fm_crypto *crypto, const uint8_t *der, size_t size, uint8_t key[FM_PRIVATE],
                   uint8_t point[FM_PUBLIC]);
 
+/* Work out the SHA-256 of a public key (SubjectPublicKeyInfo), by which the gateway calls it. FM_OK, or an error of
+ * `crypto`. */
+int fm_key_hash(const struct fm_crypto *crypto, const uint8_t point[FM_PUBLIC], uint8_t hash[FM_HASH]);
+
 /* Write a signed request for the key pair with an empty subject: the gateway knows who asks. Returns its length, or an
  * error of `crypto`. */
 int fm_csr_make(const struct fm_crypto *crypto, const uint8_t key[FM_PRIVATE], const uint8_t point[FM_PUBLIC],

@@ -14,6 +14,8 @@ extern "C" {
 
 /* An error code of the gateway's, and its end. */
 #define FM_CODE 41
+/* The status of a request that somebody has to approve: the same one is to come again. */
+#define FM_STATUS_WAITING 202
 /* Milliseconds that an exchange may take. */
 #define FM_EXCHANGE_WITHIN 20000u
 

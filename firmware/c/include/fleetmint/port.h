@@ -164,6 +164,8 @@ struct fm_log {
     void (*say)(void *ctx, const char *line);
 };
 
+#define FM_MAC 6
+
 /* A board. */
 struct fm_port {
     struct fm_kv kv;
@@ -172,6 +174,9 @@ struct fm_port {
     struct fm_clock clock;
     struct fm_net net;
     struct fm_log log;
+    /* The address that the factory knows the board by, that of its station interface; zeros when the port knows none.
+     * A token may be good on one board alone. */
+    uint8_t mac[FM_MAC];
 };
 
 #ifdef __cplusplus

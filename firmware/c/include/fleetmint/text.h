@@ -29,6 +29,8 @@ void fm_text_begin(struct fm_text *text, char *data, size_t room);
 void fm_text_add(struct fm_text *text, const char *more);
 void fm_text_bytes(struct fm_text *text, const void *data, size_t size);
 void fm_text_number(struct fm_text *text, uint32_t number);
+/* Add bytes in hexadecimal, with `between` between two of them unless that is "". */
+void fm_text_hex(struct fm_text *text, const uint8_t *data, size_t size, const char *between);
 /* Add bytes in base64. */
 void fm_text_base64(struct fm_text *text, const uint8_t *data, size_t size);
 /* Add a JSON string, quotes included; what is not printable ASCII becomes a question mark. */

@@ -13,5 +13,9 @@ int fm_esp32_open(struct fm_esp32 *self, struct fm_port *port) {
     port->clock = fm_esp32_clock(&self->clock);
     /* The radio keeps its calibration in the NVS, and gives the randomness for keys. */
     int result = fm_esp32_kv_open(&self->kv, &port->kv);
-    return result == FM_OK ? fm_esp32_net_open(&self->net, &port->net) : result;
+    if (result == FM_OK) {
+        result = fm_esp32_net_open(&self->net, &port->net);
+        fm_esp32_net_mac(port->mac);
+    }
+    return result;
 }

@@ -59,6 +59,8 @@ struct fm_esp32_net {
 
 /* Switches the radio on, without joining anything: from then on there is randomness. FM_OK or FM_IO. */
 int fm_esp32_net_open(struct fm_esp32_net *self, struct fm_net *net);
+/* The address of the radio that is open; zeros when it is not. */
+void fm_esp32_net_mac(uint8_t mac[FM_MAC]);
 
 /* All of it. All zero at first. */
 struct fm_esp32 {

@@ -167,6 +167,12 @@ static esp_err_t start(struct fm_esp32_net *self) {
     return error == ESP_OK ? esp_wifi_start() : error;
 }
 
+void fm_esp32_net_mac(uint8_t mac[FM_MAC]) {
+    if (esp_wifi_get_mac(WIFI_IF_STA, mac) != ESP_OK) {
+        memset(mac, 0, FM_MAC);
+    }
+}
+
 int fm_esp32_net_open(struct fm_esp32_net *self, struct fm_net *net) {
     if (!self->ready) {
         self->ready = start(self) == ESP_OK;

@@ -125,6 +125,7 @@ int fm_esp8266_begin(struct fm_port *port) {
     fm_esp8266_net(&port->net);
     fm_esp8266_clock(&port->clock);
     port->log = fm_log{nullptr, say};
+    WiFi.macAddress(port->mac);
 
     stack_thunk_add_ref();
     crypto_state.entropy = fm_esp8266_entropy;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import click
 from fleetmint.cli.device.common import report
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples, json_option
+from fleetmint.printable import printable_lines
 
 with for_work():
     from fleetmint.device.directory import About, prepare
-    from fleetmint.device.keeping import keeper
+    from fleetmint.device.keeping import Kept, WaitingError, keeper
     from fleetmint.documents import token as token_file
     from fleetmint.documents.reach import Reach
     from fleetmint.x509.hosts import host
@@ -44,24 +47,40 @@ with for_work():
     metavar="HOST[:PORT]",
     help="Another name or address of the gateway than the file's, or another port for HTTPS.",
 )
+@click.option("--no-wait", is_flag=True, help="End with exit code 1 while an operator has to approve this machine.")
 @json_option
-def enrol(token: Path, directory: Path, gateway: str | None, as_json: bool) -> None:
+def enrol(token: Path, directory: Path, gateway: str | None, no_wait: bool, as_json: bool) -> None:
     """Make this machine the device that a token is for: key and certificate, where programs look for them.
 
     The key is made here and never leaves. ca.pem, cert.pem and key.pem are what `tls_set` of paho and the options of
     other clients take; client.json says who this is and where its gateway is. Whom to trust comes from the file with
     the token, not from the network.
 
-    Running it again changes nothing, and goes on where a run was cut or an answer was lost. `fleetmint renew` keeps the
-    certificate from then on.
+    Where an operator has to approve the machine this says so, with the beginning of the SHA-256 of its key, and waits
+    for that. Running it again changes nothing, and goes on where a run was cut or an answer was lost. `fleetmint renew`
+    keeps the certificate from then on.
     """
     found, contact = token_file.load_contact(token)
     reach = contact.reach if gateway is None else _reach(gateway, contact.reach)
     place = prepare(directory, About(found.device, reach), contact)
     with place.held():
-        kept = keeper(place).enrol(found)
+        kept = _when_approved(lambda: keeper(place).enrol(found), no_wait)
     hint = f"Delete {token}: the token in it is used." if kept.changes else ""
     report(as_json, place.path, kept, hint)
+
+
+def _when_approved(enrol: Callable[[], Kept], no_wait: bool) -> Kept:
+    said = ""
+    while True:
+        try:
+            return enrol()
+        except WaitingError as error:
+            if no_wait:
+                raise
+            if str(error) != said:
+                said = str(error)
+                click.echo(f"{printable_lines(said)}; asking again every {error.seconds} s", err=True)
+            time.sleep(error.seconds)
 
 
 def _reach(text: str, known: Reach) -> Reach:

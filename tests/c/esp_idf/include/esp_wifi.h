@@ -73,6 +73,7 @@ esp_err_t esp_wifi_set_mode(wifi_mode_t mode);
 esp_err_t esp_wifi_start(void);
 esp_err_t esp_wifi_set_config(wifi_interface_t interface, wifi_config_t *conf);
 esp_err_t esp_wifi_connect(void);
+esp_err_t esp_wifi_get_mac(wifi_interface_t interface, uint8_t mac[6]);
 esp_err_t esp_wifi_disconnect(void);
 
 #ifdef __cplusplus
