@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from cryptography import x509
 from sqlalchemy.engine import Connection
 
 from fleetmint import commands
@@ -15,7 +16,8 @@ from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import audit, early
-from fleetmint.ledger.findings import Finding
+from fleetmint.ledger.findings import RESTORE, Finding
+from fleetmint.ledger.head import digest_at, head_in, read_head
 from fleetmint.ledger.revocation import devices_by_serial, revoked_certificates
 from fleetmint.ledger.succession import SUPERSEDED
 from fleetmint.x509 import compat, revocation
@@ -77,6 +79,7 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
             found.append(Finding(f"{path} was signed {signed}, which is to come: a clock ran ahead", mend))
         if compat.next_update(crl) <= now:
             found.append(Finding(f"{path} ended {compat.next_update(crl):%Y-%m-%d %H:%M}Z", mend))
+        found += _of_head(connection, crl, str(path))
         listed = {entry.serial_number for entry in crl}
         # what another CA has signed is on the list of that one: of this gateway, or of another one on the same ledger
         wanted = revoked_certificates(connection, name, signer, now=now - _PATIENCE)
@@ -92,6 +95,28 @@ def _of_list(config: Config, connection: Connection, name: str, now: datetime) -
             finding = f"{path} does not revoke {serial:x} of {device}, which the ledger does"
             found.append(Finding(finding, mend if name == DEVICE else by_hand))
     return found
+
+
+def _of_head(connection: Connection, crl: x509.CertificateRevocationList, path: str) -> list[Finding]:
+    """The chain of events goes on from where it was when the list was signed."""
+    value = revocation.ledger_head(crl)
+    if value is None:
+        return []  # signed by the version before, or on the controller
+    try:
+        then = head_in(value)
+    except ValueError:
+        return [Finding(f"{path} says in no known way what the chain of events was when it was signed", _PUBLISH)]
+    if then.seq == 0 or digest_at(connection, then.seq) == then.digest:
+        return []
+    last = read_head(connection).seq
+    what = f"there are {last}" if last < then.seq else f"event {then.seq} is another one now"
+    return [
+        Finding(
+            f"{path} was signed when there were {then.seq} events, and {what}: the chain of events was cut, computed"
+            " anew, or is of an older copy of the ledger",
+            f"{RESTORE}, and ask on the controller with {commands.fleetmint('audit', '--ask-gateway')}",
+        )
+    ]
 
 
 def _of_keys(config: Config) -> list[Finding]:

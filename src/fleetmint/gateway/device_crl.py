@@ -3,7 +3,8 @@
 There is one device CA, and two while a new one takes the place of the old: the old one signs for as long as anything it
 issued is valid, or nothing of that could be revoked. A list is signed again when what it revokes has changed, which is
 also when the hours of a certificate beside its successor are over, and when it is two days old: it lives a week, so a
-timer that fails for days harms nobody, while an expired CRL locks the whole fleet out.
+timer that fails for days harms nobody, while an expired CRL locks the whole fleet out. Each says what the head of the
+ledger's chain of events was: whoever has the list can tell whether that chain was cut since.
 """
 
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from fleetmint.errors import StateError
 from fleetmint.gateway.clock import refuse_before
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import reading, writing
+from fleetmint.ledger.head import read_head
 from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
 from fleetmint.ledger.succession import supersede_due
 from fleetmint.plan import Plan
@@ -124,7 +126,10 @@ def _sign(engine: Engine, wanted: _Wanted, now: datetime) -> bytes:
     with writing(engine) as connection:  # durable before it is signed: a number is never used twice
         supersede_due(connection, now)
         number = take_crl_number(connection, _issuer(wanted.authority), at_least=wanted.number)
-    crl = revocation.build_crl(wanted.authority, wanted.revoked, number=number, now=now, lifetime=lifetime)
+        head = read_head(connection)
+    crl = revocation.build_crl(
+        wanted.authority, wanted.revoked, number=number, now=now, lifetime=lifetime, ledger_head=head.der()
+    )
     return revocation.crl_pem(crl)
 
 

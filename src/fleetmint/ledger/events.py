@@ -43,7 +43,7 @@ def append(
         subject=subject,
         detail=text,
         previous=previous,
-        digest=_digest(seq, at, actor, kind, subject, text, previous),
+        digest=digest_of(seq, at, actor, kind, subject, text, previous),
     )
 
 
@@ -63,14 +63,15 @@ def broken_links(connection: Connection) -> tuple[int, ...]:
     """Return the `seq` of each event that does not follow from the one before it; empty when the chain holds."""
     broken, expected, previous = [], 1, _START
     for row in connection.execute(select(events).order_by(events.c.seq)):
-        digest = _digest(row.seq, row.at, row.actor, row.kind, row.subject, row.detail, row.previous)
+        digest = digest_of(row.seq, row.at, row.actor, row.kind, row.subject, row.detail, row.previous)
         if (row.seq, row.previous, row.digest) != (expected, previous, digest):
             broken.append(int(row.seq))
         expected, previous = row.seq + 1, row.digest
     return tuple(broken)
 
 
-def _digest(seq: int, at: datetime, actor: str, kind: str, subject: str, detail: str, previous: str) -> str:
+def digest_of(seq: int, at: datetime, actor: str, kind: str, subject: str, detail: str, previous: str) -> str:
+    """Return the digest of an event, which holds the one before it."""
     # JSON keeps the fields apart: without it "ab" + "c" and "a" + "bc" would be the same bytes
     text = json.dumps([seq, time_text(at), actor, kind, subject, detail, previous], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -7,6 +7,7 @@
     POST /v1/devices/ID/token  {"token_sha256": hex, "token_expires": "2027-11-22T00:00:00Z"}, "owner" if it changes
 
 Each is one transaction: taken whole, or refused with 409 and a sentence. With ?check=1 the first two change nothing.
+Their answers have the head of the chain of events in the header Fleetmint-Ledger-Head: {"chain", "digest", "seq"}.
 The body has to be called application/json, which no page of a stranger can make a browser send with its certificate.
 """
 
@@ -20,7 +21,8 @@ from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.gateway import alerts, intake
 from fleetmint.gateway.in_force import put_in_force, read_lists
-from fleetmint.ledger import writing
+from fleetmint.ledger import reading, writing
+from fleetmint.ledger.head import HEADER, read_head
 from fleetmint.ledger.replacement import NewToken, add_token
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.answers import json_answer, operator, read_body
@@ -55,7 +57,7 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
             now=clock(),
             check=read_query(CHECK)["check"] == "1",
         )
-        return json_answer(200, **report.values())
+        return _answer(resources, **report.values())
 
     @app.post("/v1/revocations")
     def revocations() -> Response:
@@ -72,7 +74,7 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
                 except StateError:  # of another gateway, which is asked, too
                     unknown.append(device)
         done = put_in_force(resources.engine, resources.config, lists, now=clock(), actor=actor)
-        return json_answer(200, changed=any(changed), unknown=unknown, **done.values())
+        return _answer(resources, changed=any(changed), unknown=unknown, **done.values())
 
     @app.post("/v1/alerts/test")
     def test_alerts() -> Response:
@@ -93,7 +95,16 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
             raise  # nothing is wrong with the token: try again
         except StateError as error:
             raise RegistrationRefusedError(str(error)) from error
-        return json_answer(200, changed=changed, device=token.device)
+        return _answer(resources, changed=changed, device=token.device)
+
+
+def _answer(resources: Resources, **values: object) -> Response:
+    """Return an answer with the head of the chain of events, which the station keeps (site/heads.py)."""
+    with reading(resources.engine) as connection:
+        head = read_head(connection)
+    response = json_answer(200, **values)
+    response.headers[HEADER] = head.text()
+    return response
 
 
 def station(resources: Resources) -> str:

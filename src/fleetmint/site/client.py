@@ -6,11 +6,13 @@ import json
 import ssl
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
 
 from fleetmint import commands
 from fleetmint.errors import FleetmintError, StateError
+from fleetmint.ledger.head import HEADER
+from fleetmint.site import heads
 from fleetmint.site.state import Site
 from fleetmint.site.unreachable import why
 from fleetmint.trust import bundle
@@ -22,6 +24,11 @@ LARGEST = 60_000
 _SECONDS = 15
 # What can be brought as a signed file, too; a check cannot.
 _BY_FILE = ("/v1/registrations", "/v1/handovers")
+
+
+class _Answer(NamedTuple):
+    data: bytes
+    head: str | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,15 @@ class Gateway:
     def get(self, path: str) -> Any:
         """Return the JSON that the gateway answers to a GET of `path`; raise FleetmintError with what went wrong."""
         try:
-            return self._answer(self.url(path))
+            return json.loads(self._answer(self.url(path)).data)
         except (OSError, ValueError, HTTPException) as error:
+            raise FleetmintError(why(error, self, self.https_port)) from error
+
+    def fetch(self, path: str) -> bytes:
+        """Return what the gateway answers to a GET of `path`; raise FleetmintError with what went wrong."""
+        try:
+            return self._answer(self.url(path)).data
+        except (OSError, HTTPException) as error:
             raise FleetmintError(why(error, self, self.https_port)) from error
 
     def post(self, path: str, document: bytes, *, seconds: float = _SECONDS) -> Any:
@@ -74,15 +88,18 @@ class Gateway:
         headers = {"Content-Type": "application/json"}
         request = Request(self.url(path), document, headers, method="POST")  # noqa: S310 - it is https
         try:
-            return self._answer(request, seconds)
+            answer = self._answer(request, seconds)
+            said = json.loads(answer.data)
         except (OSError, ValueError, HTTPException) as error:
             hint = " Without a network, --to writes a file" if path in _BY_FILE else ""
-            said = why(error, self, self.https_port)
-            raise FleetmintError(f"{said}{hint if said.endswith('?') else ''}") from error
+            problem = why(error, self, self.https_port)
+            raise FleetmintError(f"{problem}{hint if problem.endswith('?') else ''}") from error
+        heads.remember(self.site, self.name, answer.head)
+        return said
 
-    def _answer(self, request: Request | str, seconds: float = _SECONDS) -> Any:
+    def _answer(self, request: Request | str, seconds: float = _SECONDS) -> _Answer:
         with urlopen(request, timeout=seconds, context=self.tls()) as answer:  # noqa: S310
-            return json.load(answer)
+            return _Answer(answer.read(), answer.headers.get(HEADER))
 
 
 def open_gateway(site: Site, operator: str | None, gateway: str | None) -> Gateway:

@@ -15,6 +15,10 @@ from fleetmint.x509.parsing import UnreadableError, parsing, touch_name
 from fleetmint.x509.profiles import BACKDATE
 
 CRL = "crl.pem"
+# Not critical: what the head of a ledger's chain of events was when a device CA signed (ledger/head.py). The arc is one
+# that Microsoft gives to anybody with a GUID ("Obtaining a Root OID using a script"); one of 2.25 has a UUID in a
+# single number, which the cryptography of Debian 12 does not read.
+LEDGER_HEAD = x509.ObjectIdentifier("1.2.840.113556.1.8000.2554.4159.11585.62923.16646.35533.763664.1081391.1")
 MAX_NUMBER_OCTETS = 20
 # How many serials a sentence names.
 _NAMED = 10
@@ -30,11 +34,18 @@ class Revoked:
 
 
 def build_crl(
-    authority: Authority, revoked: Sequence[Revoked], *, number: int, now: datetime, lifetime: timedelta
+    authority: Authority,
+    revoked: Sequence[Revoked],
+    *,
+    number: int,
+    now: datetime,
+    lifetime: timedelta,
+    ledger_head: bytes | None = None,
 ) -> x509.CertificateRevocationList:
     """Sign the complete CRL of `authority`. `number` has to be higher than that of any CRL it signed before.
 
-    It ends after `lifetime` or with the CA, whichever is earlier. Raises FleetmintError when the CA has ended.
+    It ends after `lifetime` or with the CA, whichever is earlier. `ledger_head` is the value of
+    that extension. Raises FleetmintError when the CA has ended.
     """
     now = now.replace(microsecond=0)
     end = end_of_crl(authority.certificate, now, lifetime)
@@ -56,6 +67,8 @@ def build_crl(
             critical=False,
         )
     )
+    if ledger_head is not None:
+        builder = builder.add_extension(x509.UnrecognizedExtension(LEDGER_HEAD, ledger_head), critical=False)
     for entry in sorted(revoked, key=lambda entry: entry.serial):
         builder = builder.add_revoked_certificate(_row(entry))
     return builder.sign(authority.key, digest_for(authority.key))
@@ -109,6 +122,12 @@ def usable_number(crl: x509.CertificateRevocationList) -> int | None:
         return None
     # the first bit of an INTEGER is its sign
     return number if number >= 0 and number.bit_length() < MAX_NUMBER_OCTETS * 8 else None
+
+
+def ledger_head(crl: x509.CertificateRevocationList) -> bytes | None:
+    """Return the value of the extension with the head of a ledger's chain; None when there is none."""
+    found = next((each.value for each in crl.extensions if each.oid == LEDGER_HEAD), None)
+    return found.value if isinstance(found, x509.UnrecognizedExtension) else None
 
 
 def signed_at(crl: x509.CertificateRevocationList) -> datetime:

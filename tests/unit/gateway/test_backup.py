@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives import hashes
 
 from fleetmint.ca.crls import plan_authority_crl
 from fleetmint.errors import ClockError, LedgerError, StateError
-from fleetmint.gateway.backup import Restored, make_backup, plan_restore
+from fleetmint.gateway.backup import make_backup
 from fleetmint.gateway.config import load_config
 from fleetmint.gateway.device_crl import plan_device_crl
+from fleetmint.gateway.restore import Restored, plan_restore
 from fleetmint.ledger import open_ledger, reading
 from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
 from fleetmint.ledger.grants import GrantRefusedError
+from fleetmint.ledger.head import read_head
 from fleetmint.ledger.revocation import revoke
 from fleetmint.ledger.schema import VERSION
 from fleetmint.ledger.succession import confirm
@@ -278,6 +280,7 @@ def with_ledger(backup: bytes, directory: Path, change: str) -> bytes:
             connection.commit()
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
+        members.pop("head.json")  # which no earlier version writes
         for name, data in {**members, "ledger.sqlite": path.read_bytes()}.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)
@@ -304,6 +307,17 @@ def test_a_backup_of_a_newer_version_is_refused_with_the_versions_and_what_to_do
     with pytest.raises(LedgerError) as caught:
         restore(new_pi, newer, now + HOUR)
     assert re.search(rf"in the backup is of version 0917.*up to {VERSION}: .*gateway\.yml", str(caught.value))
+    assert snapshot(new_pi.root) == before
+
+
+def test_a_backup_whose_events_are_not_those_of_its_head_is_refused(site, engine, fleet, new_pi, now, snapshot):
+    with reading(engine) as connection:
+        digest = read_head(connection).digest.encode()
+    backup, before = make_backup(site.config), snapshot(new_pi.root)
+    changed = backup.replace(b'"digest": "' + digest, b'"digest": "' + digest[::-1])
+    assert changed != backup
+    with pytest.raises(StateError, match="somebody has changed the backup; bring another one"):
+        restore(new_pi, changed, now + HOUR)
     assert snapshot(new_pi.root) == before
 
 

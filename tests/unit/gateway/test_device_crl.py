@@ -1,5 +1,6 @@
 """The CRL of the device CA."""
 
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -9,9 +10,12 @@ from pkilint.bin import lint_crl
 from fleetmint import files
 from fleetmint.errors import ClockError, StateError
 from fleetmint.gateway.device_crl import plan_device_crl
+from fleetmint.ledger import reading
+from fleetmint.ledger.head import head_in, read_head
 from fleetmint.ledger.revocation import revoke
 from fleetmint.service.enrolment import enrol
 from fleetmint.x509 import compat, revocation
+from fleetmint.x509.authority import pem
 from tests.support import handmade
 from tests.support.gateway_site import enrolment, issuing, new_key
 
@@ -48,6 +52,27 @@ def test_the_first_crl_is_empty_and_signed_by_the_device_ca(site, engine, now, o
     assert b"verify OK" in verdict.stderr
     assert serials(crl_of(site)) == set()
     assert revocation.crl_number(crl_of(site)) == plan.expected == 1
+
+
+def test_the_head_of_the_chain_of_events_is_signed_in_and_no_judge_minds(site, engine, now, openssl):
+    site.register(now, "lamp-000001")
+    sign(site, engine, now)
+    path, trusted = site.config.device_crl, site.config.trusted("device")
+    with reading(engine) as connection:
+        head = read_head(connection)
+    assert head.seq == 1
+    assert head_in(revocation.ledger_head(crl_of(site))) == head
+    text = openssl("crl", "-in", path, "-noout", "-text").stdout.decode()
+    assert f"{revocation.LEDGER_HEAD.dotted_string}: \n" in text, "it is not critical"
+    assert f'"digest":"{head.digest}","seq":1' in "".join(text.split())
+    leaf = site.device_ca.issue("device", new_key().public_key(), "lamp-000001", now=now)
+    (site.root / "leaf.crt").write_bytes(pem(leaf))
+    checked = ["-partial_chain", "-trusted", trusted, "-CRLfile", path, "-crl_check", "-attime", int(now.timestamp())]
+    assert b"leaf.crt: OK" in openssl("verify", *checked, site.root / "leaf.crt").stdout
+    certtool = subprocess.run(["certtool", "--crl-info", "--infile", path], capture_output=True, text=True, check=True)
+    assert f"Unknown extension {revocation.LEDGER_HEAD.dotted_string} (not critical)" in certtool.stdout
+    verdict = ["certtool", "--verify-crl", "--load-ca-certificate", trusted, "--infile", path]
+    assert "Verified" in subprocess.run(verdict, capture_output=True, text=True, check=True).stdout
 
 
 def test_a_second_signing_changes_nothing_until_it_is_two_days_old(site, engine, now):

@@ -14,9 +14,10 @@ from fleetmint.plan import plain
 
 with for_work():
     from fleetmint.gateway import device_ca
-    from fleetmint.gateway.backup import make_backup, plan_restore
+    from fleetmint.gateway.backup import make_backup
     from fleetmint.gateway.clock import utc_now
     from fleetmint.gateway.config import config_path, load_config
+    from fleetmint.gateway.restore import plan_restore
 
 
 _file = click.Path(dir_okay=False, path_type=Path)

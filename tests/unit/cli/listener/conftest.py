@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from fleetmint.ca.hierarchy import Hierarchy
@@ -81,8 +82,8 @@ def publisher(gateway_side: GatewaySite) -> Iterator[Path]:
 
 
 @pytest.fixture
-def listener(gateway_side: GatewaySite, publisher: Path, state: Path, now: datetime, tmp_path: Path) -> Iterator[None]:
-    """The operators' listener: what nginx does there, done by Python's own TLS."""
+def listener(gateway_side: GatewaySite, publisher: Path, state: Path, now: datetime, tmp_path: Path) -> Iterator[Flask]:
+    """The operators' listener: what nginx does there, done by Python's own TLS, and the service behind it."""
     app = create_app(gateway_side.config)
 
     def behind_nginx(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -108,7 +109,7 @@ def listener(gateway_side: GatewaySite, publisher: Path, state: Path, now: datet
     site["gateways"] = {"gateway": {**operators, "devices_https_port": 443, "devices_mqtt_port": 8883}}
     site["wifi"] = []
     (state / "site.json").write_text(json.dumps(site))
-    yield
+    yield app
     listener.shutdown()
     thread.join()
     listener.server_close()
