@@ -1,13 +1,16 @@
 """The site under test, with the tools of a user and of an attacker."""
 
 import base64
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fleetmint.batch import secrets
 from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.documents.registration import FORMAT
 from fleetmint.flash.table import stock
 from fleetmint.nvs.decode import decode
 from fleetmint.passphrases import open_source
@@ -116,6 +120,22 @@ class Site(Gateway):
         done = self.fleetmint("devices", "--state", str(self.state), "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         return {row["device"]: row for row in json.loads(done.stdout)["devices"]}
+
+
+def registration(device: str, token: str) -> str:
+    """Return the document that registers one device for its token."""
+    entry = {
+        "device": device,
+        "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
+        "token_expires": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    return json.dumps({"format": FORMAT, "site": "demo", "gateway": "gateway", "batch": "after", "devices": [entry]})
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> int:
+    """Return how many tasks of a play have changed something; it has to have succeeded."""
+    assert done.returncode == 0, done.stdout[-3000:]
+    return sum(map(int, re.findall(r"changed=(\d+)", done.stdout)))
 
 
 def environment() -> dict[str, str]:

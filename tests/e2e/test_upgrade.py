@@ -4,20 +4,17 @@ The rows are the site's own, in the tables of then: its devices go on meanwhile,
 """
 
 import base64
-import hashlib
 import json
 import re
 import secrets
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from fleetmint.documents.registration import FORMAT
 from fleetmint.x509 import keys
-from tests.e2e.site import PURPOSE, wait_for
+from tests.e2e.site import PURPOSE, changed, registration, wait_for
 from virtual.pi import container
 
 THEN = "0003"
@@ -85,24 +82,13 @@ def listed() -> set[str]:
 
 
 def register(device: str, token: str):
-    entry = {
-        "device": device,
-        "token_sha256": hashlib.sha256(token.encode()).hexdigest(),
-        "token_expires": f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%dT%H:%M:%SZ}",
-    }
-    document = {"format": FORMAT, "site": "demo", "gateway": "gateway", "batch": "after", "devices": [entry]}
-    on_the_pi(f"{GATEWAY} import", stdin=json.dumps(document))
+    on_the_pi(f"{GATEWAY} import", stdin=registration(device, token))
 
 
 def changed_tasks(done) -> set[str]:
     """The names of the tasks that say they changed something, or would."""
     tasks = re.split(r"^TASK \[(?:[a-z_]+ : )?", done.stdout, flags=re.MULTILINE)[1:]
     return {task.partition("]")[0] for task in tasks if re.search(r"^changed: ", task, re.MULTILINE)}
-
-
-def changed(done) -> int:
-    assert done.returncode == 0, done.stdout[-3000:]
-    return sum(map(int, re.findall(r"changed=(\d+)", done.stdout)))
 
 
 def test_the_play_brings_an_older_ledger_up_to_date_and_a_restore_does_so_too(site, older, tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 from fleetmint import commands, files, notices
 from fleetmint.choices import LOG_FORMATS, TEXT_LOG
 from fleetmint.errors import NameRefusedError, StateError
-from fleetmint.gateway.ca_key.wanted import PLAIN, check_wanted
+from fleetmint.gateway.ca_key.wanted import PLAIN, way
 from fleetmint.x509 import names
 
 DEFAULT_PATH = Path("/etc/fleetmint/gateway.toml")
@@ -153,7 +153,7 @@ def _checked(path: Path, values: Mapping[str, Any]) -> Config:
         names.device_id(values["gateway"])
         for station in values.get("stations", "").split():
             names.operator_name(station)
-        check_wanted(values.get("device_ca_key", PLAIN))
+        way(values.get("device_ca_key", PLAIN))
     except (NameRefusedError, StateError) as error:
         raise StateError(f"{path}: {error}") from error
     plain = texts | _NUMBERS.keys()

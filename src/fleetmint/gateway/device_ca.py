@@ -135,10 +135,10 @@ def _plan(config: Config, directory: Path, wanted: Authority, *, replace: bool =
     def install() -> str:
         files.make_private_dir(directory)
         # The key first: a certificate without its key is what an interruption may leave, and counts as nothing.
-        keeping.put(config, directory, wanted.key)
+        keeping.put(config, directory, wanted.key, directories(config))
         if not known:
             files.write_atomically(directory / CERTIFICATE, certificate, files.PUBLIC_FILE)
-        keeping.drop(config, directory)
+        keeping.drop(config, directory, directories(config))
         return fingerprint
 
     reason = f"keep the key of the device CA {config.device_ca_key}" if known else "install the device CA"
@@ -165,9 +165,11 @@ def plan_retire(config: Config, spki_sha256: str, valid: Sequence[datetime], *, 
 
     def remove() -> None:
         # What a power cut left of a half-written key goes first, so that no key stays that no later run looks for.
-        own = (CERTIFICATE, *(path.name for path in keeping.files_of(place)))
-        for path in sorted(place.iterdir(), key=lambda path: (path.name == CERTIFICATE, path.name in own)):
+        own = {place / CERTIFICATE, *keeping.files_of(place)}
+        for path in set(place.iterdir()) - own:
             path.unlink()
+        keeping.discard(config, place, directories(config))
+        (place / CERTIFICATE).unlink()
         place.rmdir()
 
     return Plan((f"remove the device CA {spki_sha256[:16]} that was kept for its CRL alone",), remove)

@@ -1,4 +1,4 @@
-"""`fleetmint gateway ca-status`, `install-ca` and `retire-ca`: the CA that signs on this gateway."""
+"""`fleetmint gateway ca-status`, `install-ca`, `install-pin` and `retire-ca`: the CA that signs on this gateway."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ with for_work():
     from sqlalchemy.engine import Engine
 
     from fleetmint.gateway import device_ca
+    from fleetmint.gateway.ca_key import keeping
     from fleetmint.gateway.clock import utc_now
     from fleetmint.gateway.config import Config
     from fleetmint.ledger import reading, revocation
     from fleetmint.x509 import keys
+
+# More than any token takes.
+_LONGEST_PIN = 1024
 
 
 @click.command("ca-status", epilog=examples("fleetmint gateway ca-status --json"))
@@ -29,7 +33,7 @@ with for_work():
 def ca_status(ctx: click.Context, as_json: bool) -> None:
     """Say which device CA is installed, which ones are kept for their CRLs during a rollover, and how their keys are.
 
-    A key is plain, or sealed for this machine (docs/issuing-key.md).
+    A key is plain, sealed for this machine, or in a PKCS #11 token (docs/issuing-key.md).
     """
     config = read_config(ctx)
     found, crl_only = device_ca.status(config), device_ca.crl_only(config)
@@ -70,6 +74,21 @@ def install_ca(ctx: click.Context, replace: bool, crl_only: bool, beside: bool, 
     spki_sha256 = plan.carry_out(check=check)
     text = "; ".join(plan.reasons) or "the device CA is installed already"
     say(as_json, {"changed": plan.changed, "spki_sha256": spki_sha256}, text)
+
+
+@click.command("install-pin", epilog=examples("fleetmint gateway install-pin --check < pin"))
+@check_option
+@json_option
+@click.pass_context
+def install_pin(ctx: click.Context, check: bool, as_json: bool) -> None:
+    """Keep the PIN of the token that holds the device CA's key: one line on stdin, sealed for this machine.
+
+    It is tried once. One that the token refuses is not tried again, by nobody, since that would lock it.
+    """
+    plan = keeping.plan_pin(read_config(ctx), read_stdin(_LONGEST_PIN))
+    plan.carry_out(check=check)
+    text = "; ".join(plan.reasons) or "the PIN is kept already"
+    say(as_json, {"changed": plan.changed}, text)
 
 
 @click.command("retire-ca", epilog=examples("fleetmint gateway retire-ca 4f0c5c517c308e2e --check"))

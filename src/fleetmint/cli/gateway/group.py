@@ -21,6 +21,7 @@ _COMMANDS = (
     clock.repair_clock,
     device_ca.ca_status,
     device_ca.install_ca,
+    device_ca.install_pin,
     device_ca.retire_ca,
     expiries.alert,
     expiries.expiries,

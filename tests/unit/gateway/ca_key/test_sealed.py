@@ -6,48 +6,22 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-from click.testing import CliRunner
 
-from fleetmint.cli import root
 from fleetmint.errors import StateError
 from fleetmint.gateway import audit, device_ca
 from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import load_config
+from fleetmint.service.counters import Counters
 from fleetmint.service.resources import Resources
 from fleetmint.x509 import keys
 from fleetmint.x509.authority import pem
 from tests.support.gateway_site import new_key
-from tests.support.sealing import Machine
 
 
 @pytest.fixture
-def machine(site, tmp_path):
-    made = Machine(tmp_path / "secret")
-    with made.listen(site.root / "key.sock"):
-        yield made
-
-
-@pytest.fixture
-def sealed(site, machine):
+def sealed(keep):
     """The configuration of a gateway that had a plain key so far."""
-    text = site.config_path.read_text() + f'device_ca_key = "sealed"\nseal_socket = "{site.root / "key.sock"}"\n'
-    site.config_path.write_text(text)
-    return load_config(site.config_path)
-
-
-@pytest.fixture
-def data(site):
-    return pem(site.device_ca.certificate) + keys.plain_pem(site.device_ca.key)
-
-
-@pytest.fixture
-def gateway(site, sealed, monkeypatch):
-    monkeypatch.setenv("FLEETMINT_CONFIG", str(site.config_path))
-
-    def run(*arguments, data=b""):
-        return CliRunner().invoke(root, ["gateway", *arguments], input=data, catch_exceptions=False)
-
-    return run
+    return keep("sealed")
 
 
 def secret_lines(site):
@@ -100,7 +74,7 @@ def test_back_to_a_plain_key_is_the_same_step(site, sealed, data):
     assert not device_ca.plan_install(plain, data).changed
 
 
-def test_ca_status_says_how_the_key_is_kept_and_how_it_should_be(gateway, data):
+def test_ca_status_says_how_the_key_is_kept_and_how_it_should_be(sealed, gateway, data):
     found = json.loads(gateway("ca-status", "--json").stdout)
     assert (found["key"], found["as_wanted"], found["wanted"]) == ("plain", False, "sealed")
     assert "its key: plain, and is to be sealed: " in gateway("ca-status").stdout
@@ -110,7 +84,7 @@ def test_ca_status_says_how_the_key_is_kept_and_how_it_should_be(gateway, data):
 
 
 def test_a_service_takes_a_sealed_key_up_without_a_restart_and_signs(site, sealed, data, now):
-    resources = Resources(sealed)
+    resources = Resources(sealed, Counters())
     before = resources.authority
     device_ca.plan_install(sealed, data).apply()
     leaf = resources.authority.issue("device", new_key().public_key(), "lamp-000001", now=now)

@@ -18,6 +18,7 @@ OPTIONS = {
     **CA_OPTIONS,
     "gateway": {"type": "str", "required": True},
     "force": {"type": "bool", "default": False},
+    "pin_file": {"type": "path"},
     "program": {"type": "path", "default": gateway_command.PROGRAM},
 }
 
@@ -46,6 +47,7 @@ class ActionModule(ActionBase):
                 passphrases.open_source(params["passphrases"]),
             )
             cas = hierarchy.Hierarchy(Path(params["directory"]), site, source, root)
+            reasons = self._bring_pin(params["program"], params["pin_file"]) if params["pin_file"] else []
             held = self._held(params["program"], gateway_keys.NOTHING_HELD)
             pretended = foreseen.cas(task_vars or {})
             steps = gateway_keys.plan_steps(cas, params["gateway"], held, force=params["force"], foreseen=pretended)
@@ -55,7 +57,20 @@ class ActionModule(ActionBase):
         except FleetmintError as error:
             # With a line feed Ansible does not fold it, so that a command in it can be pasted.
             return {"failed": True, "msg": f"{error}\n"}
-        return {"changed": bool(steps), "reasons": [step.reason for step in steps]}
+        reasons += [step.reason for step in steps]
+        return {"changed": bool(reasons), "reasons": reasons}
+
+    def _bring_pin(self, program: str, path: str) -> list[str]:
+        """Hand the PIN in a file of the controller, which Ansible Vault may have encrypted, to the gateway."""
+        pin = self._loader.get_text_file_contents(path).encode()
+        check = self._task.check_mode
+        try:
+            answer = gateway_command.answer(self._on_gateway(program, ["install-pin"], pin, check=check))
+        except (AnsibleActionFail, ValueError):
+            if not check:  # else what it needs may only be written by the run itself
+                raise
+            answer = {"changed": True}
+        return ["the gateway has not this PIN of the token"] if answer["changed"] else []
 
     def _held(self, program: str, nothing: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
@@ -65,9 +80,9 @@ class ActionModule(ActionBase):
                 return nothing
             raise
 
-    def _on_gateway(self, program: str, command: list[str], data: bytes = b"") -> str:
+    def _on_gateway(self, program: str, command: list[str], data: bytes = b"", *, check: bool = False) -> str:
         # in_data goes into the pipe of the SSH client; unlike an argument it is in no process list and no log.
-        line = shlex.join(gateway_command.argv(command, program=program))
+        line = shlex.join(gateway_command.argv(command, check=check, program=program))
         done = self._low_level_execute_command(line, in_data=data or None, executable="/bin/sh")
         if done["rc"] != 0:
             raise AnsibleActionFail(gateway_command.sentence(done["stderr"], done["stdout"]))

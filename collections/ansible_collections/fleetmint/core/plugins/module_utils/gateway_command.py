@@ -12,7 +12,10 @@ ACCOUNT = "fleetmint"
 # What each command does about check mode: it says itself what would change, it changes nothing at any time, or neither,
 # so that it is left out. A test compares this with the commands.
 CHECKING = frozenset(
-    {"import", "init", "install-ca", "publish", "repair-clock", "restore", "retire-ca", "revoke", "sign-crl"}
+    {
+        "import", "init", "install-ca", "install-pin", "publish", "repair-clock", "restore", "retire-ca", "revoke",
+        "sign-crl",
+    }
 )  # fmt: skip
 READING = frozenset({"audit", "ca-status", "devices", "superseded"})
 

@@ -22,6 +22,11 @@ options:
     description: Remove an earlier CA even when certificates of it are valid, which are then refused.
     type: bool
     default: false
+  pin_file:
+    description:
+      - File on the controller with the PIN of the token that is to hold the key, one line; it may be encrypted by
+        Ansible Vault. It is handed over as the key is, and kept sealed on the gateway.
+    type: path
   program:
     description: The program C(fleetmint) of the gateway.
     type: path
