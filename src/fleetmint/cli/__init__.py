@@ -18,6 +18,7 @@ from fleetmint.printable import printable_lines
 # Imported when asked for, and what they need when one runs: the gateway has the libraries of its own commands only.
 COMMANDS = {
     "alert": "fleetmint.cli.controller.alert",
+    "approve": "fleetmint.cli.controller.approvals",
     "audit": "fleetmint.cli.controller.audit",
     "batch": "fleetmint.cli.bench.batch",
     "bundle": "fleetmint.cli.controller.bundle",
@@ -25,6 +26,7 @@ COMMANDS = {
     "ca": "fleetmint.cli.controller.ca",
     "ceremony": "fleetmint.cli.controller.ceremony",
     "console": "fleetmint.cli.bench.console",
+    "deny": "fleetmint.cli.controller.approvals",
     "device": "fleetmint.cli.bench.device",
     "devices": "fleetmint.cli.controller.devices",
     "efuse": "fleetmint.cli.bench.efuse",
@@ -40,6 +42,7 @@ COMMANDS = {
     "site": "fleetmint.cli.controller.site",
     "token": "fleetmint.cli.bench.token",
     "verify": "fleetmint.cli.controller.verify",
+    "waiting": "fleetmint.cli.controller.approvals",
     "wifi": "fleetmint.cli.controller.wifi",
 }
 

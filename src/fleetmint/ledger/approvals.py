@@ -142,7 +142,9 @@ def approve(connection: Connection, device: str, key: str | None, *, actor: str,
     # without a key only what waits is meant: what was denied comes back by name alone
     chosen = [row for row in rows if key is not None or row.state != DENIED]
     if len(chosen) > 1:
-        raise StateError(f"{len(chosen)} keys ask to be {device}: say which is its own with --key: {_listed(chosen)}")
+        raise StateError(
+            f"{len(chosen)} keys ask to be {device}: say which is its own with --fingerprint: {_listed(chosen)}"
+        )
     if not chosen:
         raise StateError(f"what {device} asked for was denied: name the key to approve it: {_listed(rows)}")
     (one,) = chosen

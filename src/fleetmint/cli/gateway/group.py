@@ -8,12 +8,15 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli.gateway import audit, backup, clock, device_ca, expiries, ledger, lists, request, watch
+from fleetmint.cli.gateway import approvals, audit, backup, clock, device_ca, expiries, ledger, lists, request, watch
 from fleetmint.cli.output import examples
 from fleetmint.errors import FleetmintError
 
 _MOVE = "move"
 _COMMANDS = (
+    approvals.approve,
+    approvals.deny,
+    approvals.waiting,
     audit.audit,
     backup.backup,
     backup.restore,
