@@ -1,6 +1,7 @@
 """The CRLs that the controller signs, how long they last, and the copy of the root's beside its key."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fleetmint.x509.profiles import PROFILES, SKEW
 
 # Who signs a CRL on the controller; a device CA's is signed on its gateway, and nobody looks at a server CA's.
 WITH_CRL = (OPERATOR, FACTORY)
+_REPLACED = "superseded"
 # A list is not signed again for less.
 _NOT_WORTH_SIGNING = timedelta(days=1)
 
@@ -152,7 +154,7 @@ def plan_crl(
             reasons.append(f"a quarter of the life of {path} has passed")
     elif could_end - ends > _NOT_WORTH_SIGNING:
         reasons.append(f"{path} ends {ends:%Y-%m-%d} and can last until {could_end:%Y-%m-%d}, as long as its CA")
-    added = {entry.serial: entry for entry in revoke if entry.serial not in known}
+    added = {entry.serial: each for entry in revoke if (each := _news(entry, known.get(entry.serial))) is not None}
     reasons += [f"revoke {serial:x}" for serial in added]
     if not reasons:
         return Plan(before=before, after=before)
@@ -168,6 +170,13 @@ def plan_crl(
         before=before,
         after=_summary(number, revocation.end_of_crl(issuer, now, lifetime), wanted),
     )
+
+
+def _news(entry: revocation.Revoked, old: revocation.Revoked | None) -> revocation.Revoked | None:
+    """Return what an entry adds to a list: what a renewal had replaced is revoked for another reason when more ends."""
+    if old is None:
+        return entry
+    return replace(old, reason=entry.reason) if old.reason == _REPLACED != entry.reason else None
 
 
 def _summary(number: int | None, end: datetime, revoked: Iterable[int]) -> str:

@@ -12,24 +12,23 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.engine import Connection, Engine
 
 from fleetmint import files, staging
 from fleetmint.errors import LedgerError, StateError
 from fleetmint.gateway.backup import HEAD, LEDGER, Content, ledger_path, read_backup
+from fleetmint.gateway.catching_up import Lists, bring_up_to_date, since, unused_tokens
 from fleetmint.gateway.clock import refuse_wrong_clock
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import parse_lists, read_lists
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.publish import begin_without_sessions
-from fleetmint.ledger import events, open_ledger, reading, writing
+from fleetmint.ledger import open_ledger, reading, writing
 from fleetmint.ledger.audit import of_database
-from fleetmint.ledger.devices import serial_text
-from fleetmint.ledger.head import Head, read_head
-from fleetmint.ledger.revocation import last_crl_number, revoke, revoked_certificates, take_crl_number
-from fleetmint.ledger.schema import REVOKED, UNUSED, VERSION, certificates, devices, settings, tokens
-from fleetmint.ledger.succession import SUPERSEDED
+from fleetmint.ledger.head import Head, head_in, read_head
+from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
+from fleetmint.ledger.schema import VERSION, devices, settings
 from fleetmint.ledger.upgrade import Migration, migrate
 from fleetmint.ledger.version import is_older, newer, version_of
 from fleetmint.plan import Plan
@@ -46,13 +45,14 @@ class Restored:
     """A ledger that is in use again.
 
     `devices` is how many it has, `revoked` names those that newer CRLs revoke, `void` is how many tokens were ended,
-    and `crl` is the number that the next CRL is above.
+    `crl` is the number that the next CRL is above, and `withdrawn` names those that have to wait for a new token.
     """
 
     devices: int
     revoked: tuple[str, ...]
     void: int
     crl: int
+    withdrawn: tuple[str, ...] = ()
 
 
 def plan_restore(
@@ -85,25 +85,45 @@ def plan_restore(
     newest = [_newest(found, authority) for authority in authorities]
     kept = [crl for crl in newest if crl is not None]
     unnumbered = [crl for crl in found if revocation.usable_number(crl) is None]
-    lists = [*kept, *unnumbered, *_factory_list(config)]
-    with _opened(content, config) as (engine, _, migration, _), reading(engine) as connection:
-        gone = sorted(_gone(connection, lists))
-        void = 0 if keep_tokens else _unused(connection)
+    lists = Lists([*kept, *unnumbered], _factory_list(config))
+    with _opened(content, config) as (engine, _, migration, head), reading(engine) as connection:
+        found_since = since(connection, lists)
+        void = 0 if keep_tokens else unused_tokens(connection)
         number = _devices(connection)
+    went_on = max((each.seq for each in _heads(kept)), default=0)
+    if keep_tokens and went_on > head.seq:
+        raise StateError(
+            f"the gateway went on after this backup: it ends with the event {head.seq}, and the newest CRL was signed"
+            f" when there were {went_on}. Tokens may have been used since: restore it without --keep-tokens"
+            " (signing_service_restore_tokens), or bring the last backup"
+        )
+    gone = sorted(found_since.ended)
     above = [_above(crl, authority, content, keep_tokens) for crl, authority in zip(newest, authorities, strict=True)]
     reasons = [f"restore the ledger with {number} devices"]
     reasons += [f"bring it from version {migration.before} to {VERSION}"] if migration is not None else []
     reasons += [f"revoke {device}, as the newest CRL does" for device in gone]
+    reasons += [
+        f"have {device} wait for a new token, because {why}" for device, why in sorted(found_since.withdrawn.items())
+    ]
+    if found_since.unknown:
+        reasons.append(
+            f"keep out {found_since.unknown} certificates that have ended since and that this ledger does not know"
+        )
+    if went_on > head.seq:
+        reasons.append(f"forget the events {head.seq + 1} to {went_on}, and whatever happened later")
     reasons += [f"end {void} unused tokens, which may have been used since"] if void else []
 
-    restored = Restored(number, tuple(gone), void, above[0])
+    restored = Restored(number, tuple(gone), void, above[0], tuple(sorted(found_since.withdrawn)))
 
     def restore() -> Restored:
         with _opened(content, config) as (engine, staged, _, head):
             with writing(engine) as connection:
                 refuse_wrong_clock(connection, authorities[0], now)
-                numbers = dict(zip((_issuer(authority) for authority in authorities), above, strict=True))
-                _bring_up_to_date(connection, lists, numbers, head, now, keep_tokens=keep_tokens)
+                taken = [
+                    take_crl_number(connection, issuer, at_least=max(least, last_crl_number(connection, issuer)))
+                    for issuer, least in zip(map(_issuer, authorities), above, strict=True)
+                ]
+                bring_up_to_date(connection, lists, head, crl_number=taken[0], keep_tokens=keep_tokens, now=now)
             engine.dispose()  # the last connection brings everything into the one file
             data = staged.read_bytes()
         if path.exists():
@@ -126,62 +146,6 @@ def plan_restore(
         return restored
 
     return Plan(tuple(reasons), restore, expected=restored)
-
-
-def _bring_up_to_date(
-    connection: Connection,
-    lists: Sequence[x509.CertificateRevocationList],
-    numbers: Mapping[str, int],
-    head: Head,
-    now: datetime,
-    *,
-    keep_tokens: bool,
-) -> None:
-    reasons = {entry.serial: entry.reason for crl in lists for entry in revocation.entries(crl)}
-    gone = _gone(connection, lists)
-    for device, serial in sorted(gone.items()):
-        revoke(connection, device, reason=reasons[serial], actor="restore", now=now)
-    void = 0
-    if not keep_tokens:
-        void = _unused(connection)
-        # ended, not taken away: a device that is registered has a token, if only one that a new one may replace
-        connection.execute(update(tokens).where(tokens.c.state == UNUSED).values(expires_at=now))
-    taken = [
-        take_crl_number(connection, issuer, at_least=max(above, last_crl_number(connection, issuer)))
-        for issuer, above in numbers.items()
-    ]
-    events.append(
-        connection,
-        at=now,
-        actor="restore",
-        kind="restore",
-        subject="ledger",
-        detail={
-            "backup": head.values(),
-            "revoked": sorted(gone),
-            "void_tokens": void,
-            "crl_number": taken[0],
-        },
-    )
-
-
-def _gone(connection: Connection, lists: Sequence[x509.CertificateRevocationList]) -> dict[str, int]:
-    """Return the devices that these lists revoke and the ledger does not, each with the serial of a certificate.
-
-    A device that has renewed since is not gone: its listeners refuse the certificate that the ledger knows, and with
-    the key of that it recovers.
-    """
-    entries = [entry for crl in lists for entry in revocation.entries(crl) if entry.reason != SUPERSEDED]
-    listed = {serial_text(entry.serial): entry.serial for entry in entries}
-    rows = connection.execute(
-        select(certificates.c.serial, certificates.c.device).where(certificates.c.status != REVOKED)
-    )
-    return {str(device): listed[serial] for serial, device in rows if serial in listed}
-
-
-def _unused(connection: Connection) -> int:
-    found: int = connection.execute(select(func.count()).where(tokens.c.state == UNUSED)).scalar_one()
-    return found
 
 
 def _devices(connection: Connection) -> int:
@@ -239,6 +203,14 @@ def _above(
     if keep_tokens or (newest is not None and (then is None or above > _number(then))):
         return above
     return above + _GAP  # nobody says that this is the newest, and numbers must not come twice
+
+
+def _heads(lists: Sequence[x509.CertificateRevocationList]) -> Iterator[Head]:
+    for crl in lists:
+        value = revocation.ledger_head(crl)
+        if value is not None:
+            with suppress(ValueError):  # then it says nothing of the chain
+                yield head_in(value)
 
 
 def _issuer(authority: Authority) -> str:

@@ -176,7 +176,7 @@ def _of_devices(connection: Connection) -> list[Finding]:
     boards: defaultdict[str, list[str]] = defaultdict(list)
     found = []
     for row in connection.execute(select(devices).order_by(devices.c.device)):
-        holds = {REGISTERED: (row.device in waiting, row.device not in live), ACTIVE: (row.device in live,)}
+        holds = {REGISTERED: (row.device not in live,), ACTIVE: (row.device in live,)}
         rules = holds.get(row.status, (row.device not in live, row.device not in waiting))
         if not all(rules):
             found.append(

@@ -95,7 +95,7 @@ def reserve(
             return _issued_for(connection, token, spki_sha256, now)
         _refuse_token(connection, grant, token, spki_sha256, now)
         device = token.device
-        line = _settled(connection, device, overlap, now)
+        line = settled(connection, device, overlap, now)
     else:
         shown = check_certificate(connection, grant, now)
         device = shown.device
@@ -106,7 +106,7 @@ def reserve(
         pending = line.unconfirmed
         if pending is not None and pending.spki_sha256 == spki_sha256 and _serves(pending, now):
             return pending
-    _take_key(connection, device, spki_sha256)
+    take_key(connection, device, spki_sha256)
     ended = succession.make_room(connection, device, now) if line.unconfirmed or line.superseded else []
     token_sha256 = grant.token_sha256 if isinstance(grant, TokenGrant) else None
     if token_sha256 is not None:
@@ -191,7 +191,7 @@ def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Ce
         raise NewKeyNeededError("the factory has made this key: make a new one for the renewal")
 
 
-def _settled(connection: Connection, device: str, overlap: timedelta, now: datetime) -> Line:
+def settled(connection: Connection, device: str, overlap: timedelta, now: datetime) -> Line:
     """Return what the device has; the only certificate that was ever given to it counts as used.
 
     A device that speaks MQTT alone was never seen here, and must not lose its certificate for a token that it may lose.
@@ -209,7 +209,8 @@ def _serves(pending: Certificate, now: datetime) -> bool:
     return begins <= now and (pending.not_after is None or now < pending.not_after)
 
 
-def _take_key(connection: Connection, device: str, spki_sha256: str) -> None:
+def take_key(connection: Connection, device: str, spki_sha256: str) -> None:
+    """Let a key be of a device; raise KeyRefusedError when it is another's, or was given up."""
     known = _KEY.first(connection, of=spki_sha256)
     if known is None:
         _TAKE_KEY.execute(connection, spki_sha256=spki_sha256, device=device)

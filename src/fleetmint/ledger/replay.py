@@ -146,6 +146,12 @@ def _enrolled(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> N
     _issued(told, seq, device, {**detail, "by_token": True})
 
 
+def _adopted(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
+    told.devices[device] = ACTIVE
+    told.void_token(seq, device)
+    _issued(told, seq, device, detail)
+
+
 def _confirmed(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
     told.mark(seq, device, detail["serial"], confirmed=True)
     if "supersedes" in detail:
@@ -164,6 +170,11 @@ def _revoked(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> No
 
 def _listed(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
     told.mark(seq, device, detail["serial"], revoked=True)
+
+
+def _withdrawn(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
+    told.devices[device] = REGISTERED
+    told.end_certificates(seq, device, detail["serials"])
 
 
 def _given_token(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
@@ -191,10 +202,12 @@ _STEPS: dict[str, Callable[[Told, int, str, Mapping[str, Any]], None]] = {
     "enrol": _enrolled,
     "renew": _issued,
     "recover": _issued,
+    "adopt": _adopted,
     "confirm": _confirmed,
     CLONE_ALARM: _alarmed,
     "revoke": _revoked,
     "revoke-listed": _listed,
+    "withdraw": _withdrawn,
     "token": _given_token,
     "transfer": _transferred,
     chain.CLOCK_REPAIRED: _clock_repaired,

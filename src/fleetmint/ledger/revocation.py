@@ -11,7 +11,18 @@ from sqlalchemy.engine import Connection
 from fleetmint import commands
 from fleetmint.errors import StateError
 from fleetmint.ledger import events
-from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, crls, devices, public_keys, tokens
+from fleetmint.ledger.schema import (
+    ACTIVE,
+    REGISTERED,
+    REPLACED,
+    REVOKED,
+    UNUSED,
+    certificates,
+    crls,
+    devices,
+    public_keys,
+    tokens,
+)
 from fleetmint.ledger.succession import SUPERSEDED, is_due
 from fleetmint.x509.chain import issued_by
 from fleetmint.x509.revocation import Revoked
@@ -78,6 +89,14 @@ def revoke_certificates(connection: Connection, device: str, *, reason: str, now
     keys = (public_keys.c.device == device, public_keys.c.retired_at.is_(None))
     connection.execute(update(public_keys).where(*keys).values(retired_at=now))
     return serials
+
+
+def withdraw(connection: Connection, device: str, *, reason: str, actor: str, now: datetime) -> None:
+    """Revoke what the device has, give up its keys, and let it wait for another token: it has not ended."""
+    serials = revoke_certificates(connection, device, reason=reason, now=now)
+    connection.execute(update(devices).where(devices.c.device == device).values(status=REGISTERED))
+    detail = {"reason": reason, "serials": serials}
+    events.append(connection, at=now, actor=actor, kind="withdraw", subject=device, detail=detail)
 
 
 def revoke_listed(connection: Connection, reasons: Mapping[int, str], *, actor: str, now: datetime) -> list[str]:

@@ -26,7 +26,8 @@ from fleetmint.ledger import reading, succession
 from fleetmint.ledger.devices import Certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError, SupersededError
 from fleetmint.ledger.schema import ACTIVE
-from fleetmint.service import counters, identity, trust_bundle
+from fleetmint.service import counters, trust_bundle
+from fleetmint.service.adoption import known_certificate
 from fleetmint.service.answers import json_answer, only_at, read_body, refuse, retry
 from fleetmint.service.body import MAX_BYTES, read_enrolment, read_recovery, read_renewal
 from fleetmint.service.enrolment import Issued, Issuing, enrol, recover, renew
@@ -71,8 +72,7 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
         only_at(DEVICES)
         found = resources.peer(DEVICES, request.environ)
         csr = read_renewal(read_body(MAX_BYTES))
-        with reading(resources.engine) as connection:
-            shown = identity.known_certificate(connection, found)
+        shown = known_certificate(resources, clock, found)
         issued = renew(issuing(resources, clock), shown, csr, source=request.remote_addr or "")
         return _answer(issued, "renewed")
 
@@ -111,11 +111,10 @@ def add_devices(app: Flask, resources: Resources, clock: Callable[[], datetime],
 def device(resources: Resources, clock: Callable[[], datetime]) -> Certificate:
     """Return the certificate of the device that asks, and confirm it when it was never seen before.
 
-    Raises as identity.peer and identity.known_certificate do, and SupersededError when its time is over.
+    Raises as identity.peer and adoption.known_certificate do, and SupersededError when its time is over.
     """
     found = resources.peer(DEVICES, request.environ)
-    with reading(resources.engine) as connection:
-        shown = identity.known_certificate(connection, found)
+    shown = known_certificate(resources, clock, found)
     now = clock()
     if not succession.is_good(shown, now):
         raise SupersededError(shown.serial)

@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 from flask import Flask, Response, request
 
 from fleetmint.errors import NameRefusedError
-from fleetmint.ledger import reading
 from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.service import identity
+from fleetmint.service.adoption import known_certificate
 from fleetmint.service.answers import EST, only_at, read_body, refuse
 from fleetmint.service.body import MAX_BYTES, Enrolment, read_est
 from fleetmint.service.devices import issued_der, issuing, refuse_stranger
@@ -89,8 +89,7 @@ def add_est(app: Flask, resources: Resources, clock: Callable[[], datetime], lim
 
     def with_certificate(found: identity.Peer) -> Response:
         csr = _read_request()
-        with reading(resources.engine) as connection:
-            shown = identity.known_certificate(connection, found)
+        shown = known_certificate(resources, clock, found)
         issued = renew(issuing(resources, clock), shown, csr, source=request.remote_addr or "")
         return _issued(issued_der(issued, "renewed"))
 

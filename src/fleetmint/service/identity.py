@@ -34,6 +34,10 @@ class IdentityRefusedError(FleetmintError):
     """The client's certificate is good for nothing at this listener: 403."""
 
 
+class UnknownCertificateError(IdentityRefusedError):
+    """The ledger has no certificate with that serial number."""
+
+
 @dataclass(frozen=True)
 class Peer:
     """An authenticated client: its name and its certificate."""
@@ -86,7 +90,9 @@ def known_certificate(connection: Connection, found: Peer) -> Certificate:
     One that was superseded is returned, too: what that means differs by what is asked.
     """
     row = find_certificate(connection, found.certificate.serial_number)
-    if row is None or row.der != found.certificate.public_bytes(serialization.Encoding.DER):
+    if row is None:
+        raise UnknownCertificateError("the certificate is not in this gateway's ledger")
+    if row.der != found.certificate.public_bytes(serialization.Encoding.DER):
         raise IdentityRefusedError("the certificate is not in this gateway's ledger")
     if row.status != ACTIVE and row.superseded_at is None:
         raise IdentityRefusedError(f"the certificate is {row.status}")
