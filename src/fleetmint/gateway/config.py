@@ -19,8 +19,8 @@ PATH_VARIABLE = "FLEETMINT_CONFIG"
 # What a key was called one version before.
 _BEFORE = {"kick_socket": "disconnect_socket"}
 
-# What is a number, and the largest that means anything: ten years.
-_NUMBERS = {"grace_days": 3650, "overlap_hours": 87600}
+# What is a number, and the largest that means anything: ten years, and a terabyte.
+_NUMBERS = {"grace_days": 3650, "overlap_hours": 87600, "disk_reserve_mib": 2**20}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Config:
     what a person has said about the clock, until the next restart. `device_ca_key` says how the key in `device_ca` is
     kept, and at `seal_socket` the service asks root to seal and open it. `program_*` are commands, for a gateway that
     has other names. A device comes back with a certificate that has ended within `grace_days`; once it uses a new one,
-    the one before is good for `overlap_hours` more.
+    the one before is good for `overlap_hours` more. Nothing new
+    is begun while less than `disk_reserve_mib` is free.
     """
 
     site: str
@@ -70,6 +71,7 @@ class Config:
     stations: str = ""
     grace_days: int = 180
     overlap_hours: int = 24
+    disk_reserve_mib: int = 64
 
     @property
     def grace(self) -> timedelta:
@@ -80,6 +82,11 @@ class Config:
     def overlap(self) -> timedelta:
         """Return how long a certificate is good beside its successor that is in use."""
         return timedelta(hours=self.overlap_hours)
+
+    @property
+    def disk_reserve(self) -> int:
+        """Return how many bytes have to be free before anything new is begun."""
+        return self.disk_reserve_mib * 2**20
 
     @property
     def state(self) -> Path:

@@ -1,6 +1,11 @@
-"""Whether there is room for what a gateway has to write."""
+"""Whether there is room for what a gateway has to write.
+
+The ledger's journal and a signed list need their room many times over, so that what was begun comes to its end. Nothing
+new is begun when the reserve of the configuration is touched; what ends something, such as a revocation, may have it.
+"""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
@@ -8,13 +13,15 @@ from sqlalchemy.engine import make_url
 from fleetmint.errors import StateError
 from fleetmint.gateway.config import Config
 
-# What the ledger's journal and a signed list need many times over, so that what has been begun comes to its end.
-ENOUGH = 32 * 1024 * 1024
-
 
 def ledger_file(config: Config) -> Path | None:
     """Return the file of the ledger, None when that is on a server."""
-    url = make_url(config.ledger)
+    return _file(config.ledger)
+
+
+@lru_cache
+def _file(ledger: str) -> Path | None:
+    url = make_url(ledger)  # which takes longer than all the rest
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
@@ -32,7 +39,8 @@ def free_bytes(config: Config) -> int:
 def refuse_full(config: Config) -> None:
     """Raise StateError when so little is free that nothing new should be begun."""
     free = free_bytes(config)
-    if free < ENOUGH:
+    if free < config.disk_reserve:
         raise StateError(
-            f"{free // 2**20} MiB are free for the ledger, and {ENOUGH // 2**20} are wanted: make room, `df` says where"
+            f"{free // 2**20} MiB are free for the ledger, and {config.disk_reserve_mib} are kept for what has to be"
+            " written: make room, `df` says where"
         )

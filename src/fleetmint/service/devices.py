@@ -20,6 +20,7 @@ from flask import Flask, Response, request
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import ClockError, LedgerError, StateError
+from fleetmint.gateway import disk
 from fleetmint.gateway.clock import kept, refuse_wrong_clock
 from fleetmint.gateway.views import time_text
 from fleetmint.ledger import reading, succession
@@ -141,8 +142,9 @@ def _confirm(resources: Resources, clock: Callable[[], datetime], shown: Certifi
 
 
 def issuing(resources: Resources, clock: Callable[[], datetime]) -> Issuing:
-    """Return what issues, as this gateway is configured."""
+    """Return what issues, as this gateway is configured; raise StateError when its disk is nearly full."""
     config = resources.config
+    disk.refuse_full(config)
     return Issuing(
         resources.ledger,
         resources.authority,

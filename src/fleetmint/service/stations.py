@@ -19,7 +19,8 @@ from flask import Flask, Response, abort, request
 from fleetmint.choices import REASONS
 from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
-from fleetmint.gateway import alerts, intake
+from fleetmint.gateway import alerts, disk, intake
+from fleetmint.gateway.config import Config
 from fleetmint.gateway.in_force import put_in_force, read_lists
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.head import HEADER, read_head
@@ -41,14 +42,15 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
 
     @app.post("/v1/registrations")
     def register() -> Response:
-        return take()
+        return take(disk.refuse_full)
 
     @app.post("/v1/handovers")
     def hand_over() -> Response:
         return take()
 
-    def take() -> Response:
+    def take(look: Callable[[Config], None] = lambda _: None) -> Response:
         actor = station(resources)
+        look(resources.config)
         report = intake.take(
             resources.engine,
             resources.config,
