@@ -56,13 +56,14 @@ molecule: ## the real playbooks on a virtual Pi: check, converge, idempotence, v
 e2e: ## the whole chain, and everything that must be refused
 	python -m pytest tests -m podman --verbose
 
-bench: ## what certificates, NVS images, batches and the agent of a device cost, beside what they cannot do without and what others take
+bench: ## what certificates, NVS images, batches, the agent of a device and the ways to keep a CA's key cost, beside what they cannot do without and what others take
 	@python benchmarks/issue.py
 	@python benchmarks/nvs.py
 	@python benchmarks/batch.py
 	@PYTHONPATH=. python benchmarks/burn.py
 	@PYTHONPATH=. python benchmarks/device.py
 	@PYTHONPATH=. python benchmarks/renewal.py
+	@PYTHONPATH=. python benchmarks/key.py
 
 xtensa: ## the device in C on an ESP8266's processor, in qemu: it enrols and holds a session, with what that takes
 	@scripts/setup test
