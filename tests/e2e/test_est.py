@@ -12,6 +12,8 @@ from tests.support.gateway_site import make_csr, new_key
 from virtual.purpose import ROOT
 
 BATCH = "prefix: meter\nchip: linux\ndevices:\n  - count: 4\n"
+WAITING = "prefix: guard\nchip: linux\napproval: manual\ndevices:\n  - count: 1\n"
+GUARD = "guard-000001"
 CURL, STRONGSWAN, SPARE, REFUSED = (f"meter-{number:06}" for number in range(1, 5))
 # openssl says whether what cacerts answers is enough for the chain of both certificates
 CHAIN = """curl --silent --fail --cacert server-ca.crt https://gateway.local/.well-known/est/cacerts > chain.b64
@@ -20,19 +22,21 @@ base64 -d chain.b64 | openssl pkcs7 -inform DER -print_certs -out chain.pem
 VERIFY = "openssl verify -x509_strict -purpose sslclient -CAfile chain.pem cert.pem renewed.pem"
 
 
+def run(site, *arguments: str) -> None:
+    done = site.fleetmint(*arguments, "--state", str(site.state))
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
 @pytest.fixture(scope="module")
 def place(site):
     """A directory with the tokens of four devices and whom to trust, as somebody carries them to a machine."""
     directory = site.scratch / "meters"
     directory.mkdir()
     (directory / "meters.yml").write_text(BATCH)
-    here = ("--state", str(site.state))
-    commands = [("batch", "new", str(directory / "meters.yml")), ("batch", "register", "meters")]
+    run(site, "batch", "new", str(directory / "meters.yml"))
+    run(site, "batch", "register", "meters")
     for device in (CURL, STRONGSWAN, SPARE, REFUSED):
-        commands.append(("batch", "export", "meters", "--token", device, "--out", str(directory / f"{device}.token")))
-    for command in commands:
-        done = site.fleetmint(*command, *here)
-        assert done.returncode == 0, done.stderr + done.stdout
+        run(site, "batch", "export", "meters", "--token", device, "--out", str(directory / f"{device}.token"))
     (directory / "server-ca.crt").write_bytes(site.server_ca.read_bytes())
     (directory / "root-ca.crt").write_bytes(site.root.read_bytes())
     return directory
@@ -87,6 +91,28 @@ def test_what_cacerts_answers_leads_to_the_gateway_too(site, place):
     shell(site, place, CHAIN)
     # an EST client trusts it from now on, instead of what it was given (RFC 7030, 3.6.1)
     shell(site, place, "curl --silent --fail --cacert chain.pem https://gateway.local/.well-known/est/csrattrs")
+
+
+def test_a_request_that_waits_for_an_operator_is_known_again_when_it_comes_back(site, place):
+    """strongSwan would ask by itself each minute; here it is asked to give up first."""
+    (place / "guards.yml").write_text(WAITING)
+    run(site, "batch", "new", str(place / "guards.yml"))
+    run(site, "batch", "register", "guards")
+    run(site, "batch", "export", "guards", "--token", GUARD, "--out", str(place / f"{GUARD}.token"))
+    enrol = (
+        "pki --gen --type ecdsa --size 256 --outform pem > guard.key\n"
+        f'pki --req --type ecdsa --in guard.key --dn "CN={GUARD}" > guard.der\n',
+        f"timeout 5 pki --est --userpass {GUARD}:{token_of(place, GUARD)} --url https://gateway.local"
+        " --cacert root-ca.crt --in guard.der --outform pem > guard.pem",
+    )
+    said = shell(site, place, f"{enrol[0]}({enrol[1]}) 2>&1 || true")
+    assert "EST request pending, polling indefinitely every 60 seconds" in said
+    decision = json.dumps({"device": GUARD, "decision": "approve"})
+    sent = ("--header", "Content-Type: application/json", "--data-binary", decision)
+    status, answer = site.curl("operators", "/v1/approvals", site.operator("bench@demo"), *sent)
+    assert (status, len(json.loads(answer)["keys"])) == (200, 1)
+    shell(site, place, enrol[1])
+    assert read(place / "guard.pem").subject.rfc4514_string() == f"CN={GUARD},OU=devices,O=demo"
 
 
 def test_without_credentials_curl_is_challenged_and_comes_back_with_them(site, place):

@@ -210,7 +210,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--here", action="store_true", help="with the libraries of this interpreter only")
     chosen = parser.parse_args()
-    for name, seen in run(chosen.count, chosen.seed).items():
+    try:
+        found = run(chosen.count, chosen.seed)
+    except AssertionError as error:
+        sys.exit(f"{error}")
+    for name, seen in found.items():
         codes = ", ".join(f"{code} {number}" for code, number in seen.most_common())
         sys.stdout.write(f"{name}: {sum(seen.values())} requests refused ({codes})\n")
     for release in () if chosen.here else VERSIONS:
