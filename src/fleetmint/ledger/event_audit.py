@@ -8,7 +8,18 @@ from sqlalchemy.engine import Connection
 
 from fleetmint.ledger.findings import RESTORE, Finding, revoke_remedy
 from fleetmint.ledger.replay import Told, ToldCertificate, replay
-from fleetmint.ledger.schema import REVOKED, certificates, devices, public_keys, tokens
+from fleetmint.ledger.schema import (
+    APPROVED,
+    AUTO,
+    DENIED,
+    REVOKED,
+    UNBOUND,
+    approvals,
+    certificates,
+    devices,
+    public_keys,
+    tokens,
+)
 
 # So many of a kind are named one by one.
 _NAMED = 20
@@ -25,7 +36,7 @@ def of_events(connection: Connection) -> list[Finding]:
     found = [
         Finding(f"the event {seq} does not say what events of its kind do", RESTORE) for seq in told.unreadable[:_NAMED]
     ]
-    for kind in (_of_devices, _of_tokens, _of_certificates):
+    for kind in (_of_devices, _of_tokens, _of_approvals, _of_certificates):
         listed = list(kind(connection, told))
         found += listed[:_NAMED]
         if len(listed) > _NAMED:
@@ -64,6 +75,28 @@ def _of_tokens(connection: Connection, told: Told) -> Iterator[Finding]:
                 f"a token of {event.device} is {event.state} by the event {event.seq}, and its row says {row.state}"
                 f" of {row.device}",
                 RESTORE,
+            )
+
+
+def _of_approvals(connection: Connection, told: Told) -> Iterator[Finding]:
+    """What a maker wants before a token is good stands in the import, and each decision of a person in an event."""
+    query = select(devices.c.device, devices.c.approval, devices.c.token_binding).order_by(devices.c.device)
+    for device, *wants in connection.execute(query):
+        policy = told.policies.get(device, {})
+        wanted = [policy.get("approval", AUTO), policy.get("token_binding", UNBOUND)]
+        if wants != wanted:
+            yield Finding(
+                f"the events want approval {wanted[0]} and tokens {wanted[1]} of {device}, and its row {wants[0]} and"
+                f" {wants[1]}",
+                RESTORE,
+            )
+    kinds = {APPROVED: "approve", DENIED: "deny"}
+    for row in connection.execute(select(approvals).where(approvals.c.state.in_(kinds)).order_by(approvals.c.device)):
+        if (row.device, row.spki_sha256, kinds[row.state]) not in told.decisions:
+            yield Finding(
+                f"a request of {row.device} with the key {row.spki_sha256[:8]}… is {row.state}, and no event says that"
+                " anybody decided so",
+                _decide(row.device),
             )
 
 

@@ -106,6 +106,7 @@ def import_registration(connection: Connection, registration: Registration, *, a
             "certificates": {
                 each.device: serial_text(each.serial) for each in given if not isinstance(each, TokenEntry)
             },
+            "ruled": list(decision.ruled),
             **({"policy": asdict(registration.policy)} if registration.policy != Policy() or decision.ruled else {}),
         },
     )

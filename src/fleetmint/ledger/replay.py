@@ -47,11 +47,16 @@ class ToldToken:
 class Told:
     """All that events tell of: devices as their status, tokens by hash and certificates by serial as they are stored.
 
+    `policies` are what the maker of a batch wants, by device, where that is anything; `decisions` are what people have
+    said of keys that asked, as (device, key, kind of the event).
+
     `events` is how many were looked at, `unreadable` are those that say nothing in a form that is known, and `retired`
     the certificates whose keys were given up, each with the event.
     """
 
     devices: dict[str, str] = field(default_factory=dict)
+    policies: dict[str, dict[str, str]] = field(default_factory=dict)
+    decisions: set[tuple[str, str, str]] = field(default_factory=set)
     tokens: dict[str, ToldToken] = field(default_factory=dict)
     certificates: dict[str, ToldCertificate] = field(default_factory=dict)
     events: int = 0
@@ -128,6 +133,16 @@ def _imported(told: Told, seq: int, _: str, detail: Mapping[str, Any]) -> None:
     for device, serial in detail["certificates"].items():
         told.devices[device] = ACTIVE
         told.give_certificate(serial, ToldCertificate(device, seq))
+
+    for device in (*detail.get("ruled", ()), *detail["tokens"], *detail["certificates"]):
+        told.policies[device] = detail.get("policy", {})
+
+
+def _decided(kind: str) -> Callable[["Told", int, str, Mapping[str, Any]], None]:
+    def step(told: Told, _: int, device: str, detail: Mapping[str, Any]) -> None:
+        told.decisions.add((device, detail["spki_sha256"], kind))
+
+    return step
 
 
 def _issued(told: Told, seq: int, device: str, detail: Mapping[str, Any]) -> None:
@@ -208,6 +223,8 @@ _STEPS: dict[str, Callable[[Told, int, str, Mapping[str, Any]], None]] = {
     "revoke": _revoked,
     "revoke-listed": _listed,
     "withdraw": _withdrawn,
+    "approve": _decided("approve"),
+    "deny": _decided("deny"),
     "token": _given_token,
     "transfer": _transferred,
     chain.CLOCK_REPAIRED: _clock_repaired,

@@ -11,9 +11,11 @@ import pytest
 from sqlalchemy import select
 
 from fleetmint.ledger import (
+    approvals,
     audit,
     early,
     events,
+    grants,
     open_factory_ledger,
     open_ledger,
     reading,
@@ -32,6 +34,7 @@ from tests.support.gateway_site import (
     make_csr,
     new_key,
     registration,
+    token_entry,
 )
 
 HOUR = timedelta(hours=1)
@@ -237,6 +240,28 @@ def test_a_certificate_that_nobody_issued_is_found_until_its_device_is_revoked(s
     assert "the certificate 1234 of lamp-000007 is in no event: somebody has written it" in found[0]
     fleet.revoke("lamp-000007")
     assert told(site) == []
+
+
+def test_a_decision_and_a_policy_that_no_event_tells_of_are_found(site, fleet):
+    site.register(fleet.now, "lamp-000001")
+    sha256 = hashlib.sha256(b"its token").hexdigest()
+    policy = {"approval": "manual", "token_binding": "none"}
+    expires = fleet.now + timedelta(days=30)
+    site.import_(registration([token_entry("sign-1", "its token", expires)], batch="signs-1", policy=policy), fleet.now)
+    for key in ("11" * 32, "22" * 32):
+        token = fleet.write(lambda connection, now: grants.find_token(connection, "sign-1", sha256))
+        fleet.write(approvals.enter, token, key, source="192.0.2.1")
+    fleet.write(approvals.approve, "sign-1", "11" * 32, actor="test")
+    assert told(site) == []
+    change(
+        fleet,
+        "update approvals set state = 'approved' where state = 'denied'",
+        "update devices set approval = 'auto' where device = 'sign-1'",
+    )
+    assert [finding.partition(", and")[0] for finding in told(site)] == [
+        "the events want approval manual and tokens none of sign-1",
+        "a request of sign-1 with the key 22222222… is approved",
+    ]
 
 
 def test_many_findings_of_a_kind_are_counted(site, fleet, now):
