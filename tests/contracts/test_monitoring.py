@@ -8,10 +8,9 @@ from pathlib import Path
 import yaml
 
 from tests.support import prometheus
+from tests.support.prometheus import EXAMPLES, RULES
 
 ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "contrib/prometheus"
-RULES = EXAMPLES / "fleetmint.rules.yml"
 TOLD = set(re.findall(r"\"((?:fleetmint|process)_[a-z_]+)\"", (ROOT / "src/fleetmint/service/metrics.py").read_text()))
 
 

@@ -108,6 +108,7 @@ def make_gateway_site(root: Path, template: Path) -> GatewaySite:
         "alert_socket": str(root / "alert.sock"),
         "published": str(root / "published.json"),
         "public": str(root / "public"),
+        "service_socket": str(root / "uwsgi.sock"),
         "counters": str(root / "counters"),
         "program_systemctl": str(root / "systemctl"),
         "program_nginx": str(root / "nginx-program"),

@@ -4,6 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
+EXAMPLES = Path(__file__).parents[2] / "contrib/prometheus"
+RULES = EXAMPLES / "fleetmint.rules.yml"
+
 _SAMPLE = re.compile(r"(?P<name>[a-z_]+)(?:\{(?P<labels>[^}]*)\})? (?P<value>[-+.e\d]+)")
 
 

@@ -112,3 +112,10 @@ def test_what_the_service_writes_to_the_journal_is_what_the_site_wants(signing_s
         text = signing_service.render("etc/fleetmint/gateway.toml.j2", signing_service_log_format=wanted)
         (tmp_path / "gateway.toml").write_text(text)
         assert load_config(tmp_path / "gateway.toml").log_format == wanted
+
+
+def test_systemd_calls_the_service_started_when_it_answers_and_waits_as_long_as_that_may_take(signing_service):
+    service = unit(signing_service.render(f"{UNITS}/fleetmint.service.j2"))["Service"]
+    words = service["ExecStartPost"].split()
+    assert words[1:3] == ["-m", "fleetmint.gateway.service_socket"]
+    assert int(words[words.index("--seconds") + 1]) < int(service["TimeoutStartSec"])

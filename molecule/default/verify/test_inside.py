@@ -18,6 +18,7 @@ LISTENERS = ("devices", "operators")
     ("/var/lib/fleetmint/ledger.sqlite", "600 fleetmint fleetmint"),
     ("/run/fleetmint/uwsgi.sock", "660 fleetmint www-data"),
     ("/run/fleetmint/bodies.sock", "660 fleetmint www-data"),
+    ("/run/fleetmint/counters", "700 fleetmint fleetmint"),
     ("/run/mosquitto", "700 mosquitto mosquitto"),
 ])  # fmt: skip
 def test_secrets_are_readable_by_one_account(gateway, path, expected):

@@ -33,13 +33,13 @@ class Config:
     `broker_alarms`; at `publish_socket` the service asks root to publish, and at `alert_socket` for a try of the
     command in `alert`. What is due, and what was told of it, is in `alerts`; `served` has copies of the servers'
     certificates. The CA certificates and CRLs that everybody may read go to `public`, unless that is empty. `published`
-    remembers which reloads are still owed and which sessions have been ended. In the directory `counters` the processes
-    of the service count what the metrics tell, and they write to the journal as `log_format` says. `attested_clock` is
-    what a person has said about the clock, until the next restart. `device_ca_key` says how the key in `device_ca` is
-    kept, and at `seal_socket` the service asks root to seal and open it. `program_*` are commands, for a gateway that
-    has other names. A device comes back with a certificate that has ended within `grace_days`; once it uses a new one,
-    the one before is good for `overlap_hours` more. Nothing new
-    is begun while less than `disk_reserve_mib` is free.
+    remembers which reloads are still owed and which sessions have been ended. The service answers at `service_socket`;
+    in the directory `counters` its processes count what the metrics tell, and they write to the journal as `log_format`
+    says. `attested_clock` is what a person has said about the clock, until the next restart. `device_ca_key` says how
+    the key in `device_ca` is kept, and at `seal_socket` the service asks root to seal and open it. `program_*` are
+    commands, for a gateway that has other names. A device comes back with a certificate that has ended within
+    `grace_days`; once it uses a new one, the one before is good for `overlap_hours` more. Nothing new is
+    begun while less than `disk_reserve_mib` is free.
     """
 
     site: str
@@ -60,6 +60,7 @@ class Config:
     served: Path = Path("/run/fleetmint-served")
     alert_socket: Path = Path("/run/fleetmint-alert.sock")
     published: Path = Path("/var/lib/fleetmint/published.json")
+    service_socket: Path = Path("/run/fleetmint/uwsgi.sock")
     counters: Path = Path("/run/fleetmint/counters")
     attested_clock: Path = Path("/run/fleetmint-clock.json")
     public: Path | None = None

@@ -13,12 +13,12 @@ from datetime import datetime
 from flask import Flask, Response
 
 from fleetmint.gateway.health import CHECKS, problems
+from fleetmint.gateway.service_socket import HEALTH
 from fleetmint.service.journal import event
 from fleetmint.service.resources import Resources
 
 _log = logging.getLogger(__name__)
 
-PATH = "/healthz"
 SECONDS = 1.0
 
 
@@ -53,7 +53,7 @@ class Health:
 def add_health(app: Flask, health: Health) -> None:
     """Add the route to `app`."""
 
-    @app.get(PATH)
+    @app.get(HEALTH)
     def healthz() -> Response:
         well = not health.problems()
         return Response("ok\n" if well else "not ok\n", 200 if well else 503, mimetype="text/plain")

@@ -139,6 +139,7 @@ class _Metrics:
             with reading(self._resources.engine) as connection:
                 head, size = overview.head(connection), overview.size(connection)
                 waiting = approvals.count_waiting(connection, self._clock())
+            free = disk.free_bytes(self._resources.config)
         except StateError:
             return  # fleetmint_healthy says it
         yield family(
@@ -149,7 +150,6 @@ class _Metrics:
         )
         yield family("fleetmint_approvals_waiting", AS_GAUGE, "Requests that wait for an operator.", [({}, waiting)])
         yield family("fleetmint_ledger_size_bytes", AS_GAUGE, "Size of the ledger with its journal.", [({}, size)])
-        free = disk.free_bytes(self._resources.config)
         yield family("fleetmint_disk_free_bytes", AS_GAUGE, "Room that is left beside the ledger.", [({}, free)])
 
     def _fleet(self) -> Iterator[Family]:

@@ -460,3 +460,17 @@ def test_what_ends_is_listed_the_earliest_first_and_a_ledger_that_is_away_hides_
     assert said.exit_code == 1
     assert "CRL test device CA of gateway" in said.stdout
     assert "ledger.sqlite" in said.stdout
+
+
+def test_health_is_what_the_service_says_and_why_when_it_is_not(site, gateway, monkeypatch):
+    said = {"status": 200}
+    monkeypatch.setattr("fleetmint.gateway.service_socket._ask", lambda path, route, seconds: said["status"])
+    assert gateway("health").stdout == "ok\n"
+    (site.root / "ledger.sqlite").unlink()
+    said["status"] = 503
+    refused(gateway("health"), "no device could enrol here", "ledger.sqlite is not there")
+    assert gateway("health", "--loaded", "--json") == {"changed": False, "status": 503}
+
+
+def test_a_service_that_has_not_loaded_is_told_with_where_to_look(gateway):
+    refused(gateway("health", "--loaded"), "does not answer", "its application did not load", "journalctl -u fleetmint")

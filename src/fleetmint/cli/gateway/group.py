@@ -8,7 +8,19 @@ from pathlib import Path
 import click
 
 from fleetmint import commands
-from fleetmint.cli.gateway import approvals, audit, backup, clock, device_ca, expiries, ledger, lists, request, watch
+from fleetmint.cli.gateway import (
+    approvals,
+    audit,
+    backup,
+    clock,
+    device_ca,
+    expiries,
+    health,
+    ledger,
+    lists,
+    request,
+    watch,
+)
 from fleetmint.cli.output import examples
 from fleetmint.errors import FleetmintError
 
@@ -28,6 +40,7 @@ _COMMANDS = (
     device_ca.retire_ca,
     expiries.alert,
     expiries.expiries,
+    health.health,
     ledger.devices,
     ledger.import_,
     ledger.init,

@@ -17,7 +17,7 @@ CHECKING = frozenset(
         "sign-crl",
     }
 )  # fmt: skip
-READING = frozenset({"audit", "ca-status", "devices", "superseded"})
+READING = frozenset({"audit", "ca-status", "devices", "health", "superseded"})
 
 _SAYS = "fleetmint: "
 _WARNS = f"{_SAYS}warning: "
