@@ -73,9 +73,9 @@ def test_no_device_is_revoked_whose_id_was_a_number_to_yaml(directory, tmp_path)
     (tmp_path / "vars.yml").write_text("device: 0144\n")
     printed = directory(None, "@vars.yml", play="revoke.yml")
     assert "in a file of variables put the id in quotes" in printed
-    assert "Revoke the device in the ledger" not in printed
+    assert "Revoke the device on its gateway" not in printed
     (tmp_path / "vars.yml").write_text("device: '0144'\n")
-    assert "Revoke the device in the ledger" in directory(None, "@vars.yml", play="revoke.yml")
+    assert "Revoke the device on its gateway" in directory(None, "@vars.yml", play="revoke.yml")
 
 
 def test_a_batch_without_a_usable_name_is_refused_with_its_line(directory, tmp_path):

@@ -8,7 +8,10 @@ import time
 
 import pytest
 
+from fleetmint.gateway.denied import with_denied
+
 MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/bin")
+THIEF = "lamp-9"
 STATION, OPERATOR = "bench@workshop", "alice@workshop"
 
 pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="there is no mosquitto here: scripts/setup test installs it")
@@ -24,7 +27,8 @@ def broker(mosquitto, tmp_path):
             ports[listener] = free.getsockname()[1]
         rules = tmp_path / f"{listener}.acl"
         template = f"etc/mosquitto/fleetmint/{listener}.acl.j2"
-        rules.write_text(mosquitto.render(template, fleet_station=STATION))
+        denied = [THIEF] if listener == "devices" else []
+        rules.write_text(with_denied(mosquitto.render(template, fleet_station=STATION), denied))
         conf += f"listener {ports[listener]} 127.0.0.1\nallow_anonymous true\nacl_file {rules}\n"
     (tmp_path / "conf").write_text(conf)
     (tmp_path / "log").touch()
@@ -120,3 +124,20 @@ def test_a_station_writes_to_inboxes_and_never_in_the_name_of_a_device(heard):
     told, (at_dashboard,) = heard([listener], [(STATION, "devices/lamp-1/out/fleetmint/settings")])
     assert at_dashboard == []
     assert "Not authorized" in told[0]
+
+
+def test_a_device_that_is_denied_hears_nothing_and_is_not_heard_and_its_neighbours_are(broker, heard):
+    def said_by(device):
+        return subprocess.run(
+            f"mosquitto_pub -V 5 -q 1 -p {broker['devices']} -u {device} -i {device}"
+            f" -t devices/{device}/out/reading -m x".split(),
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stderr
+
+    listeners = [("devices", name, f"devices/{name}/in/#") for name in (THIEF, "lamp-1")]
+    _, (thief, lamp) = heard(listeners, [(OPERATOR, f"devices/{name}/in/led") for name in (THIEF, "lamp-1")])
+    assert (thief, lamp) == ([], ["devices/lamp-1/in/led"])
+    assert "Not authorized" in said_by(THIEF)
+    assert said_by("lamp-1") == ""

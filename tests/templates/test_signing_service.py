@@ -85,6 +85,7 @@ def test_what_is_started_by_a_change_waits_for_no_server_and_is_never_given_up(s
 
 def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_service, tmp_path):
     from fleetmint.gateway.config import load_config
+    from fleetmint.gateway.denied import rules_path
     from fleetmint.gateway.publish import bundle_path
     from fleetmint.x509.listeners import LISTENERS
 
@@ -93,6 +94,7 @@ def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_servic
     names = {name for policy in LISTENERS.values() for name in policy.authorities}
     wanted = {config.crl(name) for name in names} | {config.trusted(name) for name in names}
     wanted |= {bundle_path(config, server, listener) for server in ("nginx", "mosquitto") for listener in LISTENERS}
+    wanted.add(rules_path(config))
     lines = signing_service.render(f"{UNITS}/fleetmint-publish.path.j2").splitlines()
     assert {line for line in lines if line.startswith("Path")} == {f"PathChanged={path}" for path in wanted}
 

@@ -10,6 +10,9 @@ them for hours, until it reloads and its session is ended.
 A device has one session, which is taken over and dropped alone. Operators choose their client ids and have several,
 and no Mosquitto 2.0 tells whose is whose or ends what its CRL now refuses: a revoked operator costs a restart of the
 broker. Devices come back by themselves, and what was queued for them is on disk.
+
+What the factory CA issued to a device that was revoked here is not on that CA's list before the controller has signed
+it. Until then the broker's rules deny that device everything, and its session is ended like any other.
 """
 
 import fcntl
@@ -31,8 +34,9 @@ from fleetmint.documents.times import text_time, time_text
 from fleetmint.errors import FleetmintError, PublishError, StateError
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import Bundle, checked_lists, installed_lists, read_bundle, refuse_older
+from fleetmint.gateway.denied import rules_path, with_denied, write_rules
 from fleetmint.gateway.disconnect import end_session
-from fleetmint.gateway.session_owners import ask
+from fleetmint.gateway.session_owners import ask, factory_made
 from fleetmint.ledger.devices import serial_text
 from fleetmint.x509.listeners import DEVICES, LISTENERS, OPERATORS
 from fleetmint.x509.revocation import crl_pem
@@ -75,6 +79,8 @@ class _Run:
     now: datetime
     check: bool
     memory: _Memory
+    # serials that no list has yet, and whose they are
+    unlisted: dict[int, str] = field(default_factory=dict)
     changed: bool = False
     reloaded: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
@@ -96,6 +102,7 @@ def publish(
         for name, data in lists.items():
             _take(run, name, data)
         bundles = [bundle for listener in LISTENERS if (bundle := _try_read(run, listener)) is not None]
+        _deny_unlisted(run, bundles)
         for server in _SERVERS:
             _update(run, server, bundles)
         _update_public(run, bundles)
@@ -166,6 +173,26 @@ def _try_read(run: _Run, listener: str) -> Bundle | None:
     except FleetmintError as error:
         run.problems.append(f"the CRLs of the {listener}' listener stay as they were: {error}")
         return None
+
+
+def _deny_unlisted(run: _Run, bundles: list[Bundle]) -> None:
+    """Have the broker's rules deny what its lists would let in; a broker that has no rules yet has no sessions."""
+    path = rules_path(run.config)
+    if not path.exists():
+        return
+    try:
+        listed = {entry.serial_number for each in bundles for crl in each.lists.values() for entry in crl}
+        found = factory_made(run.config, run.now)
+        run.unlisted = {serial: device for serial, device in found.items() if serial not in listed}
+        rules = files.read(path, "rules of the broker").decode()
+        wanted = with_denied(rules, run.unlisted.values())
+        if wanted != rules:
+            _remember(run, replace(run.memory, owed=run.memory.owed | {MOSQUITTO}))
+            if not run.check:
+                write_rules(path, wanted)
+            run.changed = True
+    except (FleetmintError, OSError) as error:
+        run.problems.append(str(error))
 
 
 def _update(run: _Run, server: str, bundles: list[Bundle]) -> None:
@@ -239,13 +266,15 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
     if MOSQUITTO in run.memory.owed and not run.check:
         return  # before it has loaded the list, the device would be back at once
     try:
-        owners = ask(run.config, _not_ended(run, DEVICES, bundles), run.memory.expired, run.now)
+        unlisted = {serial for serial in run.unlisted if serial_text(serial) not in run.memory.ended}
+        owners = ask(run.config, _not_ended(run, DEVICES, bundles) | unlisted, run.memory.expired, run.now)
         devices = sorted({*owners.of_revoked.values(), *owners.of_ended})
         up = bool(devices) and _is_up(run.config, MOSQUITTO)
         if owners.of_ended and up and MOSQUITTO not in run.reloaded:
             _reload(run, MOSQUITTO)  # or it would resume what began while the certificate was good
     except FleetmintError as error:
-        run.problems.append(str(error))
+        if str(error) not in run.problems:
+            run.problems.append(str(error))
         return
     failed = False
     for device in devices:

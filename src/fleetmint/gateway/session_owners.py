@@ -8,7 +8,12 @@ from typing import Any
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
 from fleetmint.ledger import open_ledger, reading
-from fleetmint.ledger.revocation import devices_by_serial, devices_that_go_on, ended_certificates
+from fleetmint.ledger.revocation import (
+    devices_by_serial,
+    devices_that_go_on,
+    ended_certificates,
+    factory_certificates_of_revoked,
+)
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,27 @@ class Owners:
     of_revoked: dict[int, str]
     of_ended: frozenset[str]
     going_on: frozenset[str]
+
+
+def factory_made(config: Config, now: datetime) -> dict[int, str]:
+    """Return the revoked devices with a certificate of the factory CA, by the serial of that."""
+    path = sqlite_path(config.ledger)
+    if path is None:
+        found = _read_factory_made(config, now)
+    else:
+        refuse_odd_ledger(path)
+        found = as_owner_of(path.parent, lambda: _read_factory_made(config, now), str(path))
+    return {int(serial): device for serial, device in found}
+
+
+def _read_factory_made(config: Config, now: datetime) -> Any:
+    engine = open_ledger(config.ledger)
+    try:
+        with reading(engine) as connection:
+            found = factory_certificates_of_revoked(connection, now)
+    finally:
+        engine.dispose()
+    return [[str(serial), device] for serial, device in found.items()]
 
 
 def ask(config: Config, revoked: Collection[int], since: datetime | None, now: datetime) -> Owners:

@@ -154,6 +154,21 @@ def revoked_certificates(
     )
 
 
+def factory_certificates_of_revoked(connection: Connection, now: datetime) -> dict[int, str]:
+    """Return the certificates that the factory made for devices that are revoked, and which have not ended, by serial.
+
+    They belong on the list of the factory CA, which is signed elsewhere: until that comes, whoever reads no ledger lets
+    them in.
+    """
+    rows = connection.execute(
+        select(certificates.c.serial, certificates.c.device)
+        .join(devices, devices.c.device == certificates.c.device)
+        .where(devices.c.status == REVOKED, certificates.c.issuer == "factory", certificates.c.not_after > now)
+        .order_by(certificates.c.serial)
+    )
+    return {int(row.serial, 16): str(row.device) for row in rows}
+
+
 def superseded_certificates(connection: Connection, issuer: str, now: datetime) -> tuple[int, ...]:
     """Return the serials of what `issuer` issued that has been replaced by a renewal and has not ended."""
     of_issuer = (certificates.c.issuer == issuer, certificates.c.not_after > now)

@@ -21,11 +21,10 @@ from fleetmint.documents.document import read_object
 from fleetmint.errors import LedgerError, NameRefusedError, RegistrationRefusedError, StateError
 from fleetmint.gateway import alerts, disk, intake
 from fleetmint.gateway.config import Config
-from fleetmint.gateway.in_force import put_in_force, read_lists
+from fleetmint.gateway.in_force import read_lists, revoke_devices
 from fleetmint.ledger import reading, writing
 from fleetmint.ledger.head import HEADER, read_head
 from fleetmint.ledger.replacement import NewToken, add_token
-from fleetmint.ledger.revocation import revoke
 from fleetmint.service.answers import json_answer, operator, read_body
 from fleetmint.service.identity import IdentityRefusedError
 from fleetmint.service.queries import choice, read_query
@@ -66,17 +65,10 @@ def add_stations(app: Flask, resources: Resources, clock: Callable[[], datetime]
         actor = station(resources)
         read_query()
         devices, reason, lists = _revocations(read_body(MAX_BYTES))
-        changed, unknown = [], []
-        with writing(resources.engine) as connection:
-            for device in devices:
-                try:
-                    changed.append(revoke(connection, device, reason=reason, actor=actor, now=clock()).changed)
-                except LedgerError:
-                    raise
-                except StateError:  # of another gateway, which is asked, too
-                    unknown.append(device)
-        done = put_in_force(resources.engine, resources.config, lists, now=clock(), actor=actor)
-        return _answer(resources, changed=any(changed), unknown=unknown, **done.values())
+        done = revoke_devices(
+            resources.engine, resources.config, devices, lists, reason=reason, now=clock(), actor=actor
+        )
+        return json_answer(200, unknown=list(done.unknown), **done.values())
 
     @app.post("/v1/alerts/test")
     def test_alerts() -> Response:

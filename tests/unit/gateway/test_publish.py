@@ -645,3 +645,68 @@ def test_what_the_account_may_not_read_root_does_not_read_for_it(
     assert done.disconnected == ()
     assert len(done.problems) == 1
     assert f"the ledger {site.root / 'ledger.sqlite'} cannot be used" in done.problems[0]
+
+
+RULES = "pattern write devices/%u/out/#\npattern read devices/%u/in/#\n"
+DENIED = "\nuser lamp-000001\ntopic deny #\n"
+
+
+@pytest.fixture
+def rules(site):
+    """The rules of the broker's listener for devices, as the play has written them."""
+    path = site.config.mosquitto / "devices.acl"
+    path.write_text(RULES)
+    path.chmod(0o400)
+    return path
+
+
+def test_what_the_factory_issued_to_a_revoked_device_is_denied_until_the_list_of_that_ca_comes(
+    site, now, published, lamps, calls, broker, rules
+):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    look = publish.publish(site.config, now=now, check=True)
+    assert (look.changed, look.reloaded, look.disconnected) == (True, ("mosquitto",), ("lamp-000001",))
+    assert (rules.read_text(), calls()) == (RULES, [])
+
+    done = publish.publish(site.config, now=now)
+    assert (done.reloaded, done.disconnected, done.problems) == (("mosquitto",), ("lamp-000001",), ())
+    assert calls() == ["systemctl reload mosquitto"]
+    said = rules.read_text()
+    assert said.startswith(RULES)
+    assert said.endswith(DENIED)
+    assert "lamp-000002" not in said
+    assert rules.stat().st_mode & 0o777 == 0o400
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+    # the play writes its rules anew, and this puts back what belongs to them
+    rules.chmod(0o600)
+    rules.write_text(RULES)
+    assert publish.publish(site.config, now=now).reloaded == ("mosquitto",)
+    assert rules.read_text() == said
+
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    done = publish.publish(site.config, now=now)
+    assert (set(done.reloaded), done.problems) == ({"nginx", "mosquitto"}, ())
+    assert rules.read_text() == RULES
+    assert publish.publish(site.config, now=now) == publish.Published()
+
+
+def test_a_device_that_goes_on_is_not_denied_for_what_it_had_before(site, now, published, lamps, calls, broker, rules):
+    with site.writing() as connection:
+        own = certificates.c.device == "lamp-000001"
+        gone = {"status": "revoked", "revoked_at": now, "revoke_reason": "superseded"}
+        connection.execute(certificates.update().where(own).values(**gone))
+    assert publish.publish(site.config, now=now).disconnected == ()
+    assert rules.read_text() == RULES
+
+
+def test_a_ledger_that_cannot_be_read_leaves_the_rules_and_is_said_once(site, now, published, lamps, broker, rules):
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    publish.publish(site.config, now=now)
+    (site.root / "ledger.sqlite").rename(site.root / "away")
+    done = publish.publish(site.config, now=now)
+    assert len(done.problems) == 1
+    assert "ledger" in done.problems[0]
+    assert rules.read_text().endswith(DENIED)

@@ -59,10 +59,14 @@ def revoke(
     hierarchy, now = site.hierarchy(), datetime.now(UTC)
     targets = revocation.find(hierarchy, site, target, authority)
     plan = revocation.plan(hierarchy, targets, reason, now, whole_ca=whole_ca)
+    told: list[in_force.Told] = []
+    unsigned: tuple[in_force.Told, ...] = ()
     if not check:
-        plan.apply()
-    told = [] if check else _tell(site, name, targets, reason)
+        devices = sorted({found.title for found in targets if found.is_device})
+        done = in_force.carry_out(site, name, targets, plan, reason, devices=devices)
+        told, unsigned = _told(list(done.told), targets), done.unsigned
     by_gateway = any(each.changed for each in told)
+    told += unsigned
     values = {
         "changed": by_gateway if told and all(found.on_gateway for found in targets) else plan.changed or by_gateway,
         "site": hierarchy.site,
@@ -76,17 +80,16 @@ def revoke(
     if check:
         text = "; ".join(plan.reasons) or f"{target} is revoked already"
     else:
-        text = "\n".join(dict.fromkeys(revocation.outlook(hierarchy, found, told=bool(told)) for found in targets))
-        text += f"\n{in_force.in_words(told, _remedy(targets))}" if told else ""
+        lines = [] if unsigned else [revocation.outlook(hierarchy, each, told=bool(told)) for each in targets]
+        lines += [in_force.in_words(told, _remedy(targets))] if told else []
+        text = "\n".join(dict.fromkeys(lines))
     say(as_json, values, text)
     if any(each.problem for each in told):
         sys.exit(1)
 
 
-def _tell(site: Site, name: str | None, targets: Sequence[revocation.Target], reason: str) -> list[in_force.Told]:
-    devices = sorted({found.title for found in targets if found.is_device})
-    signed = {found.authority.name for found in targets if found.authority is not None} & set(in_force.LISTED)
-    told = in_force.tell(site, name, devices=devices, reason=reason, authorities=signed)
+def _told(told: list[in_force.Told], targets: Sequence[revocation.Target]) -> list[in_force.Told]:
+    """Return what is to be said of what the gateways answered; raise FleetmintError when none of them can know it."""
     elsewhere = [found.title for found in targets if found.on_gateway]
     if not told and elsewhere:
         raise FleetmintError(f"{elsewhere[0]} was not revoked: this site has no gateway that could know it")

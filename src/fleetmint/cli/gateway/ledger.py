@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fleetmint import files
+from fleetmint import commands, files
 from fleetmint.choices import REASONS
 from fleetmint.cli.gateway.common import ACTOR, read_config, read_stdin, refuse_unpublished, say, with_ledger
 from fleetmint.cli.lazily import for_work
@@ -16,10 +16,10 @@ with for_work():
     from sqlalchemy.engine import Engine
 
     from fleetmint.gateway.clock import utc_now
-    from fleetmint.gateway.in_force import put_in_force
+    from fleetmint.gateway.in_force import Revoked, put_in_force, revoke_devices
     from fleetmint.gateway.intake import Report, open_signed, take
     from fleetmint.gateway.views import device_view
-    from fleetmint.ledger import create_schema, reading, revocation, writing
+    from fleetmint.ledger import create_schema, reading, revocation
     from fleetmint.ledger.devices import list_devices, serial_text
     from fleetmint.ledger.schema import VERSION
     from fleetmint.ledger.upgrade import exists, look_for_version
@@ -116,21 +116,34 @@ def devices(ctx: click.Context, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def revoke(ctx: click.Context, device: str, reason: str, check: bool, as_json: bool) -> None:
-    """Take DEVICE off the fleet for ever: its certificates and its token. `sign-crl` and `publish` put it in force."""
-    wanted = names.device_id(device)
+    """Take DEVICE off the fleet for ever, at once: its certificates, its token, its live session.
 
-    def run(engine: Engine) -> revocation.Revocation:
+    What the factory CA issued to it is shut out on this gateway, and said with the command that puts it on that CA's
+    list, which is signed on the controller. With --json `in_force` says whether nginx and the broker know of it, and
+    the exit code whether the ledger does.
+    """
+    wanted, config = names.device_id(device), read_config(ctx)
+
+    def run(engine: Engine) -> tuple[revocation.Revocation, Revoked | None]:
+        with reading(engine) as connection:
+            found = revocation.look_up(connection, wanted)
         if check:
-            with reading(engine) as connection:
-                return revocation.look_up(connection, wanted)
-        with writing(engine) as connection:
-            return revocation.revoke(connection, wanted, reason=reason, actor=ACTOR, now=utc_now())
+            return found, None
+        return found, revoke_devices(engine, config, [wanted], {}, reason=reason, now=utc_now(), actor=ACTOR)
 
-    found = with_ledger(read_config(ctx), run)
+    found, done = with_ledger(config, run)
     values = {
-        "changed": found.changed,
+        **({"changed": found.changed} if done is None else done.values()),
         "device": found.device,
         "serials": [serial_text(serial) for serial, _ in found.certificates],
         "issuers": [issuer for _, issuer in found.certificates],
     }
-    say(as_json, values, f"{device} is revoked" if found.changed else f"{device} was revoked before")
+    text = f"{device} is revoked" if found.changed else f"{device} was revoked before"
+    if done is not None and done.unlisted:
+        text += (
+            ". This gateway refuses what the factory CA issued to it, and ends its session; others do when it is on the"
+            f" list of that CA, whose key is not here: run {commands.fleetmint('revoke', device)}"
+        )
+    say(as_json, values, text)
+    if done is not None and not as_json:
+        refuse_unpublished(done.in_force.problems)

@@ -24,7 +24,7 @@ with for_work():
     from fleetmint.gateway.publish import Published
     from fleetmint.gateway.publish import publish as publish_lists
     from fleetmint.ledger import reading
-    from fleetmint.ledger.revocation import superseded_certificates
+    from fleetmint.ledger.revocation import factory_certificates_of_revoked, superseded_certificates
 
 # More than a station may send.
 _LARGEST_REQUEST = 1 << 20
@@ -59,19 +59,22 @@ def sign_crl(ctx: click.Context, force: bool, check: bool, as_json: bool) -> Non
 @json_option
 @click.pass_context
 def superseded(ctx: click.Context, as_json: bool) -> None:
-    """Show the certificates of the factory CA that a renewal has replaced, and that its list does not hold yet.
+    """Show the certificates of the factory CA that were replaced by a renewal or revoked, and are not on its list yet.
 
     That list is signed on the controller: gateway.yml asks, has it signed there, and brings it.
     """
     config = read_config(ctx)
     listed = {entry.serial_number for crl in read_certificate_lists(config.crl("factory"), "CRL") for entry in crl}
 
-    def run(engine: Engine) -> tuple[int, ...]:
+    def run(engine: Engine) -> tuple[set[int], set[int]]:
+        now = utc_now()
         with reading(engine) as connection:
-            return superseded_certificates(connection, "factory", utc_now())
+            revoked = set(factory_certificates_of_revoked(connection, now))
+            return set(superseded_certificates(connection, "factory", now)) - revoked, revoked
 
-    serials = [f"{serial:x}" for serial in with_ledger(config, run) if serial not in listed]
-    say(as_json, {"factory": serials}, "\n".join(serials) or "the list of the factory CA holds all of them")
+    replaced, revoked = ([f"{serial:x}" for serial in sorted(found - listed)] for found in with_ledger(config, run))
+    text = "\n".join([*replaced, *revoked]) or "the list of the factory CA holds all of them"
+    say(as_json, {"factory": replaced, "factory_revoked": revoked}, text)
 
 
 @click.command(

@@ -173,7 +173,16 @@ SCHEMAS: Mapping[str, Schema] = {
             },
         }
     ),
-    "RevocationsReport": _object(changed=YES_OR_NO, unknown=_list(DEVICE_ID), **_TURNS),
+    "RevocationsReport": _object(
+        changed=YES_OR_NO,
+        unknown=_list(DEVICE_ID),
+        unlisted={
+            "type": "object",
+            "additionalProperties": _list(SERIAL),
+            "description": "By device: serials that the factory CA has to put on its list. This gateway refuses them.",
+        },
+        **_TURNS,
+    ),
     "NewToken": _object({"owner": {"type": "string", "minLength": 1, "maxLength": LONGEST_OWNER}}, **_TOKEN),
     "NewTokenReport": _object(changed=YES_OR_NO, device=DEVICE_ID),
     "Decision": _object(

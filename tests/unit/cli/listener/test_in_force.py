@@ -193,3 +193,71 @@ def test_a_device_with_another_certificate_goes_on_without_the_one_of_the_factor
         connection.execute(certificates.insert().values(**{**row, **renewed, **later, "superseded_at": None}))
         assert revoke_listed(connection, {serial: "superseded"}, actor="test", now=now) == []
     assert statuses(gateway_side)["lamp-000002"] == ("active", 0xABC)
+
+
+def rules_of(gateway_side):
+    return (gateway_side.config.mosquitto / "devices.acl").read_text()
+
+
+@pytest.fixture
+def broker_rules(gateway_side):
+    (gateway_side.config.mosquitto / "devices.acl").write_text("pattern write devices/%u/out/#\n")
+
+
+def test_what_the_factory_issued_is_listed_in_the_same_step_when_only_a_gateway_knows_of_it(
+    fleetmint, gateway_side, in_force, state, broker_rules
+):
+    _, serial = statuses(gateway_side)["lamp-000002"]
+    (state / "batches/first/registration.json").unlink()  # made elsewhere, as far as this state knows
+    said = fleetmint("revoke", "lamp-000002", "--json")
+    assert (said["changed"], said["gateways"]) == (True, [{"gateway": "gateway", "in_force": True, "problem": ""}])
+    assert serial in in_force("devices")
+    assert statuses(gateway_side)["lamp-000002"] == ("revoked", None)
+    assert "lamp-000002" not in rules_of(gateway_side)
+    assert fleetmint("revoke", "lamp-000002", "--json")["changed"] is False
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known here", "known to the gateway"])
+def test_without_the_key_of_the_factory_ca_the_gateways_shut_the_device_out_and_the_rest_is_said(
+    fleetmint, gateway_side, hierarchy, in_force, state, broker_rules, known
+):
+    _, serial = statuses(gateway_side)["lamp-000002"]
+    if not known:
+        (state / "batches/first/registration.json").unlink()
+    key = hierarchy.directory / "factory/ca.key"
+    away = key.rename(key.with_name("away"))
+    said = fleetmint("revoke", "lamp-000002")
+    assert said.exit_code == 1
+    assert "NOT in force yet at the factory CA: its CRL cannot be signed here" in said.stdout
+    assert "playbooks/revoke.yml -e device=lamp-000002" in said.stdout
+    assert "In force at gateway" in said.stdout
+    assert statuses(gateway_side)["lamp-000002"] == ("revoked", None)
+    assert rules_of(gateway_side).endswith("user lamp-000002\ntopic deny #\n")
+    assert serial not in in_force("devices")
+    away.rename(key)
+    assert fleetmint("revoke", "lamp-000002").exit_code == 0
+    assert serial in in_force("devices")
+    assert "lamp-000002" not in rules_of(gateway_side)
+
+
+def test_typed_on_the_gateway_it_is_one_step_too_and_the_command_for_the_list_can_be_pasted(
+    fleetmint, gateway_side, in_force, broker_rules
+):
+    _, serial = statuses(gateway_side)["lamp-000002"]
+    there = ("gateway", "--config", gateway_side.config_path)
+    said = fleetmint(*there, "revoke", "lamp-000002")
+    assert said.exit_code == 0, said.output
+    assert re.search(r"run `fleetmint revoke lamp-000002` on the controller$", said.stdout)
+    assert statuses(gateway_side)["lamp-000002"] == ("revoked", None)
+    assert rules_of(gateway_side).endswith("user lamp-000002\ntopic deny #\n")
+    told = fleetmint(*there, "superseded", "--json")
+    assert told == {"factory": [], "factory_revoked": [f"{serial:x}"]}
+    done = fleetmint(*there, "revoke", "lamp-000001", "--json")
+    assert (done["in_force"], done["unlisted"], done["problems"]) == (True, {}, [])
+
+    assert fleetmint("revoke", "lamp-000002").exit_code == 0
+    assert serial in in_force("devices")
+    assert "lamp-000002" not in rules_of(gateway_side)
+    again = fleetmint(*there, "revoke", "lamp-000002")
+    assert again.stdout == "lamp-000002 was revoked before\n"
+    assert fleetmint(*there, "superseded", "--json")["factory_revoked"] == []
