@@ -17,6 +17,7 @@ PIN = "246810"
 TOKEN = f"""
 DEBIAN_FRONTEND=noninteractive apt-get install --no-install-recommends -qq -y softhsm2 opensc >/dev/null
 softhsm2-util --init-token --free --label workshop --pin {PIN} --so-pin 87654321
+chmod --recursive g+rwX /var/lib/softhsm/tokens
 """
 OBJECTS = f"pkcs11-tool --module {MODULE} --token-label workshop --pin {PIN} --list-objects"
 KEPT = "ls /etc/fleetmint/device-ca"
@@ -59,6 +60,7 @@ def test_a_sealed_key_is_moved_into_a_token_and_back_and_signs_in_both(site, var
     assert status()["key"] == "sealed (host key)"
     extra = ("-vvv", "--diff", "-e", json.dumps(variables))
     done = play(site, *extra)
+    assert "fatal: " not in done.stdout, done.stdout.partition("fatal: ")[2][:3000]
     assert changed(done) > 0
     assert PIN not in done.stdout + done.stderr
     assert (status()["key"], status()["as_wanted"]) == (URL, True)

@@ -42,9 +42,12 @@ def open_sealed(socket: Path, name: str, data: bytes, what: str) -> bytes:
 def sealed_with(data: bytes) -> str:
     """Return what opens a credential, as far as it says so itself."""
     try:
-        return "host key" if base64.b64decode(data).startswith(_BY_HOST) else "TPM 2 and host key"
+        kind = base64.b64decode(data)[: len(_BY_HOST)]
     except binascii.Error:
+        kind = b""
+    if len(kind) < len(_BY_HOST):
         return "damaged"
+    return "host key" if kind == _BY_HOST else "TPM 2 and host key"
 
 
 class _NotOpenedError(StateError):

@@ -10,6 +10,7 @@ import pytest
 from fleetmint.errors import StateError
 from fleetmint.gateway import audit, device_ca
 from fleetmint.gateway.ca_key import keeping
+from fleetmint.gateway.ca_key.sealed import sealed_with
 from fleetmint.gateway.config import load_config
 from fleetmint.service.counters import Counters
 from fleetmint.service.resources import Resources
@@ -81,6 +82,16 @@ def test_ca_status_says_how_the_key_is_kept_and_how_it_should_be(sealed, gateway
     assert gateway("install-ca", data=data).exit_code == 0
     found = json.loads(gateway("ca-status", "--json").stdout)
     assert (found["key"], found["as_wanted"]) == ("sealed (host key)", True)
+
+
+@pytest.mark.parametrize(("begin", "said"), [
+    ("Whxqht+dQJax1aZeCGLxmiAAAAAB", "host key"),
+    # what systemd 257 makes with swtpm and --with-key=host+tpm2
+    ("k6iUCUh0RJCQyvL8k8q1UyAAAAAB", "TPM 2 and host key"),
+    ("!", "damaged"),
+])  # fmt: skip
+def test_a_credential_says_what_opens_it(begin, said):
+    assert sealed_with(begin.encode()) == said
 
 
 def test_a_service_takes_a_sealed_key_up_without_a_restart_and_signs(site, sealed, data, now):
