@@ -10,13 +10,14 @@ from typing import Any
 
 from fleetmint.errors import NameRefusedError
 from fleetmint.x509 import kinds, names
-from fleetmint.x509.request import REQUEST, RequestRefusedError
+from fleetmint.x509.request import PEM_BEGIN, REQUEST, RequestRefusedError
 
 # A P-256 request has 300 bytes; this leaves room and keeps floods small.
 MAX_BYTES = 8192
 # One PEM block and nothing around it; NEW is what keytool and old OpenSSL write (RFC 7468, section 7).
 _PEM = re.compile(r"-----BEGIN ((?:NEW )?)CERTIFICATE REQUEST-----[^-]*-----END \1CERTIFICATE REQUEST-----")
 _LABEL = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----")
+_ARMOUR = re.compile(r"-----(?:BEGIN|END) [A-Z ]+-----")
 # What `base64` and mail programs break lines with.
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
@@ -83,14 +84,16 @@ def read_recovery(data: bytes) -> Recovery:
 
 
 def read_est(data: bytes) -> bytes:
-    """Read base64 of DER, however it is broken into lines (RFC 8951), and return the CSR; raise RequestRefusedError.
+    """Read base64 of DER, however it is broken into lines (RFC 8951), and return the DER; raise RequestRefusedError.
 
     PEM is taken, too: it is what clients send that never heard of RFC 8951.
     """
     try:
-        return _csr(data.decode("ascii"))
+        text = data.decode("ascii")
     except UnicodeDecodeError as error:
         raise RequestRefusedError("bad_encoding", "the request is neither base64 nor PEM") from error
+    found = _csr(text)
+    return _csr(_ARMOUR.sub("", text)) if found.startswith(PEM_BEGIN) else found
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -215,7 +215,8 @@ def test_a_request_that_is_bound_to_a_connection_is_refused_since_nobody_here_se
     password = handmade.tlv(0x31, handmade.tlv(0x0C, b"tls-unique"))
     attribute = handmade.tlv(0x30, bytes.fromhex("06092a864886f70d010907") + password)
     csr = handmade.request(new_key(), attributes=attribute)
-    assert refused(post(client, "simpleenroll", csr, token=token)) == (400, "bad_attribute")
+    for body in (csr, handmade.pem("CERTIFICATE REQUEST", csr)):
+        assert refused(post(client, "simpleenroll", body, token=token)) == (400, "bad_attribute")
 
 
 def test_a_device_id_that_is_none_is_a_400(client, token):
