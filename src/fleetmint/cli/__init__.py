@@ -39,6 +39,7 @@ COMMANDS = {
     "revoke": "fleetmint.cli.controller.revoke",
     "secure": "fleetmint.cli.bench.secure",
     "service-cert": "fleetmint.cli.controller.service",
+    "share-keys": "fleetmint.cli.controller.share_keys",
     "site": "fleetmint.cli.controller.site",
     "token": "fleetmint.cli.bench.token",
     "verify": "fleetmint.cli.controller.verify",

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.engine import Connection
 
 from fleetmint import commands
-from fleetmint.ledger import events
+from fleetmint.ledger import elsewhere, events
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.event_audit import of_events
 from fleetmint.ledger.findings import RESTORE, Finding, revoke_remedy
@@ -41,8 +41,17 @@ def findings(connection: Connection) -> tuple[Finding, ...]:
         *_of_lines(connection),
         *_of_tokens(connection),
         *_of_devices(connection),
+        *_of_keys_elsewhere(connection),
         *of_events(connection),
     )
+
+
+def _of_keys_elsewhere(connection: Connection) -> Iterator[Finding]:
+    for each in elsewhere.conflicts(connection):
+        yield Finding(
+            f"{each.here} has the key {each.spki_sha256} of {each.there}, which is at another gateway",
+            f"revoke the one that is a copy: {revoke_remedy(each.here)}",
+        )
 
 
 def of_database(connection: Connection) -> list[Finding]:

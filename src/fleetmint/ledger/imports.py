@@ -20,6 +20,7 @@ from fleetmint.ledger.schema import (
     UNUSED,
     certificates,
     devices,
+    keys_elsewhere,
     public_keys,
     tokens,
 )
@@ -138,6 +139,9 @@ def _known(connection: Connection, registration: Registration) -> _Known:
     made = [entry for entry in registration.entries if isinstance(entry, CertificateEntry)]
     for row in rows_with(connection, public_keys, public_keys.c.spki_sha256, [entry.spki_sha256 for entry in made]):
         known.key_owner[row.spki_sha256] = row.device
+    there = rows_with(connection, keys_elsewhere, keys_elsewhere.c.spki_sha256, [entry.spki_sha256 for entry in made])
+    for row in there:
+        known.key_owner.setdefault(row.spki_sha256, row.device)
     serials = [serial_text(entry.serial) for entry in made]
     for row in rows_with(connection, certificates, certificates.c.serial, serials):
         known.certificate[row.serial] = row.der

@@ -14,7 +14,7 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError
-from fleetmint.ledger import approvals, events, succession
+from fleetmint.ledger import approvals, elsewhere, events, succession
 from fleetmint.ledger.devices import Certificate, certificate_of, find_certificate, serial_text
 from fleetmint.ledger.grants import (
     GraceGrant,
@@ -209,10 +209,21 @@ def _serves(pending: Certificate, now: datetime) -> bool:
     return begins <= now and (pending.not_after is None or now < pending.not_after)
 
 
+def _refuse_elsewhere(connection: Connection, device: str, spki_sha256: str) -> None:
+    there = elsewhere.FIND.first(connection, of=spki_sha256)
+    if there is None:
+        return
+    if there.device != device:
+        raise KeyRefusedError("key_in_use", "the public key belongs to a device of another gateway: make a new key")
+    if there.retired:
+        raise KeyRefusedError("key_retired", "the public key is of an earlier owner of this device: make a new key")
+
+
 def take_key(connection: Connection, device: str, spki_sha256: str) -> None:
     """Let a key be of a device; raise KeyRefusedError when it is another's, or was given up."""
     known = _KEY.first(connection, of=spki_sha256)
     if known is None:
+        _refuse_elsewhere(connection, device, spki_sha256)
         _TAKE_KEY.execute(connection, spki_sha256=spki_sha256, device=device)
     elif known.device != device:
         raise KeyRefusedError("key_in_use", "the public key belongs to another device: make a new key")

@@ -33,6 +33,7 @@ from fleetmint.service.api.document import add_document
 from fleetmint.service.approvals import add_approvals
 from fleetmint.service.counters import Counters
 from fleetmint.service.devices import add_devices, device
+from fleetmint.service.elsewhere import add_elsewhere
 from fleetmint.service.est import add_est
 from fleetmint.service.health import Health, add_health
 from fleetmint.service.identity import IdentityRefusedError, NoCertificateError
@@ -83,6 +84,7 @@ def create_app(config: Config, *, clock: Callable[[], datetime] = utc_now, count
     add_operators(app, resources, clock)
     add_stations(app, resources, clock)
     add_approvals(app, resources, clock)
+    add_elsewhere(app, resources, clock)
     add_document(app, resources)
     _add_errors(app)
 

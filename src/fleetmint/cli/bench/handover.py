@@ -22,7 +22,7 @@ with for_work():
     from fleetmint.documents import signature
     from fleetmint.documents.document import encode, parts
     from fleetmint.ledger.schema import RETURNED
-    from fleetmint.site import in_force
+    from fleetmint.site import in_force, shared_keys
     from fleetmint.site.client import LARGEST, open_gateway
     from fleetmint.x509 import keys
     from fleetmint.x509.authority import load_certificate
@@ -84,7 +84,8 @@ def register(batch: str, site: Site, name: str | None, file: Path | None, check:
 def handover(batch: str, site: Site, name: str | None, file: Path | None, check: bool, as_json: bool) -> None:
     """Tell the gateway of BATCH what became of its devices: which board each is, which failed, which came back.
 
-    What came back is revoked there. Do it after burning, as often as you like: the gateway takes what is new.
+    What came back is revoked there, and the gateways of the site are told each other's public keys, as by
+    `fleetmint share-keys`. Do it after burning, as often as you like: the gateway takes what is new.
     """
     document = papers.handover_document(site.batch(batch), site.ledger)
     _report(as_json, batch, _tell(site, name, document, "/v1/handovers", file, check), file)
@@ -92,6 +93,10 @@ def handover(batch: str, site: Site, name: str | None, file: Path | None, check:
     told = in_force.end(site, name, str(document["gateway"]), back) if back else []
     if any(each.problem for each in told):
         raise FleetmintError(in_force.in_words(told, commands.to_gateways()))
+    if file is None and not check and len(site.gateways) > 1:
+        conflicts = [sentence for each in shared_keys.share(site, name) for sentence in each.conflicts]
+        if conflicts:
+            raise FleetmintError("; ".join(conflicts))
 
 
 def gateway_of(site: Site, batch: str) -> str:

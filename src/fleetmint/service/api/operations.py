@@ -234,5 +234,13 @@ OPERATIONS = (
     Operation(
         "POST", "/v1/approvals", STATION, "Approve or deny what a device asks for.", "DecisionReport", "Decision"
     ),
+    Operation(
+        "POST",
+        "/v1/public-keys",
+        STATION,
+        "Know the keys of another gateway of the site, which no device here may have.",
+        "KeysReport",
+        "KeysElsewhere",
+    ),
     Operation("POST", "/v1/alerts/test", STATION, "Have the gateway try its alert_command.", "AlertReport"),
 )

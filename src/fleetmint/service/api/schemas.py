@@ -191,6 +191,14 @@ SCHEMAS: Mapping[str, Schema] = {
         decision=_one_of(DECISIONS),
     ),
     "DecisionReport": _object(changed=YES_OR_NO, device=DEVICE_ID, keys=_list(SHA256)),
+    "KeysElsewhere": _object(
+        of=DEVICE_ID, keys=_list(_object(spki_sha256=SHA256, device=DEVICE_ID, retired=YES_OR_NO))
+    ),
+    "KeysReport": _object(
+        changed=YES_OR_NO,
+        added=COUNT,
+        conflicts=_list(_object(spki_sha256=SHA256, here=DEVICE_ID, there=DEVICE_ID)),
+    ),
     "AlertReport": _object(ok=YES_OR_NO, said=TEXT),
     # devices
     "Enrolment": _object(
