@@ -5,6 +5,7 @@ that was refused once is remembered by its file, and by the token itself, until 
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,8 +43,9 @@ class Pin:
         return self.read()
 
     def note_refused(self) -> None:
-        """Remember that what is there now was wrong."""
-        files.write_atomically(self.refused, self._stamp())
+        """Remember that what is there now was wrong, for every account: root and the service use the same token."""
+        with suppress(StateError):  # the token remembers, too, and that it refuses the PIN is what has to be said
+            files.write_atomically(self.refused, self._stamp(), files.PUBLIC_FILE)
 
     def _stamp(self) -> bytes:
         try:
@@ -55,7 +57,7 @@ class Pin:
     def _noted(self) -> bytes:
         try:
             return self.refused.read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return b""
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -223,9 +224,16 @@ def test_a_wrong_pin_is_remembered_for_a_token_that_does_not_remember_it(keep, t
     subprocess.run(["pkcs11-tool", "--module", tokens_module(config), "--token-label", token.label, "--pin", token.pin,
                     "--login", "--list-objects"], check=True, capture_output=True)  # fmt: skip
     forget_modules()
+    assert config.state.joinpath("pin-refused").stat().st_mode & 0o777 == 0o644  # whoever asked: root, or the service
     with pytest.raises(PinError, match="was refused by the token, and is not tried again"):
         device_ca.plan_install(config, data).apply()
     assert logins == ["9999"]
+
+
+def test_that_nothing_can_be_noted_is_no_reason_to_say_something_else(keep, token, data):
+    config = replace(keep(token.url()), published=Path("/proc/nowhere/published.json"))
+    with pytest.raises(PinError, match="refuses the PIN"):
+        keeping.plan_pin(config, b"9999").apply()
 
 
 def test_the_right_pin_brought_by_a_person_mends_it(keep, token, data):
