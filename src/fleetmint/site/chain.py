@@ -62,7 +62,8 @@ def look(site: Site, gateway: Gateway, now: datetime) -> list[Finding]:
     compared = _compare(gateway, memory, now)
     if compared.happened:
         return [*found, Finding(f"{gateway.name}: {compared.happened}", compared.remedy)]
-    heads.change(site, gateway.name, lambda _: memory.with_checked(compared.head))
+    if compared.head.head.seq:
+        heads.change(site, gateway.name, lambda current: current.with_checked(memory.heads, compared.head))
     return found
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -57,10 +57,16 @@ class Memory:
             return self
         return replace(self, heads=tuple(sorted((*self.heads, seen), key=lambda each: each.head.seq)))
 
-    def with_checked(self, newest: Seen) -> Memory:
-        """Return it after a comparison in which the chain led from every head to `newest`."""
-        kept = [replace(each, checked=True) for each in self.heads if each.head.seq < newest.head.seq]
-        return replace(self, heads=(*kept[1 - _KEPT :], newest))
+    def with_checked(self, compared: Sequence[Seen], newest: Seen) -> Memory:
+        """Return it after a look in which the chain led through all that were `compared` to `newest`.
+
+        What has been seen meanwhile stays to be compared.
+        """
+        known = {each.head for each in compared}
+        kept = [replace(each, checked=True) for each in compared if each.head != newest.head]
+        meanwhile = [each for each in self.heads if each.head not in known and each.head != newest.head]
+        found = (*kept[1 - _KEPT :], newest, *meanwhile)
+        return replace(self, heads=tuple(sorted(found, key=lambda each: each.head.seq)))
 
 
 def directory(site: Site) -> Path:

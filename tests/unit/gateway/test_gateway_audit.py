@@ -9,6 +9,7 @@ from fleetmint.gateway.audit import findings
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import open_ledger, writing
 from fleetmint.ledger.devices import find_certificate
+from fleetmint.ledger.events import append
 from fleetmint.ledger.revocation import revoke
 from fleetmint.ledger.succession import confirm, supersede_due
 from fleetmint.service.body import Enrolment
@@ -112,6 +113,26 @@ def test_what_another_gateway_on_the_same_ledger_revoked_is_on_its_list_and_not_
         revoke(connection, "lamp-000003", reason="unspecified", actor="test", now=now)
     sign()
     assert audit() == []
+
+
+@pytest.mark.parametrize(
+    ("tampering", "words"),
+    [
+        ("delete from events where seq > 2", "was signed when there were 4 events, and there are 2: the chain"),
+        ("update events set digest = 'x' where seq = 4", "were 4 events, and event 4 is another one now: the chain"),
+    ],
+)
+def test_a_list_tells_what_the_chain_of_events_was_when_it_was_signed(audit, sign, leaf, site, now, tampering, words):
+    with site.writing() as connection:
+        for _ in range(3):
+            append(connection, at=now, actor="a@test", kind="x", subject="y", detail={})
+    sign()
+    assert audit() == []
+    with site.writing() as connection:
+        connection.exec_driver_sql(tampering)
+    (finding,) = [each for each in audit() if "was signed when" in each]
+    assert words in finding
+    assert "fleetmint audit --ask-gateway" in finding
 
 
 def test_keys_that_others_may_read_or_that_do_not_belong_here_are_found(audit, sign, leaf, site):

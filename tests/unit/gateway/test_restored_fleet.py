@@ -4,9 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 
 from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.cli import root
 from fleetmint.errors import StateError
 from fleetmint.gateway.backup import make_backup
 from fleetmint.gateway.device_crl import plan_device_crl
@@ -143,6 +145,24 @@ def test_who_has_renewed_is_not_ended_and_its_newer_certificate_is_adopted_when_
     fleet.revoke(LAMP)
     assert fleet.listed()[renewed.serial] == "key_compromise", "what was not known could not be revoked"
     assert fleet.whoami(renewed).status_code == 403
+    assert fleet.findings() == ()
+
+
+def test_the_command_restores_with_the_list_that_is_published_and_says_what_comes_of_it(fleet, monkeypatch, tmp_path):
+    renewed = fleet.renew(fleet.first.serial)
+    (tmp_path / "backup.tar").write_bytes(fleet.backup)
+    monkeypatch.setattr("fleetmint.cli.gateway.backup.utc_now", lambda: fleet.now)
+    command = ["gateway", "--config", str(fleet.site.config_path), "restore", "--replace", str(tmp_path / "backup.tar")]
+    fleet.engine.dispose()
+    said = CliRunner().invoke(root, command)
+    assert said.stdout.splitlines() == [
+        "restore the ledger with 2 devices",
+        "forget the events 4 to 5, and whatever happened later",
+        "end 1 unused tokens, which may have been used since",
+    ]
+    assert fleet.status()[LAMP] == "active"
+    assert fleet.listed() == {fleet.first.serial: "superseded"}
+    assert fleet.whoami(renewed).json["device"] == LAMP
     assert fleet.findings() == ()
 
 
