@@ -6,6 +6,7 @@ On SQLite and on PostgreSQL, another order each time. What is found is told with
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=500, help="runs from a fresh ledger, on each database")
     parser.add_argument("--steps", type=int, default=60, help="steps of each")
     options = parser.parse_args()
+    logging.disable()  # of thousands of refusals, all of them wanted
     for database in ("sqlite", "postgresql"):
         begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="fleetmint-order-") as directory:

@@ -38,7 +38,7 @@ from werkzeug.test import TestResponse
 from fleetmint.ledger import audit, create_schema, early, issuance, open_ledger, reading, succession, writing
 from fleetmint.ledger.devices import serial_text
 from fleetmint.ledger.revocation import revoke
-from fleetmint.ledger.schema import certificates
+from fleetmint.ledger.schema import REVOKED, certificates, devices
 from fleetmint.service.app import create_app
 from fleetmint.x509 import compat
 from fleetmint.x509.authority import Authority, public_key_bytes
@@ -159,6 +159,34 @@ class IssuingMachine(RuleBasedStateMachine):
         return self.now
 
     def teardown(self) -> None:
+        try:
+            if self.newest:
+                for device in DEVICES:
+                    self.bring_back(device)
+                self.the_ledger_keeps_its_promises()
+        finally:
+            self.close()
+
+    def bring_back(self, device: str) -> None:
+        """Whatever came before, another token brings a device back that is not revoked."""
+        token = self.give(device, None)
+        if token is None:
+            with reading(self.engine) as connection:
+                status = connection.execute(select(devices.c.status).where(devices.c.device == device)).scalar()
+            assert status == REVOKED
+            return
+        self.operate("/v1/handovers", data=handover([board(device, MACS[device], self.now)], batch=_batch(device)))
+        key, body = new_key(), {"token": token.secret, "device": device, "mac": MACS[device]}
+        back = self.ask("/v1/enrol", device, key, None, None, body)
+        if not isinstance(back, Held):
+            self.decide(device, "approve")
+            assert self.last is not None
+            back = self.send(self.last, None)
+        assert isinstance(back, Held), f"{device} does not come back"
+        where = environ("devices", back.certificate)
+        assert self.http.get("/v1/whoami", environ_overrides=where).status_code == 200
+
+    def close(self) -> None:
         self.app.extensions["fleetmint"].close()
         self.engine.dispose()
 
@@ -182,11 +210,14 @@ class IssuingMachine(RuleBasedStateMachine):
     @rule(target=tokens, device=st.sampled_from(DEVICES), owner=st.sampled_from((None, "somebody else")))
     def give_token(self, device: str, owner: str | None) -> Any:
         """Bring a new token; with an owner the device changes hands."""
+        return self.give(device, owner) or multiple()
+
+    def give(self, device: str, owner: str | None) -> Token | None:
         token = Token(device, secrets.token_hex(16))
         wanted = {"token_sha256": token.sha256, "token_expires": f"{self.now + timedelta(days=300):%Y-%m-%dT%H:%M:%SZ}"}
         answer = self.operate(f"/v1/devices/{device}/token", json=wanted | ({} if owner is None else {"owner": owner}))
         if answer.status_code != 200:
-            return multiple()
+            return None
         self.void |= {self.newest[device]} - self.shown
         self.newest[device] = token.secret
         return token
