@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from fleetmint import files
 from fleetmint.errors import ClockError, StateError
@@ -96,8 +98,7 @@ def _began(now: datetime) -> float:
 
 def _synchronised() -> bool:
     """Whether the kernel takes its clock for synchronised; not where it cannot be asked."""
-    library = ctypes.CDLL(None)
-    ask = getattr(library, "adjtimex", None) or getattr(library, "ntp_adjtime", None)
+    ask = _adjtimex()
     if ask is None:
         return False
     answer = ctypes.create_string_buffer(_TIMEX_OCTETS)  # modes 0: asks, and sets nothing
@@ -106,6 +107,13 @@ def _synchronised() -> bool:
     return not ctypes.c_int.from_buffer(answer, _STATUS_AT).value & _STA_UNSYNC
 
 
+@cache
+def _adjtimex() -> Any:
+    library = ctypes.CDLL(None)
+    return getattr(library, "adjtimex", None) or getattr(library, "ntp_adjtime", None)
+
+
+@cache
 def _is_guest() -> bool:
     if any(Path(path).exists() for path in _CONTAINERS):
         return True

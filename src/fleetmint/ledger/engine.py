@@ -6,6 +6,9 @@ PostgreSQL: writers take one advisory lock, which gives the same order of writer
 Readers see one snapshot in both: SQLite gives it by itself, PostgreSQL at the level REPEATABLE READ.
 """
 
+import random
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +24,14 @@ from fleetmint.errors import LedgerError, StateError
 from fleetmint.ledger import schema, version
 
 BUSY_SECONDS = 5
+_LOOK_AGAIN = (0.0005, 0.002)
+# As many as a process of the service has threads; processes with one thread open one.
+_KEPT_OPEN = 16
 # A migration copies the ledger and makes its tables anew.
 _PATIENCE_SECONDS = 600
 _WRITER = "fleetmint_writer"
 _ANY_VERSION = "fleetmint_any_version"
+_PATIENCE = "fleetmint_patience"
 # Any fixed number, as long as all of us use the same.
 _POSTGRESQL_LOCK = 0x666C6565
 
@@ -83,21 +90,21 @@ def altering(engine: Engine) -> Iterator[Connection]:
 
     SQLite: rows may refer to nothing until the end, and one that waits for another that alters has patience.
     """
-    options = {_WRITER: True, _ANY_VERSION: True}
+    options = {_WRITER: True, _ANY_VERSION: True, _PATIENCE: _PATIENCE_SECONDS}
     with _translated(engine), engine.connect().execution_options(**options) as connection:
         if engine.dialect.name == "sqlite":
             connection.detach()  # what is set here is for this once
-            for pragma in ("foreign_keys=OFF", f"busy_timeout={_PATIENCE_SECONDS * 1000}"):
-                connection.connection.cursor().execute(f"PRAGMA {pragma}")
+            connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
         with connection.begin():
             yield connection
 
 
 def _options(backend: str) -> dict[str, Any]:
+    # kept open, because opening the file for each request costs more than the request; and never waited for
+    pool = {"poolclass": QueuePool, "pool_size": _KEPT_OPEN, "max_overflow": -1}
     if backend != "sqlite":
-        return {"pool_pre_ping": True}  # a server may have restarted since
-    # What SQLAlchemy 2 does by itself and 1.4 does not: opening the file for each request costs more than the request.
-    return {"poolclass": QueuePool, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+        return {**pool, "pool_pre_ping": True}  # a server may have restarted since
+    return {**pool, "connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
 
 
 def _prepare_file(database: str | None, create: bool) -> None:
@@ -126,8 +133,35 @@ def _configure_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    writer = connection.get_execution_options().get(_WRITER)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writer else "BEGIN")
+    # with the driver's own cursor, because every request begins a transaction or three
+    cursor = connection.connection.cursor()
+    options = connection.get_execution_options()
+    if options.get(_WRITER):
+        _begin_immediate(cursor, options.get(_PATIENCE, BUSY_SECONDS))
+    else:
+        cursor.execute("BEGIN")
+    cursor.close()
+
+
+def _begin_immediate(cursor: Any, patience: float) -> None:
+    """Take the lock of the writers, within so many seconds.
+
+    SQLite itself would look again after 1, 2, 5, … 100 ms, and never find a ledger free that a busy service writes to.
+    """
+    deadline = time.monotonic() + patience
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(*_LOOK_AGAIN))  # noqa: S311 - so that two do not look at the same times
+            else:
+                return
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
 
 
 def _begin_postgresql(connection: Connection) -> None:

@@ -225,3 +225,30 @@ def test_on_postgresql_a_reader_sees_one_state_and_names_of_ports_may_be_long(no
         with reading(engine) as reader:
             assert factory.counts(reader, "lamps-1")["burned"] == 1
         engine.dispose()
+
+
+def test_a_ledger_that_is_written_to_all_the_time_lets_another_process_in_at_the_next_gap(engine, now):
+    """SQLite by itself looks again after up to 100 ms, and finds somebody else in each time."""
+    stop, transactions, wanted = threading.Event(), [], 20
+
+    def keep_writing():
+        while not stop.is_set():
+            with writing(engine) as connection:
+                connection.exec_driver_sql("SELECT 1")
+                stop.wait(0.03)
+            transactions.append(1)
+            stop.wait(0.001)  # as long as the service needs for a signature or two
+
+    busy = threading.Thread(target=keep_writing)
+    busy.start()
+    other = open_ledger(str(engine.url))
+    try:
+        for number in range(wanted):
+            with writing(other) as connection:
+                add_device(connection, f"lamp-{number:06}", now)
+    finally:
+        stop.set()
+        busy.join()
+        other.dispose()
+    # one at a time is what two would get that take turns
+    assert len(transactions) < 1.5 * wanted
