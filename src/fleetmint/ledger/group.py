@@ -1,16 +1,22 @@
-"""Group commit: transactions that wait for each other anyway are written together, with one fsync for all of them.
+"""Requests that come at the same time go through their steps together: one transaction for all of them at each step.
 
-    request ── job ──┐
-    request ── job ──┼──> one transaction: each job in a savepoint ── commit ──> every request goes on
-    request ── job ──┘
+    request ── steps ──┐            read ────────> each goes on ──> write ── commit ──> each goes on ──> …
+    request ── steps ──┼──> all that wait, in
+    request ── steps ──┘    one thread               one transaction, each in a savepoint
 
-Whoever comes first writes for all that wait (flat combining: Hendler, Incze, Shavit and Tzafrir, SPAA 2010), so there
-is no thread to start, and a job that is alone is a transaction like any other. What returned from `write` is durable.
-A job that is refused leaves nothing behind, and the others go on; when the commit fails, it fails for all of them.
+What a request does is a generator: it yields what it wants to read or to write and is sent what came of it. Between
+two steps it computes. Whoever comes first does the steps of all that wait (flat combining: Hendler, Incze, Shavit and
+Tzafrir, SPAA 2010), and when its own are done the next one goes on. So there is one fsync for all, code and tables of
+one step stay in the caches of the processor, and the threads of Python do not take their one lock from each other at
+each call of SQLite. One that is alone is a transaction like any other.
+
+What a write has returned is durable. A step that is refused leaves nothing behind and the others go on; when the
+commit fails, it fails for all of them.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
@@ -18,39 +24,60 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from fleetmint.errors import LedgerError
-from fleetmint.ledger.engine import writing
+from fleetmint.ledger.engine import reading, writing
 
 _T = TypeVar("_T")
 
 
-class _Job(Generic[_T]):
-    """What one request wants to write, and what came of it."""
+@dataclass(frozen=True)
+class Read:
+    """A step that reads: `work` is called with a connection as `reading` gives one."""
 
-    def __init__(self, work: Callable[[Connection], _T]) -> None:
-        self._work = work
+    work: Callable[[Connection], Any]
+
+
+@dataclass(frozen=True)
+class Write:
+    """A step that writes: `work` is called with a connection as `writing` gives one, and must not wait for anything."""
+
+    work: Callable[[Connection], Any]
+
+
+Steps = Generator[Read | Write, Any, _T]
+
+
+class _Job(Generic[_T]):
+    """One request: where its steps are, and what came of them."""
+
+    def __init__(self, steps: Steps[_T]) -> None:
+        self._steps = steps
+        self._turn = Lock()
+        self._turn.acquire()
         self._result: list[_T] = []
         self._error: BaseException | None = None
+        self.wants: Read | Write | None = None
         self.done = False
 
-    def run(self, connection: Connection) -> None:
-        self._result = [self._work(connection)]
-
-    def run_beside_others(self, connection: Connection) -> None:
-        """Run it so that a refusal undoes this job alone; raise what is wrong with the ledger itself."""
-        connection.exec_driver_sql("SAVEPOINT job")
+    def advance(self, value: object = None, error: BaseException | None = None) -> None:
+        """Go on with what came of the last step, until the next one."""
         try:
-            self.run(connection)
-        except BaseException as error:
-            if _is_fatal(connection.dialect, error):
-                raise
-            self._error = error
-            connection.exec_driver_sql("ROLLBACK TO SAVEPOINT job")
-        connection.exec_driver_sql("RELEASE SAVEPOINT job")
+            self.wants = self._steps.send(value) if error is None else self._steps.throw(error)
+        except StopIteration as end:
+            self._result = [end.value]
+            self.done = True
+        except BaseException as raised:
+            self.fail(raised)
 
     def fail(self, error: BaseException) -> None:
-        # a refusal of its own says more
-        if self._error is None:
-            self._error = error
+        self._error = error
+        self.done = True
+
+    def wait(self) -> None:
+        """Wait until it is done, or has to do the steps of all."""
+        self._turn.acquire()
+
+    def wake(self) -> None:
+        self._turn.release()
 
     def result(self) -> _T:
         if self._error is not None:
@@ -58,40 +85,131 @@ class _Job(Generic[_T]):
         return self._result[0]
 
 
+# What came of a step: the error when it is not None, else the value.
+_Outcome = tuple[object, BaseException | None]
+
+
 class GroupWriter:
-    """Writes to one ledger for the threads of one process."""
+    """Reads and writes one ledger for the threads of one process."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._waiting: deque[_Job[Any]] = deque()
-        self._turn = Lock()
+        self._lock = Lock()
+        self._new: deque[_Job[Any]] = deque()
+        self._led = False
+        self._active: list[_Job[Any]] = []
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
-        """Run `work` in a transaction as `writing` gives one, and return what it returns when that is durable.
+        """Return what `work` returns, when that is durable; raise as `run` does."""
 
-        Raises what `work` raises, after it was undone, and what `writing` raises. `work` may run in another thread, and
-        must not wait for anything but the ledger.
+        def steps() -> Steps[_T]:
+            result: _T = yield Write(work)
+            return result
+
+        return self.run(steps())
+
+    def run(self, steps: Steps[_T]) -> _T:
+        """Return what the steps return; any of them may run in another thread.
+
+        Raises what they raise, after the last write was undone, and what `reading` and `writing` raise.
         """
-        job = _Job(work)
-        self._waiting.append(job)
-        with self._turn:
-            if not job.done:
-                self._write_waiting()
+        job = _Job(steps)
+        with self._lock:
+            self._new.append(job)
+            leads, self._led = not self._led, True
+        if not leads:
+            job.wait()
+        if not job.done:
+            self._lead(job)
         return job.result()
 
-    def _write_waiting(self) -> None:
-        jobs = [self._waiting.popleft() for _ in range(len(self._waiting))]
+    def _lead(self, mine: _Job[Any]) -> None:
         try:
-            with writing(self.engine) as connection:
-                if len(jobs) == 1:
-                    jobs[0].run(connection)
-                else:
-                    for job in jobs:
-                        job.run_beside_others(connection)
+            while not mine.done:
+                self._step()
+                for job in [job for job in self._active if job.done]:
+                    self._active.remove(job)
+                    if job is not mine:
+                        job.wake()
         except BaseException as error:
-            _fail(jobs, error)
-        for job in jobs:
-            job.done = True
+            self._give_up(mine, error)
+            raise
+        with self._lock:
+            following = self._active or self._new
+            self._led = bool(following)
+            if following:
+                following[0].wake()
+
+    def _give_up(self, mine: _Job[Any], error: BaseException) -> None:
+        with self._lock:
+            for job in {*self._active, *self._new} - {mine}:
+                job.fail(LedgerError(f"another request ended the service's work ({type(error).__name__}): try again"))
+                job.wake()
+            self._active.clear()
+            self._new.clear()
+            self._led = False
+
+    def _step(self) -> None:
+        with self._lock:
+            started = list(self._new)
+            self._new.clear()
+        self._active += started
+        for job in started:
+            job.advance()
+        while readers := [job for job in self._active if not job.done and isinstance(job.wants, Read)]:
+            self._together(readers, self._read)
+        writers = [job for job in self._active if not job.done]
+        if writers:
+            self._together(writers, self._write)
+
+    def _together(self, jobs: list[_Job[Any]], transact: Callable[[list[_Job[Any]]], list[_Outcome]]) -> None:
+        try:
+            outcomes = transact(jobs)
+        except BaseException as failure:
+            outcomes = [(None, _own(failure, len(jobs))) for _ in jobs]
+        for job, (value, error) in zip(jobs, outcomes, strict=True):
+            job.advance(value, error)
+
+    def _read(self, jobs: list[_Job[Any]]) -> list[_Outcome]:
+        with reading(self.engine) as connection:
+            return [_outcome(job, connection) for job in jobs]
+
+    def _write(self, jobs: list[_Job[Any]]) -> list[_Outcome]:
+        with writing(self.engine) as connection:
+            if len(jobs) == 1:
+                return [(_work(jobs[0])(connection), None)]
+            return _each_undone_alone(jobs, connection)
+
+
+def _each_undone_alone(jobs: Sequence[_Job[Any]], connection: Connection) -> list[_Outcome]:
+    # the driver's own cursor, as in Statement
+    cursor = connection.connection.cursor()
+    found = []
+    for job in jobs:
+        cursor.execute("SAVEPOINT job")
+        outcome = _outcome(job, connection)
+        if outcome[1] is not None:
+            cursor.execute("ROLLBACK TO SAVEPOINT job")
+        cursor.execute("RELEASE SAVEPOINT job")
+        found.append(outcome)
+    cursor.close()
+    return found
+
+
+def _work(job: _Job[Any]) -> Callable[[Connection], Any]:
+    if job.wants is None:
+        raise ValueError("a step that wants nothing")
+    return job.wants.work
+
+
+def _outcome(job: _Job[Any], connection: Connection) -> _Outcome:
+    """Return what came of a step; raise what is wrong with the ledger itself."""
+    try:
+        return _work(job)(connection), None
+    except BaseException as error:
+        if _is_fatal(connection.dialect, error):
+            raise
+        return None, error
 
 
 def _is_fatal(dialect: Any, error: BaseException) -> bool:
@@ -100,8 +218,6 @@ def _is_fatal(dialect: Any, error: BaseException) -> bool:
     return isinstance(error, DBAPIError | dialect.dbapi.Error) and not isinstance(error, mistakes)
 
 
-def _fail(jobs: list[_Job[Any]], error: BaseException) -> None:
-    for job in jobs:
-        # several threads must not raise one and the same object
-        shared = error if len(jobs) == 1 else LedgerError(str(error)) if isinstance(error, LedgerError) else error
-        job.fail(shared)
+def _own(error: BaseException, sharing: int) -> BaseException:
+    """Return an error for one of several requests: they must not raise one and the same object."""
+    return LedgerError(str(error)) if sharing > 1 and isinstance(error, LedgerError) else error

@@ -66,6 +66,9 @@ _BY_FACTORY = Statement(
     )
 )
 
+# What a device has that is registered, or was when it changed its owner.
+_NOTHING = Line(None, None, superseded=False)
+
 
 class KeyRefusedError(FleetmintError):
     """The public key is not certified, whatever was shown. `code` is the reason for a machine."""
@@ -95,7 +98,7 @@ def reserve(
             return _issued_for(connection, token, spki_sha256, now)
         _refuse_token(connection, grant, token, spki_sha256, now)
         device = token.device
-        line = settled(connection, device, overlap, now)
+        line = _NOTHING if token.status == REGISTERED else settled(connection, device, overlap, now)
     else:
         shown = check_certificate(connection, grant, now)
         device = shown.device
@@ -111,7 +114,8 @@ def reserve(
     token_sha256 = grant.token_sha256 if isinstance(grant, TokenGrant) else None
     if token_sha256 is not None:
         _USE_TOKEN.execute(connection, of=token_sha256, now=now)
-        _ACTIVATE.execute(connection, of=device)
+        if token.status == REGISTERED:
+            _ACTIVATE.execute(connection, of=device)
     reserved = Certificate(
         serial=serial,
         issuer="device",

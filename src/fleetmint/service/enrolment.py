@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
 from fleetmint.errors import StateError
 from fleetmint.gateway.clock import refuse_wrong_clock
-from fleetmint.ledger import approvals, grants, issuance, reading, succession
+from fleetmint.ledger import approvals, grants, issuance, succession
 from fleetmint.ledger.approvals import ApprovalPendingError
 from fleetmint.ledger.devices import Certificate, find_certificate
 from fleetmint.ledger.grants import (
@@ -27,7 +27,7 @@ from fleetmint.ledger.grants import (
     Token,
     TokenGrant,
 )
-from fleetmint.ledger.group import GroupWriter
+from fleetmint.ledger.group import GroupWriter, Read, Steps, Write
 from fleetmint.ledger.issuance import KeyRefusedError
 from fleetmint.service.body import Enrolment, Recovery
 from fleetmint.service.renewal import PROFILE, Renewal, renewal_of
@@ -52,11 +52,6 @@ class Issuing:
     overlap: timedelta
     issued: Callable[[str], None] = lambda kind: None
 
-    @property
-    def engine(self) -> Engine:
-        """Return what the ledger is read through."""
-        return self.ledger.engine
-
 
 @dataclass(frozen=True)
 class Issued(Certificate):
@@ -72,15 +67,20 @@ def enrol(issuing: Issuing, enrolment: Enrolment, *, source: str = "") -> Issued
     same request is to come again), PolicyRefusedError and RequestRefusedError (say their code), ClockError and
     LedgerError (nothing was acknowledged; try again). After any of them, and after a crash, a retry is safe.
     """
-    with reading(issuing.engine) as connection:
-        token = grants.find_token(connection, enrolment.device, enrolment.token_sha256)
+    return issuing.ledger.run(_enrol(issuing, enrolment, source))
+
+
+def _enrol(issuing: Issuing, enrolment: Enrolment, source: str) -> Steps[Issued]:
+    token: Token = yield Read(
+        lambda connection: grants.find_token(connection, enrolment.device, enrolment.token_sha256)
+    )
     request = read_request(enrolment.csr)
     _refuse_foreign(request, enrolment.device, issuing.authority)
     try:
-        return _issue(issuing, TokenGrant(enrolment.device, enrolment.token_sha256, enrolment.mac), request)
+        return (yield from _issue(issuing, TokenGrant(token.device, token.token_sha256, enrolment.mac), request))
     except ApprovalPendingError as error:
         if error.is_new:
-            _queue(issuing, token, request, source)
+            yield from _queue(issuing, token, request, source)
         raise
 
 
@@ -90,9 +90,13 @@ def renew(issuing: Issuing, shown: Certificate, csr: bytes, *, source: str) -> I
     Raises as `enrol` does, and NewKeyNeededError. GrantRefusedError may be said to the device here; SupersededError,
     which is one, means that there are two of it, and an alarm has been recorded.
     """
+    return issuing.ledger.run(_renew(issuing, shown, csr, source))
+
+
+def _renew(issuing: Issuing, shown: Certificate, csr: bytes, source: str) -> Steps[Issued]:
     request = read_request(csr)
     _refuse_foreign(request, shown.device, issuing.authority)
-    return _watched(issuing, LiveGrant(shown.serial), request, source)
+    return (yield from _watched(issuing, LiveGrant(shown.serial), request, source))
 
 
 def recover(issuing: Issuing, recovery: Recovery, *, grace: timedelta, source: str) -> Issued:
@@ -100,21 +104,24 @@ def recover(issuing: Issuing, recovery: Recovery, *, grace: timedelta, source: s
 
     The request is looked at first, so that what is said of it tells nothing about the certificate.
     """
+    return issuing.ledger.run(_recover(issuing, recovery, grace, source))
+
+
+def _recover(issuing: Issuing, recovery: Recovery, grace: timedelta, source: str) -> Steps[Issued]:
     request = read_request(recovery.csr)
-    shown = _shown(issuing.engine, recovery.certificate, request)
+    shown = yield from _shown(recovery.certificate, request)
     _refuse_foreign(request, shown.device, issuing.authority)
-    return _watched(issuing, GraceGrant(shown.serial, grace), request, source)
+    return (yield from _watched(issuing, GraceGrant(shown.serial, grace), request, source))
 
 
-def _shown(engine: Engine, certificate: bytes, request: Request) -> Certificate:
+def _shown(certificate: bytes, request: Request) -> Steps[Certificate]:
     """Return the row of a certificate that a stranger shows; raise GrantRefusedError unless it is one of ours."""
     try:
         with parsing():
             serial = touch(x509.load_der_x509_certificate(certificate)).serial_number
     except UnreadableError as error:
         raise GrantRefusedError("the certificate cannot be read") from error
-    with reading(engine) as connection:
-        found = find_certificate(connection, serial)
+    found: Certificate | None = yield Read(lambda connection: find_certificate(connection, serial))
     if found is None or found.der != certificate:
         raise GrantRefusedError("the certificate is not in the ledger")
     if found.spki_sha256 != request.spki_sha256.hex():
@@ -122,38 +129,35 @@ def _shown(engine: Engine, certificate: bytes, request: Request) -> Certificate:
     return found
 
 
-def _watched(issuing: Issuing, grant: LiveGrant | GraceGrant, request: Request, source: str) -> Issued:
+def _watched(issuing: Issuing, grant: LiveGrant | GraceGrant, request: Request, source: str) -> Steps[Issued]:
     try:
         # without the lock of the writers: a copy of a device may ask as often as it likes
-        with reading(issuing.engine) as connection:
-            grants.check_certificate(connection, grant, issuing.clock())
-        return _issue(issuing, grant, request)
+        yield Read(lambda connection: grants.check_certificate(connection, grant, issuing.clock()))
+        return (yield from _issue(issuing, grant, request))
     except SupersededError as error:
-        _alarm(issuing, error.serial, source)
+        yield from _alarm(issuing, error.serial, source)
         raise
 
 
-def _alarm(issuing: Issuing, serial: int, source: str) -> None:
-    with reading(issuing.engine) as connection:
-        if succession.is_alarmed(connection, serial):
-            return
-
+def _alarm(issuing: Issuing, serial: int, source: str) -> Steps[None]:
     def raise_alarm(connection: Connection) -> None:
         now = issuing.clock()
         refuse_wrong_clock(connection, issuing.authority, now)
         succession.raise_alarm(connection, serial, source=source, now=now)
 
-    issuing.ledger.write(raise_alarm)
+    alarmed = yield Read(lambda connection: succession.is_alarmed(connection, serial))
+    if not alarmed:
+        yield Write(raise_alarm)
 
 
-def _queue(issuing: Issuing, token: Token, request: Request, source: str) -> None:
+def _queue(issuing: Issuing, token: Token, request: Request, source: str) -> Steps[None]:
     def enter(connection: Connection) -> None:
         approvals.enter(connection, token, request.spki_sha256.hex(), source=source, now=issuing.clock())
 
-    issuing.ledger.write(enter)
+    yield Write(enter)
 
 
-def _issue(issuing: Issuing, grant: Grant, request: Request) -> Issued:
+def _issue(issuing: Issuing, grant: Grant, request: Request) -> Steps[Issued]:
     def reserve(connection: Connection) -> tuple[Certificate, datetime, Renewal | None]:
         # only now: a row that another worker has just written would be newer
         now = issuing.clock()
@@ -169,13 +173,13 @@ def _issue(issuing: Issuing, grant: Grant, request: Request) -> Issued:
         return found, now, None if found.der is None else renewal_of(connection, found, issuing.authority)
 
     try:
-        reserved, now, renewal = issuing.ledger.write(reserve)
+        reserved, now, renewal = yield Write(reserve)
     except KeyRefusedError as error:
         raise RequestRefusedError(error.code, str(error)) from error
     if renewal is not None:
         return Issued(**vars(reserved), renewal=renewal)
     try:
-        signed = _sign(issuing, reserved, request, now)
+        signed = yield from _sign(issuing, reserved, request, now)
     except GrantRefusedError as error:
         if isinstance(grant, TokenGrant):
             raise
@@ -192,7 +196,7 @@ def _refuse_foreign(request: Request, device: str, authority: Authority) -> None
         raise RequestRefusedError("key_in_use", "this is the key of the CA: make a new key")
 
 
-def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: datetime) -> Issued:
+def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: datetime) -> Steps[Issued]:
     authority = issuing.authority
     # Reserved before this CA was there, when another one has taken its place while the device was away.
     begin = max(reserved.reserved_at, compat.not_before(authority.certificate) + BACKDATE)
@@ -212,4 +216,5 @@ def _sign(issuing: Issuing, reserved: Certificate, request: Request, now: dateti
         renewal = renewal_of(connection, stored, authority, ours=stored.der == der)
         return Issued(**vars(stored), renewal=renewal)
 
-    return issuing.ledger.write(store)
+    issued: Issued = yield Write(store)
+    return issued

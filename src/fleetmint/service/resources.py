@@ -5,6 +5,7 @@ worker that was forked shares no database connection with its parent. CAs are re
 ones: a new CA comes into service without a restart, in which requests would have to wait.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
@@ -27,6 +28,10 @@ _T = TypeVar("_T")
 _Stamp = tuple[tuple[int, int, int], ...]
 
 
+# Seconds for which files are taken for the same ones: each look gives the one lock of Python's threads away.
+_LOOK_AGAIN = 0.1
+
+
 class _Fresh(Generic[_T]):
     """What was read from some files, for as long as they are the same ones."""
 
@@ -34,12 +39,17 @@ class _Fresh(Generic[_T]):
         self._paths = paths
         self._read = read
         self._held: tuple[_Stamp, _T] | None = None
+        self._looked = 0.0
 
     def get(self) -> _T:
         """Return it, read again when a file was replaced; raise StateError when nothing could be read yet.
 
         A key and its certificate are replaced one after the other: between the two, what was read before goes on.
         """
+        now = time.monotonic()
+        if self._held is not None and now < self._looked + _LOOK_AGAIN:
+            return self._held[1]
+        self._looked = now
         try:
             stamp = self._stamp()
             if self._held is None or self._held[0] != stamp:

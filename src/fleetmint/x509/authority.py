@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -68,10 +69,7 @@ class Authority:
             raise FleetmintError(f"{_label(self.certificate)} ended on {compat.not_after(self.certificate):%Y-%m-%d}")
         subject = names.subject(self.site, wanted.unit, checked)
         builder = _builder(wanted, subject, self.certificate.subject, public_key, now, serial, self.certificate)
-        builder = builder.add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(_key_identifier(self.certificate)),
-            critical=False,
-        )
+        builder = builder.add_extension(_authority_key_identifier(self.certificate), critical=False)
         if sans:
             if not wanted.alternative_names:
                 raise FleetmintError(f"a certificate of profile {wanted.name} carries no alternative names")
@@ -177,6 +175,7 @@ def _builder(
     return builder
 
 
+@lru_cache
 def _key_usage(wanted: Profile) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not wanted.is_ca,
@@ -230,8 +229,10 @@ def _san(text: str) -> x509.GeneralName:
         return x509.DNSName(text)
 
 
-def _key_identifier(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
-    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+@lru_cache
+def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def check_kind(wanted: Profile, public_key: keys.PublicKey) -> None:

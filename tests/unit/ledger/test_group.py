@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from fleetmint.errors import LedgerError, StateError
 from fleetmint.ledger import reading, writing
-from fleetmint.ledger.group import GroupWriter
+from fleetmint.ledger.group import GroupWriter, Read, Write
 from fleetmint.ledger.schema import settings
 
 WRITERS = 12
@@ -31,8 +31,8 @@ def together(writer, works):
             first = pool.submit(writer.write, works[0])
             futures = [first, *(pool.submit(writer.write, work) for work in works[1:])]
             waiting = threading.Event()
-            # the first has taken itself off the list, and waits in its transaction
-            while len(writer._waiting) < len(works) - 1:
+            # the first does the steps of all, and waits for the ledger
+            while len(writer._new) < len(works) - 1:
                 waiting.wait(0.001)
         return [future.exception() or future.result() for future in futures]
 
@@ -98,3 +98,65 @@ def test_one_that_is_alone_and_refused_leaves_nothing(writer, engine):
     with pytest.raises(StateError, match="not this one"):
         writer.write(refused)
     assert "half" not in names(engine)
+
+
+def test_steps_read_and_write_in_turn_and_a_refusal_can_be_answered_with_another_step(writer, engine):
+    def steps(name):
+        before = yield Read(lambda connection: len(connection.execute(select(settings)).all()))
+        try:
+            yield Write(lambda connection: put(name)(connection) and refuse())
+        except StateError:
+            yield Write(put(f"{name}-refused"))
+        after = yield Read(lambda connection: len(connection.execute(select(settings)).all()))
+        return after - before
+
+    def refuse():
+        raise StateError("not this one")
+
+    assert writer.run(steps("one")) == 1
+    assert names(engine) & {"one", "one-refused"} == {"one-refused"}
+
+
+def test_each_of_many_gets_its_own_result_whoever_does_the_steps(writer, engine):
+    def steps(number):
+        yield Read(lambda connection: connection.execute(select(settings)).all())
+        yield Write(put(f"first-{number}"))
+        if number % 3 == 0:
+            raise StateError(f"{number} is refused")
+        return (yield Write(put(f"second-{number}")))
+
+    def outcome(number):
+        try:
+            return writer.run(steps(number))
+        except StateError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        found = list(pool.map(outcome, range(20 * WRITERS)))
+    assert found == [f"{n} is refused" if n % 3 == 0 else f"second-{n}" for n in range(20 * WRITERS)]
+    assert {f"first-{n}" for n in range(20 * WRITERS)} <= names(engine)
+    assert not writer._led
+
+
+def test_who_is_stopped_while_it_does_the_steps_of_others_leaves_nobody_waiting(writer, monkeypatch):
+    """As Ctrl-C does in the middle of anything."""
+    step = GroupWriter._step
+
+    def stopped(self):
+        monkeypatch.setattr(GroupWriter, "_step", step)
+        while len(self._new) < 3:
+            threading.Event().wait(0.001)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(GroupWriter, "_step", stopped)
+
+    def outcome(name):
+        try:
+            return writer.write(put(name))
+        except BaseException as error:
+            return type(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(outcome, ["a", "b", "c"]))
+    assert sorted(found, key=str) == [KeyboardInterrupt, LedgerError, LedgerError]
+    assert writer.write(put("later")) == "later"
