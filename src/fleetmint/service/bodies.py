@@ -9,11 +9,11 @@ https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
 
 import argparse
 import asyncio
+import importlib
 import json
 import logging
 import shutil
-from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from fleetmint.service.counters import PASSED_ON, READING, Counters, refused
@@ -21,7 +21,6 @@ from fleetmint.service.counters import PASSED_ON, READING, Counters, refused
 _log = logging.getLogger(__name__)
 
 _HEADER_SIZE = 4
-_CHUNK = 65536
 # However steadily it trickles: the service would not wait longer for its own answer either.
 _WHOLE_BODY = 3
 # the service's account owns the socket, and the web server's group may use it
@@ -32,48 +31,143 @@ class MalformedError(Exception):
     """What came is not a request of the uwsgi protocol."""
 
 
-async def handle(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    *,
-    service: Path,
-    seconds: float,
-    largest: int,
-    counters: Counters,
-) -> None:
-    """Answer a request: 408 when its body pauses for `seconds`, 413 when it is too large, else what `service` says."""
-    try:
-        await _answer(reader, writer, service, seconds, largest, counters)
-    except (MalformedError, OSError, asyncio.IncompleteReadError) as error:
-        # nginx says 503 to a client that is still there
-        _log.debug("a request ended early: %s", error)
-    finally:
-        writer.close()
+@dataclass(frozen=True)
+class Limits:
+    """What a body may cost: a pause of so many seconds, so many bytes."""
+
+    seconds: float
+    largest: int
 
 
-async def _answer(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    service: Path,
-    seconds: float,
-    largest: int,
-    counters: Counters,
-) -> None:
-    head = await reader.readexactly(_HEADER_SIZE)
-    variables = await reader.readexactly(int.from_bytes(head[1:3], "little"))
-    length = content_length(variables)
-    if length > largest:
-        await _refuse(writer, "413 Request Entity Too Large", "request_entity_too_large", counters)
-        return
-    try:
-        async with asyncio.timeout(_WHOLE_BODY * seconds):
-            with counters.during(READING):
-                body = await _body(reader, length, seconds)
-    except TimeoutError:
-        await _refuse(writer, "408 Request Timeout", "request_timeout", counters)
-        return
-    with counters.during(PASSED_ON):
-        await _pass_on(head + variables + body, writer, service)
+class Asked(asyncio.Protocol):
+    """A request of nginx, as it comes.
+
+    The answer is 408 when its body pauses or trickles for too long, 413 when it is too large, and else what `service`
+    says. Protocols and not streams, because each enrolment comes this way: there is no task to switch to until a
+    request is whole, which most are at once.
+    """
+
+    def __init__(self, service: Path, limits: Limits, counters: Counters) -> None:
+        self._service, self._limits, self._counters = service, limits, counters
+        self._data = bytearray()
+        self._whole: int | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+        self._passing: asyncio.Task[None] | None = None
+        self._service_says: asyncio.Transport | None = None
+        self._counted: str | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what the answer goes to."""
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment] # a socket has such a one
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece; pass the request on when it is whole."""
+        self._stop_timers()
+        if self._passing is not None or self.transport.is_closing():
+            return  # more than was announced
+        self._data += data
+        try:
+            self._measure()
+        except MalformedError as error:
+            _log.debug("no request: %s", error)
+            self.transport.close()  # nginx says 503 to a client that is still there
+            return
+        if self._whole is None:
+            return
+        if len(self._data) >= self._whole:
+            self._count(PASSED_ON)
+            self._passing = asyncio.get_running_loop().create_task(self._pass_on(bytes(self._data[: self._whole])))
+        elif not self.transport.is_closing():
+            self._wait_for_more()
+
+    def eof_received(self) -> bool:
+        """Forget a client that has left; nginx closes the other direction itself when it has the answer."""
+        return self._passing is not None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Forget everything about it."""
+        self._stop_timers()
+        self._count(None)
+        if self._passing is not None:
+            self._passing.cancel()
+        if self._service_says is not None:
+            self._service_says.close()
+
+    def pause_writing(self) -> None:
+        """Have the service wait while nginx does not take the answer."""
+        if self._service_says is not None:
+            self._service_says.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        if self._service_says is not None:
+            self._service_says.resume_reading()
+
+    def _measure(self) -> None:
+        """Find out how long the request is, once its variables have come."""
+        data = self._data
+        if self._whole is not None or len(data) < _HEADER_SIZE:
+            return
+        begin = _HEADER_SIZE + int.from_bytes(data[1:3], "little")
+        if len(data) < begin:
+            return
+        length = content_length(bytes(data[_HEADER_SIZE:begin]))
+        if length > self._limits.largest:
+            self._refuse("413 Request Entity Too Large", "request_entity_too_large")
+        else:
+            self._whole = begin + length
+
+    def _wait_for_more(self) -> None:
+        loop, seconds = asyncio.get_running_loop(), self._limits.seconds
+        if self._counted is None:
+            self._count(READING)
+            self._until = loop.time() + _WHOLE_BODY * seconds
+        end = min(loop.time() + seconds, self._until)
+        self._timers.append(loop.call_at(end, self._refuse, "408 Request Timeout", "request_timeout"))
+
+    def _stop_timers(self) -> None:
+        while self._timers:
+            self._timers.pop().cancel()
+
+    async def _pass_on(self, request: bytes) -> None:
+        try:
+            answering, _ = await asyncio.get_running_loop().create_unix_connection(
+                lambda: _Answer(self.transport), str(self._service)
+            )
+        except OSError as error:
+            _log.debug("the service cannot be asked: %s", error)
+            self.transport.close()
+            return
+        self._service_says = answering
+        answering.write(request)
+
+    def _refuse(self, status: str, error: str) -> None:
+        self._counters.add(refused(error))
+        body = json.dumps({"error": error, "message": status.partition(" ")[2]}).encode() + b"\n"
+        head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        self.transport.write(f"{head}Cache-Control: no-store\r\n\r\n".encode() + body)
+        self.transport.close()
+
+    def _count(self, key: str | None) -> None:
+        """Count this request under `key`, and no longer under what it was counted before."""
+        if self._counted is not None:
+            self._counters.add(self._counted, -1)
+        if key is not None:
+            self._counters.add(key)
+        self._counted = key
+
+
+class _Answer(asyncio.Protocol):
+    """What the service says, on its way to nginx."""
+
+    def __init__(self, to: asyncio.Transport) -> None:
+        self._to = to
+
+    def data_received(self, data: bytes) -> None:
+        self._to.write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._to.close()
 
 
 def content_length(variables: bytes) -> int:
@@ -94,46 +188,11 @@ def content_length(variables: bytes) -> int:
     return int(text)
 
 
-async def _body(reader: asyncio.StreamReader, length: int, seconds: float) -> bytes:
-    found = bytearray()
-    while len(found) < length:
-        async with asyncio.timeout(seconds):
-            chunk = await reader.read(min(_CHUNK, length - len(found)))
-        if not chunk:
-            raise asyncio.IncompleteReadError(bytes(found), length)
-        found += chunk
-    return bytes(found)
-
-
-async def _pass_on(request: bytes, writer: asyncio.StreamWriter, service: Path) -> None:
-    answer, to_service = await asyncio.open_unix_connection(service)
-    try:
-        to_service.write(request)
-        # the service may answer before it has read all, and hang up
-        with suppress(ConnectionError):
-            await to_service.drain()
-        while chunk := await answer.read(_CHUNK):
-            writer.write(chunk)
-            await writer.drain()
-    finally:
-        to_service.close()
-
-
-async def _refuse(writer: asyncio.StreamWriter, status: str, error: str, counters: Counters) -> None:
-    counters.add(refused(error))
-    body = json.dumps({"error": error, "message": status.partition(" ")[2]}).encode() + b"\n"
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    writer.write(f"{head}Cache-Control: no-store\r\n\r\n".encode() + body)
-    await writer.drain()
-
-
-async def serve(
-    socket: Path, service: Path, *, group: str | None, seconds: float, largest: int, counters: Counters
-) -> None:
+async def serve(socket: Path, service: Path, limits: Limits, *, group: str | None, counters: Counters) -> None:
     """Listen on the Unix socket `socket`, which `group` may use, for ever."""
     socket.unlink(missing_ok=True)
-    answer = partial(handle, service=service, seconds=seconds, largest=largest, counters=counters)
-    server = await asyncio.start_unix_server(answer, socket, backlog=1024)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_unix_server(lambda: Asked(service, limits, counters), socket, backlog=1024)
     if group is not None:
         shutil.chown(socket, group=group)
     socket.chmod(_MODE)
@@ -151,16 +210,26 @@ def main() -> None:
     parser.add_argument("--largest", type=int, required=True)
     parser.add_argument("--counters", type=Path, required=True)
     chosen = parser.parse_args()
-    asyncio.run(
-        serve(
-            chosen.socket,
-            chosen.service,
-            group=chosen.group,
-            seconds=chosen.seconds,
-            largest=chosen.largest,
-            counters=Counters(chosen.counters, "bodies"),
+    with asyncio.Runner(loop_factory=_new_loop) as runner:
+        runner.run(
+            serve(
+                chosen.socket,
+                chosen.service,
+                Limits(chosen.seconds, chosen.largest),
+                group=chosen.group,
+                counters=Counters(chosen.counters, "bodies"),
+            )
         )
-    )
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """Return Debian's uvloop, which takes a third of the time, where there is one."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Between:
         async def everything():
             serving = asyncio.create_task(
                 bodies.serve(
-                    self.socket, self.service, group=None, seconds=SECONDS, largest=LARGEST, counters=self.counters
+                    self.socket, self.service, bodies.Limits(SECONDS, LARGEST), group=None, counters=self.counters
                 )
             )
             behind = await asyncio.start_unix_server(self._serve, self.service) if service else None
