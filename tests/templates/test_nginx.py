@@ -124,7 +124,7 @@ def test_renewals_are_counted_by_certificate(nginx, found):
 
 def test_est_is_counted_by_both_since_either_proof_is_good_at_either_route(found):
     after = found["443"].partition(r"location ~ ^/\.well-known/est/simple(re)?enroll$")[2].partition("}")[0]
-    assert "limit_req zone=enrolments burst=300 nodelay;" in after
+    assert "limit_req zone=enrolments burst=2000 delay=300;" in after
     assert "limit_req zone=renewals burst=10 nodelay;" in after
 
 

@@ -1,5 +1,8 @@
 """The limit on failures."""
 
+import sys
+import threading
+
 import pytest
 
 from fleetmint.service import limiter
@@ -53,6 +56,42 @@ def test_an_ipv6_household_is_one_source(failures):
         failures.failed(f"2001:db8::{number:x}", "lamp-000001")
     assert failures.wait("2001:db8::ffff", "lamp-000001") > 0
     assert failures.wait("2001:db8:0:1::1", "lamp-000001") == 0
+
+
+@pytest.mark.parametrize(
+    ("noisy", "neighbour"),
+    [("::ffff:192.0.2.1", "::ffff:192.0.2.2"), ("fe80::1", "fe80::2"), ("2001:db8::1", "2001:db8:0:1::1")],
+    ids=["IPv4 written as IPv6", "link-local", "IPv6"],
+)
+def test_one_household_does_not_use_up_the_tries_of_another(failures, noisy, neighbour):
+    fail(failures, noisy, "lamp-000001", PER_SOURCE)
+    assert failures.wait(noisy, "lamp-000001") > 0
+    assert failures.wait(neighbour, "lamp-000001") == 0
+
+
+def test_an_address_is_the_same_source_however_it_is_written(failures):
+    fail(failures, "::ffff:192.0.2.1", "lamp-000001", PER_DEVICE)
+    assert failures.wait("192.0.2.1", "lamp-000001") > 0
+
+
+def test_no_failure_is_lost_between_threads(failures, monkeypatch):
+    monkeypatch.setattr(limiter, "PER_SOURCE", 8000)
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [
+            threading.Thread(
+                target=lambda n=number: [failures.failed("192.0.2.1", f"lamp-{n}-{i}") for i in range(1000)]
+            )
+            for number in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(switch)
+    assert failures.wait("192.0.2.1", "another") > 0
 
 
 def test_what_is_remembered_is_bounded(failures, monkeypatch):
