@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from cryptography import x509
 
 from fleetmint import files
-from fleetmint.ca.gateway_files import gateway_file
+from fleetmint.ca.identifier import device_ca
+from fleetmint.ca.store import CaStore
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.gateway.crl_files import parse_lists
 from fleetmint.ledger.findings import Finding
@@ -31,18 +32,20 @@ def look_at_crls(
     path = heads.crl_path(site, gateway.name)
     before = parse_lists(files.read(path, "CRL"), str(path)) if path.exists() else ()
     fetched = _fetch(gateway)
-    found, good = [], []
-    for authority in x509.load_pem_x509_certificates(gateway_file(site.ca_directory, gateway.name, DEVICE)):
+    found: list[Finding] = []
+    good: list[_CRL] = []
+    for authority in CaStore(site.ca_directory).trusted(device_ca(gateway.name)):
         old, new = _of(authority, before), _of(authority, fetched)
         try:
             if new is not None and old is not None and not forget:
                 _refuse_forgetting(new, old, gateway.name)
         except StateError as error:
             what, _, remedy = str(error).partition("; ")
-            found.append(Finding(what, remedy))
+            found += [] if any(each.what == what for each in found) else [Finding(what, remedy)]
             new = None
         chosen = old if new is None else new  # that a CA has no list at all, the gateway's own audit says
-        good += [] if chosen is None else [chosen]
+        # while a root is replaced there are two certificates for each key, and one list
+        good += [] if chosen is None or chosen in good else [chosen]
     data = b"".join(revocation.crl_pem(crl) for crl in good)
     if keep and good and (not path.exists() or files.read(path, "CRL") != data):
         files.make_private_dir(path.parent)
