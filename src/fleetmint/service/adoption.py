@@ -11,7 +11,7 @@ from fleetmint.gateway.clock import kept, refuse_wrong_clock
 from fleetmint.gateway.crl_files import read_lists
 from fleetmint.ledger import adoption, reading
 from fleetmint.ledger.adoption import Shown
-from fleetmint.ledger.devices import Certificate
+from fleetmint.ledger.devices import Certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.issuance import KeyRefusedError
 from fleetmint.service import identity
@@ -50,7 +50,7 @@ def known_certificate(resources: Resources, clock: Callable[[], datetime], found
         resources.ledger.write(adopt)
     except (GrantRefusedError, KeyRefusedError) as error:
         raise IdentityRefusedError(str(error)) from error
-    said = event("adopted", device=shown.device, serial=f"{shown.serial:x}")
+    said = event("adopted", device=shown.device, serial=serial_text(shown.serial))
     _log.warning("%s shows a certificate that the restore had forgotten: it is adopted", shown.device, extra=said)
     with reading(resources.engine) as connection:
         return identity.known_certificate(connection, found)
