@@ -70,11 +70,12 @@ xtensa: ## the device in C on an ESP8266's processor, in qemu: it enrols and hol
 	@PYTHONPATH=. python benchmarks/xtensa.py
 
 # Hostile requests go to the real application behind a socket, with the libraries of here and of both releases of Debian.
-campaign: ## 1,000 virtual boards at 4 stations, a tenth bad; 1,000 fleets robbed and cut in any order; 10,000 hostile requests a route
+campaign: ## 1,000 virtual boards at 4 stations, a tenth bad; 1,000 fleets robbed and cut in any order; 10,000 hostile requests a route; a disk that fails at every write
 	@scripts/setup test
 	@PYTHONPATH=. python benchmarks/campaign.py
 	@PYTHONPATH=. python benchmarks/any_order.py
 	@PYTHONPATH=.:src python -m tests.support.hostile 10000
+	@PYTHONPATH=.:src python -m tests.support.broken_disk
 
 # The tests have a short cut of it; what it finds stands in a file that it names, and the same input finds it again.
 SECONDS_EACH ?= 60

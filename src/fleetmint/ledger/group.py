@@ -81,7 +81,11 @@ class _Job(Generic[_T]):
 
     def result(self) -> _T:
         if self._error is not None:
-            raise self._error
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error  # or its traceback and this frame would hold each other
         return self._result[0]
 
 
