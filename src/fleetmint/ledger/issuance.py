@@ -62,7 +62,10 @@ _STORE = Statement(
 _OF_TOKEN = Statement(select(certificates).where(certificates.c.token_sha256 == bindparam("of")))
 _BY_FACTORY = Statement(
     select(certificates.c.serial).where(
-        certificates.c.spki_sha256 == bindparam("of"), certificates.c.issuer == "factory"
+        # of its device, of which there is an index: a key belongs to one for ever
+        certificates.c.device == bindparam("by"),
+        certificates.c.spki_sha256 == bindparam("of"),
+        certificates.c.issuer == "factory",
     )
 )
 
@@ -171,9 +174,9 @@ def store_signed(
     return found
 
 
-def is_made_by_factory(connection: Connection, spki_sha256: str) -> bool:
+def is_made_by_factory(connection: Connection, device: str, spki_sha256: str) -> bool:
     """Whether a public key came to its device from the factory, with a certificate."""
-    return _BY_FACTORY.first(connection, of=spki_sha256) is not None
+    return _BY_FACTORY.first(connection, by=device, of=spki_sha256) is not None
 
 
 def _refuse_token(connection: Connection, grant: TokenGrant, token: Token, spki_sha256: str, now: datetime) -> None:
@@ -191,7 +194,7 @@ def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Ce
     if isinstance(grant, GraceGrant):
         if not hmac.compare_digest(shown.spki_sha256, spki_sha256):
             raise GrantRefusedError("the request is for another key than the certificate")
-    elif shown.spki_sha256 == spki_sha256 and is_made_by_factory(connection, spki_sha256):
+    elif shown.spki_sha256 == spki_sha256 and is_made_by_factory(connection, shown.device, spki_sha256):
         raise NewKeyNeededError("the factory has made this key: make a new one for the renewal")
 
 

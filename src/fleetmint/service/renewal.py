@@ -35,7 +35,7 @@ def renewal_of(connection: Connection, issued: Certificate, authority: Authority
     begin = issued.not_before + BACKDATE
     last_third = min(profile(PROFILE).renew_before, (issued.not_after - begin) / 3)
     at = (issued.not_after - last_third).replace(microsecond=0)
-    new_key = is_made_by_factory(connection, issued.spki_sha256)
+    new_key = is_made_by_factory(connection, issued.device, issued.spki_sha256)
     if issued.issuer == _ISSUED_HERE:
         current = ours or issued_by(x509.load_der_x509_certificate(issued.der), authority.certificate)
         if new_key or not current:
