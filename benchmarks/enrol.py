@@ -126,8 +126,8 @@ class Site:
 
     def memory(self) -> int:
         """Return how much memory the processes of the service have for themselves, in KiB."""
-        lines = self._of_each("smaps_rollup").splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        lines = self._of_each("status").splitlines()
+        return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:"))
 
     def _of_each(self, file: str) -> str:
         return self._inside(f"for each in $(pgrep -u fleetmint); do cat /proc/$each/{file}; done")
