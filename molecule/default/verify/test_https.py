@@ -41,7 +41,7 @@ def test_an_operator_is_refused_at_the_device_listener(gateway, alice):
 
 def test_an_operator_sees_the_devices(gateway, alice):
     status, body = gateway.curl("operators", "/v1/devices", alice)
-    assert (status, body.strip()) == (200, '{"devices":[]}')
+    assert (status, body.strip()) == (200, '{"devices":[],"next":null}')
 
 
 def test_a_genuine_certificate_that_the_ledger_does_not_know_is_refused(gateway, lamp):

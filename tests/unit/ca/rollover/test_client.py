@@ -85,7 +85,7 @@ def test_a_serial_number_alone_is_revoked_whichever_of_the_two_cas_issued_it(wor
         assert plan.reasons == (f"revoke {leaf.serial_number:x}",)
         plan.apply()
         assert not world.lets_in(leaf, listener)
-        assert not plan_crls(world.hierarchy, "factory", [leaf.serial_number], world.now).changed
+        assert not plan_crls(world.hierarchy, "factory", [leaf.serial_number], world.now, "superseded").changed
 
 
 def test_an_operator_gets_a_certificate_of_the_new_ca_and_a_revocation_finds_both(world, operator):
