@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
-.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench campaign xtensa fuzz decade docs lock dist clean
+.PHONY: help setup demo demo-down test lint unit dates molecule e2e bench enrol campaign xtensa fuzz decade docs lock dist clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench: ## what certificates, NVS images, batches, the agent of a device and the 
 	@PYTHONPATH=. python benchmarks/device.py
 	@PYTHONPATH=. python benchmarks/renewal.py
 	@PYTHONPATH=. python benchmarks/key.py
+
+enrol: ## enrolments a second through a virtual Pi, beside cfssl behind the same nginx
+	@scripts/setup test
+	@PYTHONPATH=. python benchmarks/enrol.py --requests 100000
 
 xtensa: ## the device in C on an ESP8266's processor, in qemu: it enrols and holds a session, with what that takes
 	@scripts/setup test
