@@ -14,18 +14,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.engine import Connection
 
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.ledger import events
 from fleetmint.ledger.grants import Token, TokenGrant
-from fleetmint.ledger.schema import APPROVED, BURNED, DENIED, REVOKED, UNUSED, WAITING, approvals, devices, tokens
+from fleetmint.ledger.schema import (
+    APPROVED,
+    BURNED,
+    DENIED,
+    MANUAL,
+    REVOKED,
+    UNUSED,
+    WAITING,
+    approvals,
+    devices,
+    tokens,
+)
+from fleetmint.ledger.statement import Statement
 
 # How soon a device asks again: a person takes longer, and a device that waits costs a handshake each time.
 RETRY_SECONDS = 60
 # The device's own key, that of a thief, and room for a device that was erased in between.
 MOST_KEYS = 4
+_STATE = Statement(
+    select(approvals.c.state).where(
+        approvals.c.token_sha256 == bindparam("token"), approvals.c.spki_sha256 == bindparam("key")
+    )
+)
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 
 
@@ -76,11 +93,12 @@ class Decided:
 
 
 def refuse_unapproved(connection: Connection, token: Token, spki_sha256: str) -> None:
-    """Raise ApprovalPendingError or PolicyRefusedError unless this key was approved for this token."""
-    state = connection.execute(select(approvals.c.state).where(*_request(token.token_sha256, spki_sha256))).scalar()
+    """Raise PolicyRefusedError for a key that was denied, ApprovalPendingError unless it is approved or need not be."""
+    row = _STATE.first(connection, token=token.token_sha256, key=spki_sha256)
+    state = None if row is None else row.state
     if state == DENIED:
         raise PolicyRefusedError("approval_denied", "an operator has denied this request: ask who runs the gateway")
-    if state != APPROVED:
+    if state != APPROVED and token.approval == MANUAL:
         message = "an operator has to approve this request: ask again later with the same key"
         raise ApprovalPendingError("approval_pending", message, is_new=state is None)
 

@@ -28,7 +28,6 @@ from fleetmint.ledger.grants import (
 )
 from fleetmint.ledger.schema import (
     ACTIVE,
-    MANUAL,
     REGISTERED,
     RESERVED,
     TO_MAC,
@@ -186,8 +185,7 @@ def _refuse_token(connection: Connection, grant: TokenGrant, token: Token, spki_
         raise GrantRefusedError(f"the device is {token.status}")
     if token.token_binding == TO_MAC:
         approvals.refuse_other_board(grant, token)
-    if token.approval == MANUAL:
-        approvals.refuse_unapproved(connection, token, spki_sha256)
+    approvals.refuse_unapproved(connection, token, spki_sha256)
 
 
 def _refuse_for(connection: Connection, grant: LiveGrant | GraceGrant, shown: Certificate, spki_sha256: str) -> None:

@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 _HEADER_SIZE = 4
 # However steadily it trickles: the service would not wait longer for its own answer either.
 _WHOLE_BODY = 3
+# Requests that are with the service at once: fewer than wait in the queue of its socket (100), which nginx uses too,
+# for what has no body; one that finds it full is hung up on. The others wait here.
+_AT_ONCE = 64
 # the service's account owns the socket, and the web server's group may use it
 _MODE = 0o660
 
@@ -47,8 +50,8 @@ class Asked(asyncio.Protocol):
     request is whole, which most are at once.
     """
 
-    def __init__(self, service: Path, limits: Limits, counters: Counters) -> None:
-        self._service, self._limits, self._counters = service, limits, counters
+    def __init__(self, service: Path, limits: Limits, counters: Counters, room: asyncio.Semaphore) -> None:
+        self._service, self._limits, self._counters, self._room = service, limits, counters, room
         self._data = bytearray()
         self._whole: int | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -130,16 +133,19 @@ class Asked(asyncio.Protocol):
             self._timers.pop().cancel()
 
     async def _pass_on(self, request: bytes) -> None:
-        try:
-            answering, _ = await asyncio.get_running_loop().create_unix_connection(
-                lambda: _Answer(self.transport), str(self._service)
-            )
-        except OSError as error:
-            _log.debug("the service cannot be asked: %s", error)
-            self.transport.close()
-            return
-        self._service_says = answering
-        answering.write(request)
+        async with self._room:
+            answered = asyncio.get_running_loop().create_future()
+            try:
+                answering, _ = await asyncio.get_running_loop().create_unix_connection(
+                    lambda: _Answer(self.transport, answered), str(self._service)
+                )
+            except OSError as error:
+                _log.debug("the service cannot be asked: %s", error)
+                self.transport.close()
+                return
+            self._service_says = answering
+            answering.write(request)
+            await answered
 
     def _refuse(self, status: str, error: str) -> None:
         self._counters.add(refused(error))
@@ -160,14 +166,16 @@ class Asked(asyncio.Protocol):
 class _Answer(asyncio.Protocol):
     """What the service says, on its way to nginx."""
 
-    def __init__(self, to: asyncio.Transport) -> None:
-        self._to = to
+    def __init__(self, to: asyncio.Transport, answered: "asyncio.Future[None]") -> None:
+        self._to, self._answered = to, answered
 
     def data_received(self, data: bytes) -> None:
         self._to.write(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._to.close()
+        if not self._answered.done():
+            self._answered.set_result(None)
 
 
 def content_length(variables: bytes) -> int:
@@ -191,8 +199,8 @@ def content_length(variables: bytes) -> int:
 async def serve(socket: Path, service: Path, limits: Limits, *, group: str | None, counters: Counters) -> None:
     """Listen on the Unix socket `socket`, which `group` may use, for ever."""
     socket.unlink(missing_ok=True)
-    loop = asyncio.get_running_loop()
-    server = await loop.create_unix_server(lambda: Asked(service, limits, counters), socket, backlog=1024)
+    loop, room = asyncio.get_running_loop(), asyncio.Semaphore(_AT_ONCE)
+    server = await loop.create_unix_server(lambda: Asked(service, limits, counters, room), socket, backlog=1024)
     if group is not None:
         shutil.chown(socket, group=group)
     socket.chmod(_MODE)

@@ -30,6 +30,8 @@ _Stamp = tuple[tuple[int, int, int], ...]
 
 # Seconds for which files are taken for the same ones: each look gives the one lock of Python's threads away.
 _LOOK_AGAIN = 0.1
+# Seconds after which what could not be read is tried again: opening a key may start a process of root, for anybody.
+_TRY_AGAIN = 1.0
 
 
 class _Fresh(Generic[_T]):
@@ -39,25 +41,39 @@ class _Fresh(Generic[_T]):
         self._paths = paths
         self._read = read
         self._held: tuple[_Stamp, _T] | None = None
-        self._looked = 0.0
+        self._looked = float("-inf")
+        self._failed: StateError | None = None
+        self._reading = Lock()
 
     def get(self) -> _T:
         """Return it, read again when a file was replaced; raise StateError when nothing could be read yet.
 
         A key and its certificate are replaced one after the other: between the two, what was read before goes on.
         """
-        now = time.monotonic()
-        if self._held is not None and now < self._looked + _LOOK_AGAIN:
-            return self._held[1]
-        self._looked = now
+        held = self._held
+        if held is not None and time.monotonic() < self._looked + _LOOK_AGAIN:
+            return held[1]
+        if not self._reading.acquire(blocking=held is None) and held is not None:
+            return held[1]  # somebody else looks
+        try:
+            self._look()
+        finally:
+            self._reading.release()
+        if self._held is None:
+            raise StateError(str(self._failed)) from self._failed
+        return self._held[1]
+
+    def _look(self) -> None:
+        if time.monotonic() < self._looked + (_TRY_AGAIN if self._held is None else _LOOK_AGAIN):
+            return
         try:
             stamp = self._stamp()
             if self._held is None or self._held[0] != stamp:
                 self._held = stamp, self._read()
-        except StateError:
-            if self._held is None:
-                raise
-        return self._held[1]
+            self._failed = None
+        except StateError as error:
+            self._failed = error
+        self._looked = time.monotonic()
 
     def _stamp(self) -> _Stamp:
         try:

@@ -22,3 +22,10 @@ def app(site: GatewaySite) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(autouse=True)
+def look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a CA are looked at with each request: a test that replaces them does not wait."""
+    monkeypatch.setattr("fleetmint.service.resources._LOOK_AGAIN", 0)
+    monkeypatch.setattr("fleetmint.service.resources._TRY_AGAIN", 0)

@@ -274,3 +274,12 @@ def test_both_can_be_wanted_at_once(enrol, operator, site, now):
     assert said(enrol(token, key, mac=MAC)) == (202, "approval_pending")
     operator(data={"device": LAMP, "decision": "approve"})
     assert enrol(token, key, mac=MAC).status_code == 200
+
+
+def test_a_key_that_was_denied_stays_out_when_its_batch_needs_no_approval_any_more(enrol, operator, token, site, now):
+    thief, own = new_key(), new_key()
+    enrol(token, thief)
+    assert operator(data={"device": LAMP, "decision": "deny"}).status_code == 200
+    site.import_(registration([token_entry(LAMP, token, now + timedelta(days=365))]), now)
+    assert said(enrol(token, thief)) == (403, "approval_denied")
+    assert enrol(token, own).status_code == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import struct
 import time
 
@@ -185,3 +186,43 @@ def test_who_sends_and_who_waits_is_counted_while_they_do_and_a_refusal_for_ever
     found = between.counters.total()
     assert seen == [1]
     assert (found[READING], found[PASSED_ON], found["refused|request_entity_too_large"]) == (0, 0, 1)
+
+
+def test_more_requests_at_once_than_wait_in_the_queue_of_the_service_are_all_answered(tmp_path):
+    async def everything():
+        busy = asyncio.Semaphore(4)
+
+        async def answer(reader, writer):
+            async with busy:
+                await reader.readexactly(1)
+            writer.write(ANSWER[:20])
+            writer.close()
+            await writer.wait_closed()
+
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(tmp_path / "uwsgi.sock"))
+        listening.listen(100)  # as uWSGI
+        limits = bodies.Limits(SECONDS, LARGEST)
+        serving = asyncio.create_task(
+            bodies.serve(tmp_path / "b.sock", tmp_path / "uwsgi.sock", limits, group=None, counters=Counters())
+        )
+        while not (tmp_path / "b.sock").exists():
+            await asyncio.sleep(0.01)
+
+        async def ask():
+            reader, writer = await asyncio.open_unix_connection(tmp_path / "b.sock")
+            writer.write(request(1) + b"x")
+            answered = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return answered
+
+        asked = [asyncio.create_task(ask()) for _ in range(300)]
+        await asyncio.sleep(0.5)  # nobody accepts meanwhile
+        behind = await asyncio.start_unix_server(answer, sock=listening)
+        found = await asyncio.wait_for(asyncio.gather(*asked), 20)
+        serving.cancel()
+        behind.close()
+        return found
+
+    assert all(asyncio.run(everything()))

@@ -94,7 +94,8 @@ def test_a_credential_says_what_opens_it(begin, said):
     assert sealed_with(begin.encode()) == said
 
 
-def test_a_service_takes_a_sealed_key_up_without_a_restart_and_signs(site, sealed, data, now):
+def test_a_service_takes_a_sealed_key_up_without_a_restart_and_signs(site, sealed, data, now, monkeypatch):
+    monkeypatch.setattr("fleetmint.service.resources._LOOK_AGAIN", 0)
     resources = Resources(sealed, Counters())
     before = resources.authority
     device_ca.plan_install(sealed, data).apply()
