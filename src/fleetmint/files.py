@@ -48,12 +48,14 @@ def make_private_dir(path: Path) -> list[Path]:
     return made
 
 
-def write_atomically(path: Path, data: bytes | Iterable[bytes], mode: int = PRIVATE_FILE) -> None:
-    """Replace the file at `path` by `data`, whole or in parts, or leave it as it was.
+def write_atomically(
+    path: Path, data: bytes | Iterable[bytes], mode: int = PRIVATE_FILE, owner: tuple[int, int] | None = None
+) -> None:
+    """Replace the file at `path` by `data`, whole or in parts, or leave it as it was; `owner` is uid and gid.
 
     Raises StateError when the directory is missing or the disk is full; nothing half-written stays behind.
     """
-    with _staged(path, data, mode) as staged:
+    with _staged(path, data, mode, owner) as staged:
         _rename(staged, path)
     _sync_dir(path.parent, path)
 
@@ -231,12 +233,16 @@ def _open_checked(path: Path, below: Path | None) -> int:
 
 
 @contextlib.contextmanager
-def _staged(path: Path, data: bytes | Iterable[bytes], mode: int) -> Iterator[Path]:
+def _staged(
+    path: Path, data: bytes | Iterable[bytes], mode: int, owner: tuple[int, int] | None = None
+) -> Iterator[Path]:
     """Write to a new file beside the final one, down to the disk; gone at the end unless it was renamed."""
     with contextlib.ExitStack() as stack:
         try:
             handle, staged = stack.enter_context(staging.part(path))
             _set_mode(handle, path, mode)
+            if owner is not None:
+                os.fchown(handle, *owner)
             with os.fdopen(handle, "wb", closefd=False) as file:
                 file.writelines((data,) if isinstance(data, bytes) else data)
                 file.flush()

@@ -33,6 +33,6 @@ def with_denied(rules: str, devices: Iterable[str]) -> str:
 def write_rules(path: Path, rules: str) -> None:
     """Replace the rules; the file stays its owner's, who is the broker."""
     before = path.stat()
-    files.write_atomically(path, rules.encode(), before.st_mode & 0o777)
-    if os.geteuid() == 0:
-        os.chown(path, before.st_uid, before.st_gid)
+    # before it gets its name: a broker that cannot read its rules does not start
+    owner = (before.st_uid, before.st_gid) if os.geteuid() == 0 else None
+    files.write_atomically(path, rules.encode(), before.st_mode & 0o777, owner)

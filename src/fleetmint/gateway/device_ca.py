@@ -20,7 +20,7 @@ from fleetmint.gateway.ca_key import keeping
 from fleetmint.gateway.config import Config
 from fleetmint.plan import Plan
 from fleetmint.x509 import keys, names
-from fleetmint.x509.authority import CERTIFICATE, Authority, organization, pem, public_key_bytes
+from fleetmint.x509.authority import CERTIFICATE, Authority, load_certificate, organization, pem, public_key_bytes
 
 _CRL_ONLY = "crl-only"
 # Where they lay one version before.
@@ -68,6 +68,14 @@ def crl_only(config: Config) -> dict[str, Installed]:
     """Return the CAs that are installed for their CRL alone, by SPKI."""
     found = {path.name: status(config, path) for path in sorted(_copies(config), key=lambda path: path.name)}
     return {name: each for name, each in found.items() if each.installed}
+
+
+def unusable_copies(config: Config) -> dict[str, x509.Certificate]:
+    """Return the certificates of those that are kept for their CRL and whose key cannot be used, by SPKI."""
+    found = {path.name: path for path in _copies(config) if (path / CERTIFICATE).exists() and keeping.held(path)}
+    return {
+        name: load_certificate(found[name] / CERTIFICATE) for name in sorted(found.keys() - crl_only(config).keys())
+    }
 
 
 def directories(config: Config) -> list[Path]:
@@ -151,10 +159,9 @@ def plan_retire(config: Config, spki_sha256: str, valid: Sequence[datetime], *, 
     `valid` is when each of its certificates ends that is valid now, the last first; unless forced, any is a StateError:
     without its CRL they are refused.
     """
-    found = crl_only(config).get(spki_sha256)
-    if found is None:
-        return Plan()
     place = _place(config.device_ca, spki_sha256)
+    if spki_sha256 not in (*crl_only(config), *unusable_copies(config)):
+        return Plan()
     issuing = status(config).spki_sha256 == spki_sha256  # then this is a copy
     if valid and not issuing and not force:
         raise StateError(

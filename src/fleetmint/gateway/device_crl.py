@@ -7,7 +7,10 @@ timer that fails for days harms nobody, while an expired CRL locks the whole fle
 ledger's chain of events was: whoever has the list can tell whether that chain was cut since.
 """
 
-from collections.abc import Sequence
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,15 +69,31 @@ def plan_device_crl(
         return Plan(expected=wanted[0].number)
 
     def sign() -> int:
-        # an empty list is false, so compare with None
-        pems = [
-            _sign(engine, one, now) if one.reasons or one.old is None else revocation.crl_pem(one.old) for one in wanted
-        ]
         files.make_private_dir(path.parent)
-        files.write_atomically(path, b"".join(pems), files.PUBLIC_FILE)
-        return wanted[0].number
+        with _alone(path.parent):
+            # anew: a list that was put here since revokes what this plan knows nothing of
+            there = _read(path, authorities, force)
+            found = [_wanted(engine, authority, there, path, now, force) for authority in authorities]
+            # an empty list is false, so compare with None
+            pems = [
+                _sign(engine, one, now) if one.reasons or one.old is None else revocation.crl_pem(one.old)
+                for one in found
+            ]
+            files.write_atomically(path, b"".join(pems), files.PUBLIC_FILE)
+        return found[0].number
 
     return Plan(tuple(dict.fromkeys(reasons)), sign, expected=wanted[0].number)
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Wait until nobody else signs a list that goes there: a timer, a command and each thread of the service may."""
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _wanted(

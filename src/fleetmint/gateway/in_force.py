@@ -150,6 +150,9 @@ def put_in_force(engine: Engine, config: Config, lists: Mapping[str, bytes], *, 
     try:
         if "factory" in lists:
             devices = follow(engine, config, lists["factory"], now, actor)
+    except FleetmintError as error:
+        problems.append(str(error))
+    try:
         kept(config, lambda: now)
         plan_device_crl(engine, device_ca.authorities(config), config.device_crl, now=now).apply()
     except FleetmintError as error:

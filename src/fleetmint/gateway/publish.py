@@ -36,7 +36,7 @@ from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import Bundle, checked_lists, installed_lists, read_bundle, refuse_older
 from fleetmint.gateway.denied import rules_path, with_denied, write_rules
 from fleetmint.gateway.disconnect import end_session
-from fleetmint.gateway.session_owners import ask, factory_made
+from fleetmint.gateway.session_owners import ask, unlisted
 from fleetmint.ledger.devices import serial_text
 from fleetmint.x509.listeners import DEVICES, LISTENERS, OPERATORS
 from fleetmint.x509.revocation import crl_pem
@@ -81,6 +81,8 @@ class _Run:
     memory: _Memory
     # serials that no list has yet, and whose they are
     unlisted: dict[int, str] = field(default_factory=dict)
+    # who may have a certificate of a time that a restore has forgotten
+    forgotten: frozenset[str] = frozenset()
     changed: bool = False
     reloaded: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
@@ -182,10 +184,11 @@ def _deny_unlisted(run: _Run, bundles: list[Bundle]) -> None:
         return
     try:
         listed = {entry.serial_number for each in bundles for crl in each.lists.values() for entry in crl}
-        found = factory_made(run.config, run.now)
-        run.unlisted = {serial: device for serial, device in found.items() if serial not in listed}
+        found = unlisted(run.config, run.now)
+        run.unlisted = {serial: device for serial, device in found.by_factory.items() if serial not in listed}
+        run.forgotten = found.forgotten
         rules = files.read(path, "rules of the broker").decode()
-        wanted = with_denied(rules, run.unlisted.values())
+        wanted = with_denied(rules, {*run.unlisted.values(), *run.forgotten})
         if wanted != rules:
             _remember(run, replace(run.memory, owed=run.memory.owed | {MOSQUITTO}))
             if not run.check:
@@ -266,9 +269,10 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
     if MOSQUITTO in run.memory.owed and not run.check:
         return  # before it has loaded the list, the device would be back at once
     try:
-        unlisted = {serial for serial in run.unlisted if serial_text(serial) not in run.memory.ended}
-        owners = ask(run.config, _not_ended(run, DEVICES, bundles) | unlisted, run.memory.expired, run.now)
-        devices = sorted({*owners.of_revoked.values(), *owners.of_ended})
+        new = {serial for serial in run.unlisted if serial_text(serial) not in run.memory.ended}
+        owners = ask(run.config, _not_ended(run, DEVICES, bundles) | new, run.memory.expired, run.now)
+        forgotten = {device for device in run.forgotten if _by_name(device) not in run.memory.ended}
+        devices = sorted({*owners.of_revoked.values(), *owners.of_ended, *forgotten})
         up = bool(devices) and _is_up(run.config, MOSQUITTO)
         if owners.of_ended and up and MOSQUITTO not in run.reloaded:
             _reload(run, MOSQUITTO)  # or it would resume what began while the certificate was good
@@ -279,6 +283,7 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
     failed = False
     for device in devices:
         mine = {serial_text(serial) for serial, owner in owners.of_revoked.items() if owner == device}
+        mine |= {_by_name(device)} & set(map(_by_name, forgotten))
         try:
             if up:
                 if not run.check:
@@ -291,6 +296,11 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
             run.problems.append(str(error))
     if owners.of_ended and not failed:
         _remember(run, replace(run.memory, expired=run.now))
+
+
+def _by_name(device: str) -> str:
+    """Return what is remembered of a session that was ended for no serial that is known; no serial looks like it."""
+    return f"device {device}"
 
 
 def _end_operators_sessions(run: _Run, bundles: list[Bundle]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.unprivileged import as_owner_of, refuse_odd_ledger, sqlite_path
 from fleetmint.ledger import open_ledger, reading
+from fleetmint.ledger.adoption import revoked_since_forgotten
 from fleetmint.ledger.revocation import (
     devices_by_serial,
     devices_that_go_on,
@@ -28,25 +29,34 @@ class Owners:
     going_on: frozenset[str]
 
 
-def factory_made(config: Config, now: datetime) -> dict[int, str]:
-    """Return the revoked devices with a certificate of the factory CA, by the serial of that."""
+@dataclass(frozen=True)
+class Unlisted:
+    """Revoked devices with certificates that no list of this gateway has: of the factory CA, or of a forgotten time."""
+
+    by_factory: dict[int, str]
+    forgotten: frozenset[str]
+
+
+def unlisted(config: Config, now: datetime) -> Unlisted:
+    """Return the revoked devices whose certificates may be on no list here."""
     path = sqlite_path(config.ledger)
     if path is None:
-        found = _read_factory_made(config, now)
+        found = _read_unlisted(config, now)
     else:
         refuse_odd_ledger(path)
-        found = as_owner_of(path.parent, lambda: _read_factory_made(config, now), str(path))
-    return {int(serial): device for serial, device in found}
+        found = as_owner_of(path.parent, lambda: _read_unlisted(config, now), str(path))
+    return Unlisted({int(serial): device for serial, device in found["factory"]}, frozenset(found["forgotten"]))
 
 
-def _read_factory_made(config: Config, now: datetime) -> Any:
+def _read_unlisted(config: Config, now: datetime) -> Any:
     engine = open_ledger(config.ledger)
     try:
         with reading(engine) as connection:
-            found = factory_certificates_of_revoked(connection, now)
+            made = factory_certificates_of_revoked(connection, now)
+            forgotten = revoked_since_forgotten(connection, now)
     finally:
         engine.dispose()
-    return [[str(serial), device] for serial, device in found.items()]
+    return {"factory": [[str(serial), device] for serial, device in made.items()], "forgotten": list(forgotten)}
 
 
 def ask(config: Config, revoked: Collection[int], since: datetime | None, now: datetime) -> Owners:

@@ -15,14 +15,17 @@ from sqlalchemy.engine import Connection
 
 from fleetmint.documents.times import text_time
 from fleetmint.ledger import events, issuance, succession
-from fleetmint.ledger.devices import serial_text
+from fleetmint.ledger.devices import find_certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, devices, tokens
 from fleetmint.ledger.schema import events as chain
+from fleetmint.x509.profiles import PROFILES
 
 # Kind and actor of the event by which a ledger goes on from a backup.
 RESTORED = "restore"
 ADOPTED = "adopt"
+# The kind of the event by which a device gets another owner (replacement.py).
+TRANSFER = "transfer"
 # A certificate knows seconds.
 _PRECISION = timedelta(seconds=1)
 
@@ -51,9 +54,13 @@ def adopt(connection: Connection, shown: Shown, *, overlap: timedelta, now: date
     Raises GrantRefusedError when it was not issued in a time that is forgotten, its device is unknown or has ended, or
     has a newer certificate; KeyRefusedError for a key that is given up or of another device.
     """
+    if find_certificate(connection, shown.serial) is not None:
+        return  # another request has brought it just now
     status = connection.execute(select(devices.c.status).where(devices.c.device == shown.device)).scalar()
     if status is None or status == REVOKED or not is_forgotten(connection, shown.issued_at):
         raise GrantRefusedError("the certificate is not in the ledger")
+    if _has_moved(connection, shown):
+        raise GrantRefusedError("the certificate is not in the ledger, and its device has changed its owner since")
     newer = (certificates.c.device == shown.device, certificates.c.reserved_at > shown.issued_at)
     if connection.execute(select(certificates.c.serial).where(*newer)).first() is not None:
         raise GrantRefusedError("the certificate is not in the ledger, and its device has a newer one")
@@ -85,6 +92,25 @@ def adopt(connection: Connection, shown: Shown, *, overlap: timedelta, now: date
         "superseded": ended,
     }
     events.append(connection, at=now, actor=shown.device, kind=ADOPTED, subject=shown.device, detail=detail)
+
+
+def _has_moved(connection: Connection, shown: Shown) -> bool:
+    """Whether the device has changed its owner since the certificate was issued, which ended what it had then."""
+    since = (chain.c.subject == shown.device, chain.c.kind == TRANSFER, chain.c.at >= shown.issued_at)
+    return connection.execute(select(chain.c.seq).where(*since).limit(1)).first() is not None
+
+
+def revoked_since_forgotten(connection: Connection, now: datetime) -> tuple[str, ...]:
+    """Return the devices that are revoked, and may have a certificate of a forgotten time: no list here can have that.
+
+    Until such a certificate has ended for certain, whoever reads nothing but lists lets it in.
+    """
+    lasts = PROFILES["device"].lifetime
+    begins = [begin for begin, end in _forgotten(connection) if end + lasts > now]
+    if not begins:
+        return ()
+    ended = (devices.c.status == REVOKED, devices.c.revoked_at >= min(begins))
+    return tuple(connection.execute(select(devices.c.device).where(*ended).order_by(devices.c.device)).scalars())
 
 
 def _forgotten(connection: Connection) -> Iterator[tuple[datetime, datetime]]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from cryptography import x509
 from sqlalchemy import select, update
@@ -27,6 +28,8 @@ from fleetmint.ledger.succession import SUPERSEDED, is_due
 from fleetmint.x509.chain import issued_by
 from fleetmint.x509.revocation import Revoked
 
+# What these say on a list is that the device goes on, with another certificate or another owner.
+_GOES_ON, _ENDED = (SUPERSEDED, "affiliation_changed"), "cessation_of_operation"
 # What a renewal has replaced, and that is on a list, or is about to be.
 _REPLACED = (certificates.c.status == REVOKED) & (certificates.c.revoke_reason == SUPERSEDED)
 
@@ -139,7 +142,8 @@ def revoked_certificates(
     What was reserved and never stored may have been signed by either.
     """
     rows = connection.execute(
-        select(certificates)
+        select(certificates, devices.c.status.label("status_of_device"))
+        .join(devices, devices.c.device == certificates.c.device)
         .where(certificates.c.issuer == issuer, (certificates.c.status == REVOKED) | is_due(now))
         .order_by(certificates.c.serial)
     )
@@ -147,11 +151,18 @@ def revoked_certificates(
         Revoked(
             int(row.serial, 16),
             row.revoked_at or row.superseded_at,
-            row.revoke_reason or ("unspecified" if row.status == REVOKED else SUPERSEDED),
+            _listed_reason(row),
         )
         for row in rows
         if authority is None or row.der is None or issued_by(_certificate(row.der), authority)
     )
+
+
+def _listed_reason(row: Any) -> str:
+    """Return the reason for a list, which is all that a restore of an older ledger has: of a revoked device, an end."""
+    reason = str(row.revoke_reason or ("unspecified" if row.status == REVOKED else SUPERSEDED))
+    ended = row.issuer == "device" and row.status_of_device == REVOKED
+    return _ENDED if ended and reason in _GOES_ON else reason
 
 
 def factory_certificates_of_revoked(connection: Connection, now: datetime) -> dict[int, str]:

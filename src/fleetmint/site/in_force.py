@@ -35,6 +35,7 @@ class Told:
     disconnected: tuple[str, ...] = ()
     restarted: bool = False
     unlisted: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    answered: bool = True
 
 
 def tell(
@@ -194,6 +195,6 @@ def _tell(
             {str(device): list(map(str, serials)) for device, serials in answer.get("unlisted", {}).items()},
         )
     except FleetmintError as error:
-        return Told(gateway, str(error))
+        return Told(gateway, str(error), answered=False)
     except (KeyError, TypeError):
         return Told(gateway, "it answers in no known way")

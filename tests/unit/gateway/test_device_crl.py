@@ -185,3 +185,13 @@ def test_a_crl_with_a_number_that_cannot_be_counted_on_from_is_signed_again(site
     assert "has no CRL number" in plan.reasons[0]
     assert revocation.crl_number(crl_of(site)) == 2
     assert not sign(site, engine, now).changed
+
+
+def test_of_two_that_sign_at_the_same_time_neither_leaves_out_what_the_other_has_revoked(site, engine, now):
+    sign(site, engine, now)
+    one = revoked_device(site, engine, now, "lamp-000001")
+    slow = plan_device_crl(engine, [site.device_ca], site.config.device_crl, now=now)
+    other = revoked_device(site, engine, now, "lamp-000002")
+    sign(site, engine, now)
+    slow.apply()
+    assert serials(crl_of(site)) == {one, other}

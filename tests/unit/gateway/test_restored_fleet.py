@@ -13,11 +13,13 @@ from fleetmint.errors import StateError
 from fleetmint.gateway.backup import make_backup
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.restore import plan_restore
-from fleetmint.ledger import audit, open_ledger, reading, replacement, revocation, succession
+from fleetmint.ledger import adoption, audit, open_ledger, reading, replacement, revocation, succession
 from fleetmint.ledger.devices import find_certificate, list_devices
+from fleetmint.service.adoption import _shown
 from fleetmint.service.app import create_app
 from fleetmint.service.body import Recovery
 from fleetmint.service.enrolment import enrol, recover, renew
+from fleetmint.service.identity import Peer
 from fleetmint.x509 import revocation as lists
 from fleetmint.x509.listeners import DEVICES
 from tests.support.gateway_site import (
@@ -274,3 +276,25 @@ def test_a_certificate_from_another_time_is_not_adopted(fleet):
         assert re.search(r"not in (this gateway's|the) ledger", answer.text)
     assert fleet.whoami(renewed).status_code == 200
     assert fleet.findings() == ()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_owner_before_stays_out_also_with_a_certificate_that_the_restore_has_forgotten(fleet, known):
+    if known:
+        device, forgotten = LAMP, fleet.renew(fleet.first.serial)
+    else:
+        device, forgotten = "lamp-000002", fleet.enrol("lamp-000002", new_key())
+    fleet.restore()
+    fleet.now += HOUR
+    fleet.give_token(device, "5" * 32, owner="somebody else")
+    assert fleet.whoami(forgotten).status_code == 403
+    assert fleet.enrol(device, new_key()).device == device
+
+
+def test_a_forgotten_certificate_that_comes_twice_at_once_is_adopted_once(fleet):
+    renewed = fleet.renew(fleet.first.serial)
+    fleet.restore()
+    shown = _shown(Peer(LAMP, x509.load_der_x509_certificate(renewed.der)))
+    for _ in range(2):
+        fleet.write(adoption.adopt, shown, overlap=HOUR)
+    assert fleet.row(renewed.serial).status == "active"

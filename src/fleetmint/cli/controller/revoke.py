@@ -99,7 +99,7 @@ def _told(told: list[in_force.Told], targets: Sequence[revocation.Target]) -> li
             raise FleetmintError(f"{device} was not revoked: no gateway of this site knows it ({asked})")
         if any(not each.problem and device not in each.unknown for each in told):
             # the ledger of one gateway has it, and its list is that gateway's
-            told = [each for each in told if device not in each.unknown and not each.problem]
+            told = [each for each in told if device not in each.unknown and (each.answered or not each.problem)]
     return told
 
 

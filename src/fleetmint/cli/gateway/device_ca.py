@@ -44,7 +44,9 @@ def ca_status(ctx: click.Context, as_json: bool) -> None:
         for spki, each in crl_only.items()
         if spki != found.spki_sha256
     ]
-    listed = [asdict(each) for each in crl_only.values()]
+    broken = {spki: device_ca.Installed(False, spki, as_wanted=False) for spki in device_ca.unusable_copies(config)}
+    lines += [f"for its CRL alone: {spki}, and its key cannot be used" for spki in broken]
+    listed = [asdict(each) for each in (*crl_only.values(), *broken.values())]
     wanted = {"wanted": config.device_ca_key}
     values = {**asdict(found), **wanted, "crl_only": listed, "beside": listed}  # beside: the name of one version before
     say(as_json, values, "\n".join(lines))
@@ -102,13 +104,15 @@ def retire_ca(ctx: click.Context, spki_sha256: str, force: bool, check: bool, as
     config = read_config(ctx)
 
     def run(engine: Engine) -> Sequence[datetime]:
-        kept = device_ca.authorities(config)
+        certificate = device_ca.unusable_copies(config).get(spki_sha256)
+        # one that does not open keeps every list from being signed: it has to be possible to give it up
+        kept = [certificate] if certificate is not None else [one.certificate for one in device_ca.authorities(config)]
         with reading(engine) as connection:
             return [
                 end
-                for authority in kept
-                if keys.spki_sha256(authority.key.public_key()).hex() == spki_sha256
-                for end in revocation.valid_until(connection, authority.certificate, utc_now())
+                for each in kept
+                if keys.spki_sha256(each.public_key()).hex() == spki_sha256  # type: ignore[arg-type]
+                for end in revocation.valid_until(connection, each, utc_now())
             ]
 
     plan = device_ca.plan_retire(config, spki_sha256, with_ledger(config, run), force=force)

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
@@ -303,6 +304,8 @@ def _pkcs11() -> Any:
 def _library(url: Pkcs11Url) -> Any:
     name = str(url.module)
     if name not in _LIBRARIES:
+        if os.geteuid() == 0:
+            _refuse_foreign(url.module)
         library = _pkcs11().PyKCS11Lib()
         try:
             library.load(name)
@@ -310,6 +313,19 @@ def _library(url: Pkcs11Url) -> Any:
             raise StateError(f"the PKCS #11 module {name} cannot be loaded ({error}): {_INSTALL}") from error
         _LIBRARIES[name] = library
     return _LIBRARIES[name]
+
+
+def _refuse_foreign(module: Path) -> None:
+    """Raise StateError for a module that somebody else may change: the URL is in the directory of the service."""
+    try:
+        path = module.resolve(strict=True)
+        foreign = [each for each in (path, *path.parents) if (found := each.stat()).st_uid or found.st_mode & 0o022]
+    except OSError as error:
+        raise StateError(f"the PKCS #11 module {module} cannot be loaded ({error.strerror}): {_INSTALL}") from error
+    if foreign:
+        raise StateError(
+            f"the PKCS #11 module {module} is not loaded as root: others than root may change {foreign[0]}"
+        )
 
 
 def _slot(library: Any, url: Pkcs11Url) -> int:
