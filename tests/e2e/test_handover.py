@@ -10,14 +10,16 @@ from tests.e2e.site import wait_for
 
 def test_both_sides_agree_after_the_play_and_saying_it_again_changes_nothing(site):
     state = ("--state", str(site.state))
-    assert site.fleetmint("audit", "--ask-gateway", *state).stdout == "3 identities checked: nothing found\n"
-    assert b"3 devices checked: nothing found" in site.on_the_pi(
-        "runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway audit"
-    )
+    # beside the batch of the play there are those of other tests
+    said = site.fleetmint("audit", "--ask-gateway", *state).stdout
+    assert re.fullmatch(r"\d+ identities checked: nothing found\n", said), said
+    said = site.on_the_pi("runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway audit").decode()
+    assert re.search(r"\d+ devices checked: nothing found", said), said
     for command in ("register", "handover"):
         done = site.fleetmint("batch", command, "first", "--json", *state)
         assert json.loads(done.stdout)["changed"] is False, done.stderr
-    assert {row["result"] for row in site.devices().values()} == {"burned"}
+    burned = {row["result"] for name, row in site.devices().items() if name.startswith("lamp-")}
+    assert burned == {"burned"}
 
 
 def test_nobody_but_the_station_tells_the_gateway(site):

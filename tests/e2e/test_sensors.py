@@ -16,8 +16,8 @@ from tests.support.c_esp8266 import Esp8266, device_program
 
 LAYOUT = "4M1M"
 BATCH = f"""
-batch: meters
-prefix: meter
+batch: dials
+prefix: dial
 chip: esp8266
 layout: {LAYOUT}
 devices:
@@ -67,7 +67,7 @@ class Sensor:
 def sensors(site, program, tmp_path_factory):
     """Two boards of a batch: made, registered, burned, each heard before it counted as done."""
     directory = tmp_path_factory.mktemp("sensors")
-    (directory / "meters.yml").write_text(BATCH)
+    (directory / "dials.yml").write_text(BATCH)
     (directory / "wifi").write_text("default virtual-network\n")
     (directory / "firmware.bin").write_bytes(b"\xe9" + bytes(5000))
     made = [Sensor(directory / str(number), number, program) for number in (1, 2)]
@@ -82,9 +82,9 @@ def sensors(site, program, tmp_path_factory):
 def burn(site, directory, made):
     state = ("--site", "inventory/virtual", "--state", str(site.state))
     for command in (
-        ("batch", "new", str(directory / "meters.yml"), "--wifi-passphrases", f"file:{directory / 'wifi'}", *state),
-        ("batch", "register", "meters", *state),
-        ("burn", "meters", *(f"--port={sensor.port}" for sensor in made), "--once", "--test=60",
+        ("batch", "new", str(directory / "dials.yml"), "--wifi-passphrases", f"file:{directory / 'wifi'}", *state),
+        ("batch", "register", "dials", *state),
+        ("burn", "dials", *(f"--port={sensor.port}" for sensor in made), "--once", "--test=60",
          "--firmware", str(directory / "firmware.bin"), *state),
     ):  # fmt: skip
         done = site.fleetmint(*command)
@@ -94,7 +94,7 @@ def burn(site, directory, made):
 
 def test_devices_in_c_come_into_the_fleet_by_token_and_by_a_certificate_of_the_factory(site, sensors):
     """The burn has heard of both already: here is what they did for that."""
-    known = {name: row for name, row in site.devices().items() if name.startswith("meter-")}
+    known = {name: row for name, row in site.devices().items() if name.startswith("dial-")}
     assert {row["result"] for row in known.values()} == {"burned"}
     assert {row["status"] for row in known.values()} == {"active"}
     consoles = [sensor.console() for sensor in sensors]
@@ -103,9 +103,9 @@ def test_devices_in_c_come_into_the_fleet_by_token_and_by_a_certificate_of_the_f
 
 
 def test_an_operator_hears_them_and_sees_that_they_are_there(site, sensors):
-    heard = wait_for(lambda: [each for each in site.readings(20, 10) if each["device"].startswith("meter-")], 60)
+    heard = wait_for(lambda: [each for each in site.readings(20, 10) if each["device"].startswith("dial-")], 60)
     assert heard[0]["temperature"] == 21
-    command = ("mosquitto_sub", "mqtt_operators", site.operator(), "-t", "devices/meter-000001/out/status", "-C", "1")
+    command = ("mosquitto_sub", "mqtt_operators", site.operator(), "-t", "devices/dial-000001/out/status", "-C", "1")
     status = json.loads(site.mosquitto(*command, seconds=10).stdout)
     assert (status["online"], status["language"], status["lost"]) == (True, "C", 0)
 
@@ -123,9 +123,9 @@ def test_what_is_in_the_flash_afterwards_is_one_identity_and_no_token(site, sens
 
 
 def test_a_revoked_device_is_thrown_out_and_waits(site, sensors):
-    done = site.fleetmint("revoke", "meter-000002", "--state", str(site.state))
+    done = site.fleetmint("revoke", "dial-000002", "--state", str(site.state))
     assert done.returncode == 0, done.stderr
-    sensor = next(sensor for sensor in sensors if "this is meter-000002" in sensor.console())
+    sensor = next(sensor for sensor in sensors if "this is dial-000002" in sensor.console())
     sensor.wait_for("identity in slot 0 is not accepted: the gateway answers 401")
     sensor.wait_for("no recovery: the gateway answers 403")
     sensor.wait_for("the gateway answers 401; trying again in ")
