@@ -8,13 +8,16 @@ from click.testing import CliRunner
 from cryptography import x509
 
 from fleetmint.ca.crls import plan_authority_crl
+from fleetmint.choices import REASONS
 from fleetmint.cli import root
 from fleetmint.errors import StateError
+from fleetmint.gateway import in_force, publish
 from fleetmint.gateway.backup import make_backup
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.restore import plan_restore
 from fleetmint.ledger import adoption, audit, open_ledger, reading, replacement, revocation, succession
 from fleetmint.ledger.devices import find_certificate, list_devices
+from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.service.adoption import _shown
 from fleetmint.service.app import create_app
 from fleetmint.service.body import Recovery
@@ -22,6 +25,7 @@ from fleetmint.service.enrolment import enrol, recover, renew
 from fleetmint.service.identity import Peer
 from fleetmint.x509 import revocation as lists
 from fleetmint.x509.listeners import DEVICES
+from tests.support.broker_listener import broker, calls, rules
 from tests.support.gateway_site import (
     certificate_entry,
     enrolment,
@@ -31,6 +35,8 @@ from tests.support.gateway_site import (
     new_key,
     registration,
 )
+
+__all__ = ["broker", "calls", "rules"]
 
 HOUR = timedelta(hours=1)
 LAMP = "lamp-000001"
@@ -298,3 +304,38 @@ def test_a_forgotten_certificate_that_comes_twice_at_once_is_adopted_once(fleet)
     for _ in range(2):
         fleet.write(adoption.adopt, shown, overlap=HOUR)
     assert fleet.row(renewed.serial).status == "active"
+
+
+def test_who_is_revoked_after_a_restore_is_shut_out_of_the_broker_whatever_it_holds(site, now, calls, broker, rules):
+    fleet = Fleet(site, now)
+    renewed = fleet.renew(fleet.first.serial)
+    fleet.restore()
+    assert publish.publish(site.config, now=fleet.now).problems == ()
+    calls()
+    fleet.write(revocation.revoke, LAMP, reason="key_compromise", actor="test")
+    fleet.sign()
+    assert renewed.serial not in fleet.listed()
+    done = publish.publish(site.config, now=fleet.now)
+    assert (done.disconnected, done.problems) == ((LAMP,), ())
+    assert rules.read_text().endswith(f"\nuser {LAMP}\ntopic deny #\n")
+    assert publish.publish(site.config, now=fleet.now) == publish.Published()
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_device_that_was_revoked_stays_so_in_a_restored_ledger_whatever_the_reason_was(site, now, reason):
+    fleet = Fleet(site, now)
+    fleet.write(revocation.revoke, LAMP, reason=reason, actor="test")
+    fleet.sign()
+    fleet.restore()
+    assert fleet.status()[LAMP] == "revoked"
+    with pytest.raises(GrantRefusedError):
+        recover(fleet.at, Recovery(fleet.first.der, make_csr(fleet.key)), grace=HOUR, source="")
+
+
+def test_a_list_that_is_refused_keeps_the_gateway_from_signing_none_of_its_own(site, now, monkeypatch):
+    fleet = Fleet(site, now)
+    done = in_force.revoke_devices(
+        fleet.engine, site.config, [LAMP], {"factory": b"garbage"}, reason="key_compromise", now=fleet.now, actor="test"
+    )
+    assert fleet.first.serial in fleet.listed()
+    assert any("factory" in problem or "list" in problem for problem in done.in_force.problems)
