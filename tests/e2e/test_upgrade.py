@@ -66,12 +66,12 @@ def as_of_then(now: Path, path: Path) -> Path:
 
 @pytest.fixture
 def older(site, tmp_path) -> Path:
-    """The Pi's ledger as it would be had nobody brought it up to date; a backup of it is on the Pi as well."""
+    """The Pi's ledger as it would be had nobody brought it up to date."""
     on_the_pi(f"systemctl stop {USERS}; {GATEWAY} backup {BACKUP}; cd /run; tar xf {BACKUP} ledger.sqlite")
     made = as_of_then(fetched("/run/ledger.sqlite", tmp_path / "now"), tmp_path / "then")
     on_the_pi(
         f"rm -f /run/ledger.sqlite {LEDGER} {LEDGER}-wal {LEDGER}-shm {KEPT}; umask 077; base64 -d >{LEDGER};"
-        f" chown fleetmint: {LEDGER}; {GATEWAY} backup {BACKUP}; systemctl start {USERS}",
+        f" chown fleetmint: {LEDGER}; systemctl start {USERS}",
         stdin=base64.b64encode(made.read_bytes()).decode(),
     )
     return made

@@ -17,6 +17,7 @@ from fleetmint.documents.times import text_time
 from fleetmint.ledger import events, issuance, succession
 from fleetmint.ledger.devices import find_certificate, serial_text
 from fleetmint.ledger.grants import GrantRefusedError
+from fleetmint.ledger.replacement import TRANSFER
 from fleetmint.ledger.schema import ACTIVE, REPLACED, REVOKED, UNUSED, certificates, devices, tokens
 from fleetmint.ledger.schema import events as chain
 from fleetmint.x509.profiles import PROFILES
@@ -24,8 +25,6 @@ from fleetmint.x509.profiles import PROFILES
 # Kind and actor of the event by which a ledger goes on from a backup.
 RESTORED = "restore"
 ADOPTED = "adopt"
-# The kind of the event by which a device gets another owner (replacement.py).
-TRANSFER = "transfer"
 # A certificate knows seconds.
 _PRECISION = timedelta(seconds=1)
 

@@ -13,6 +13,8 @@ from fleetmint.ledger import events
 from fleetmint.ledger.revocation import revoke_certificates
 from fleetmint.ledger.schema import REGISTERED, REPLACED, REVOKED, UNUSED, devices, tokens
 
+# The kind of the event by which a device gets another owner.
+TRANSFER = "transfer"
 LONGEST = timedelta(days=3650)
 LONGEST_OWNER = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -73,6 +75,6 @@ def add_token(connection: Connection, token: NewToken, *, actor: str, now: datet
         detail["revoked"] = revoke_certificates(connection, token.device, reason="affiliation_changed", now=now)
         detail["owner"] = token.owner
         connection.execute(update(devices).where(devices.c.device == token.device).values(status=REGISTERED))
-    kind = "token" if token.owner is None else "transfer"
+    kind = "token" if token.owner is None else TRANSFER
     events.append(connection, at=now, actor=actor, kind=kind, subject=token.device, detail=detail)
     return True
