@@ -196,3 +196,94 @@ def test_what_needs_no_certificate_is_on_the_loopback_address_only_and_only_when
     assert one(block, "listen") == "127.0.0.1:9464"
     assert one(block, "uwsgi_param FLEETMINT_LISTENER") == "local"
     assert re.findall(r"location (.+) \{", block) == ["~ ^/(metrics|healthz)$", "/"]
+
+
+LOCATIONS = [
+    {"listener": "devices", "path": "/hello/", "certificate": "none", "root": "/srv/hello/"},
+    {"listener": "devices", "path": "/a.b/", "certificate": "required", "uwsgi": "unix:/run/a.sock"},
+    {"listener": "operators", "path": "/who/", "certificate": "optional", "proxy": "http://127.0.0.1:3000"},
+    {
+        "listener": "operators", "path": "/far/", "certificate": "none", "proxy": "https://192.0.2.9:8443",
+        "proxy_name": "app.example.net", "streaming": True, "max_body": "1m",
+    },
+]  # fmt: skip
+
+
+@pytest.fixture
+def located(nginx):
+    """The text of each location of one's own, by listener and path."""
+    text = nginx.render(CONF, nginx_locations=LOCATIONS)
+    return {
+        (each["listener"], each["path"]): re.search(
+            rf"^        location \^~ {re.escape(each['path'])} {{$(.*?)^        }}$",
+            servers(text)["443" if each["listener"] == "devices" else "8443"],
+            re.MULTILINE | re.DOTALL,
+        )[1]
+        for each in LOCATIONS
+    }
+
+
+def test_a_site_without_locations_of_its_own_has_nothing_of_them(nginx):
+    text = nginx.render(CONF)
+    for word in (
+        "X-SSL-",
+        "devices_client",
+        "$ambiguous",
+        "worker_shutdown_timeout",
+        "absolute_redirect",
+        "error_page 401",
+    ):
+        assert word not in text
+
+
+def test_each_location_asks_for_what_it_says(located):
+    assert 'if ($devices_client = "") {\n                return 401;' in located["devices", "/a.b/"]
+    assert "if ($operators_of_another_kind) {\n                return 401;" in located["operators", "/who/"]
+    for open_to_all in (located["devices", "/hello/"], located["operators", "/far/"]):
+        assert "401" not in open_to_all
+
+
+def test_path_and_directory_of_pages_end_alike(located):
+    block = located["devices", "/hello/"]
+    assert one(block, "alias") == "/srv/hello/"
+    assert one(block, "disable_symlinks") == "if_not_owner from=/srv/hello/"
+    assert "location ~ /\\. {\n                return 404;" in block
+
+
+def test_an_application_gets_the_identity_as_parameters_and_no_header_under_its_names(located):
+    block = located["devices", "/a.b/"]
+    assert one(block, "uwsgi_param SSL_CLIENT_VERIFY") == "$ssl_client_verify"
+    assert one(block, "uwsgi_param REMOTE_USER") == one(block, "uwsgi_param SSL_CLIENT_S_DN_CN") == "$devices_client"
+    told = re.findall(r"uwsgi_param HTTP_(X_SSL_\w+|X_REMOTE_USER|REMOTE_USER|CLIENT_CERT\w*|PROXY) ([^;]+);", block)
+    assert len(told) == 11
+    assert {value for _, value in told} == {'""'}
+    assert "FLEETMINT_" not in block
+    assert one(block, "rewrite") == '"(?s)^/a\\.b(/.*)$" $1 break'
+
+
+def test_a_proxied_service_gets_it_as_headers_and_nothing_where_nobody_is_to_be_told(located):
+    known, unknown = located["operators", "/who/"], located["operators", "/far/"]
+    assert one(known, "proxy_set_header X-SSL-Client-CN") == "$operators_client"
+    assert one(unknown, "proxy_set_header X-SSL-Client-Verify") == "NONE"
+    names = set(re.findall(r"proxy_set_header (\S+)", known))
+    assert names == set(re.findall(r"proxy_set_header (\S+)", unknown))
+    assert {"Client-Cert", "Forwarded", "X-Forwarded-For", "Proxy", "Upgrade", "Connection"} < names
+    for name in names:
+        if name.startswith("X-SSL-Client-") and name != "X-SSL-Client-Verify":
+            assert one(unknown, f"proxy_set_header {name}") == '""'
+
+
+def test_an_upstream_over_tls_is_verified_by_name(located):
+    block = located["operators", "/far/"]
+    assert one(block, "proxy_ssl_verify") == "on"
+    assert one(block, "proxy_ssl_name") == "app.example.net"
+    assert one(block, "proxy_ssl_trusted_certificate") == "/etc/ssl/certs/ca-certificates.crt"
+    assert "proxy_ssl" not in located["operators", "/who/"]
+
+
+def test_only_a_websocket_is_an_upgrade_and_only_where_it_is_asked_for(nginx, located):
+    assert one(located["operators", "/who/"], "proxy_set_header Upgrade") == '""'
+    assert one(located["operators", "/far/"], "proxy_set_header Upgrade") == "$websocket"
+    text = nginx.render(CONF, nginx_locations=LOCATIONS)
+    assert '"~*^websocket$" websocket;' in text
+    assert one(text, "worker_shutdown_timeout") == "3s"

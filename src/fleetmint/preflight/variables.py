@@ -7,6 +7,7 @@ from typing import Any
 
 from fleetmint.errors import FleetmintError
 from fleetmint.preflight import reading
+from fleetmint.preflight.locations import locations
 from fleetmint.preflight.problem import Problem, merged
 from fleetmint.preflight.reading import Reader, ValueRefusedError
 from fleetmint.preflight.renamed import RENAMED
@@ -60,6 +61,7 @@ _OPTIONAL: Mapping[str, Reader] = {
     **dict.fromkeys((*LISTENING, PLAIN, *FIREWALL), reading.port),
     ADDRESSES: reading.some(reading.listen_address),
     "nginx_max_body": reading.like("[1-9][0-9]*[kKmM]?", "write a size such as 64k"),
+    "nginx_locations": locations,
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
     "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
     "gateway_time_networks": reading.several(reading.network),

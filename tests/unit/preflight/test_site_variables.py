@@ -192,3 +192,11 @@ def test_a_variable_that_claims_to_be_ours_is_refused_and_a_persons_own_is_not()
 def test_what_cannot_be_read_is_said_with_the_reason_and_not_as_missing():
     found = only(problems(fleet_site=Unreadable("'home' is undefined")))
     assert (found.what, found.remedy) == ("it cannot be read", "'home' is undefined")
+
+
+def test_locations_are_refused_item_by_item():
+    pages = {"listener": "devices", "path": "/hello/", "certificate": "none", "root": "/srv/hello"}
+    found = problems(nginx_locations=[pages | {"path": "/v1/"}, pages, pages | {"path": "/x/", "root": "/etc"}])
+    assert [(each.variable, each.index) for each in found] == [("nginx_locations", 0), ("nginx_locations", 2)]
+    assert "is no list" in only(problems(nginx_locations=pages)).what
+    assert problems(nginx_locations=[pages]) == []
