@@ -94,9 +94,11 @@ decade: ## ten years of a site in an hour or two, under a clock that is moved: i
 docs: ## write docs/cli.md and docs/variables.md from the commands and the roles
 	@PYTHONPATH=. python scripts/reference.py
 
-lock: ## resolve requirements.lock anew (needs uv)
+lock: ## resolve requirements.lock and tests/scanners.lock anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --all-extras --no-emit-package fleetmint pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    tests/scanners.in -o tests/scanners.lock
 
 dist: ## a release of what is committed, in dist/: wheel, source, collection, firmware, SHA256SUMS
 	@scripts/setup site
