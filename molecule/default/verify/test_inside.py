@@ -43,12 +43,12 @@ def test_no_private_key_is_on_the_gateway_but_the_two_that_belong_there(gateway)
     ]
 
 
-def test_nothing_is_offered_but_the_six_ports_and_the_time(gateway):
+def test_nothing_is_offered_but_the_six_ports_the_time_and_the_name(gateway):
     lines = gateway.inside("ss", "-Hltn").splitlines()
     open_ports = {line.split()[3].rpartition(":")[2] for line in lines if not line.split()[3].startswith("127.")}
     assert open_ports == {"22", "80", "443", "8443", "8883", "8884"}
     datagrams = {line.split()[3].rpartition(":")[2] for line in gateway.inside("ss", "-Hlun").splitlines()}
-    assert datagrams == {"123"}
+    assert datagrams == {"123", "5353"}
 
 
 def test_no_unit_has_failed_and_nothing_waits_to_take_effect(gateway):

@@ -9,7 +9,9 @@ from fleetmint.preflight.problem import Problem
 from fleetmint.preflight.variables import ADDRESSES, SSH_PORT
 
 NO_FAMILY = "EAFNOSUPPORT"
-OLDEST = 12
+RELEASES = ("12", "13")
+ARCHITECTURES = ("amd64", "arm64")
+_OF_32_BITS = ("armhf", "armel", "i386")
 _LISTENER = re.compile(r'^\S+ +\S+ +\S+ +\S+:(\d+) .*users:\(\("([^"]+)"', re.MULTILINE)
 # What ssh says, and what to do about it.
 _SSH = (
@@ -88,12 +90,18 @@ def _clock(said: Mapping[str, Any], now: datetime, most: timedelta) -> Iterator[
 
 
 def _release(said: Mapping[str, Any]) -> Iterator[Problem]:
-    fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', said["release"], re.MULTILINE))
+    fields = dict(re.findall(r"""^(\w+)=["']?([^"'\n]*)["']?$""", said["release"], re.MULTILINE))
     family = {fields.get("ID", ""), *fields.get("ID_LIKE", "").split()}
-    version = fields.get("VERSION_ID", "")
-    if "debian" not in family or "ubuntu" in family or (version.isdigit() and int(version) < OLDEST):
-        what = f"it runs {fields.get('PRETTY_NAME', 'an unknown system')}"
-        yield Problem("", what, "write Raspberry Pi OS or Debian, 12 or 13, to its card")
+    remedy = "write Raspberry Pi OS (64-bit) or Debian, 12 or 13, to its card"
+    if "debian" not in family or "ubuntu" in family or fields.get("VERSION_ID") not in RELEASES:
+        yield Problem("", f"it runs {fields.get('PRETTY_NAME') or 'an unknown system'}", remedy)
+    elif said["architecture"] in _OF_32_BITS:
+        what = f"it runs a 32-bit system ({said['architecture']}), whose time ends in 2038 and the certificates do not"
+        yield Problem("", what, f"{remedy}; a Pi 3, a Zero 2 W and later ones can run it")
+    elif said["architecture"] not in ARCHITECTURES:
+        yield Problem(
+            "", f"it is a machine that nobody has tried ({said['architecture']})", f"{remedy} of a Pi or a PC"
+        )
 
 
 def _addresses(said: Mapping[str, Any]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import platform
 import socket
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import time
 
 
 def look(addresses: list[str]) -> dict[str, object]:
-    """Return the time, who listens where, and which of the addresses a server could not listen on, with the reason."""
+    """Return the time, system, who listens where, and which addresses a server could not listen on, with the reason."""
     refused = {}
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -18,11 +19,26 @@ def look(addresses: list[str]) -> dict[str, object]:
                 probe.bind((address.strip("[]"), 0))
         except OSError as error:
             refused[address] = errno.errorcode.get(error.errno or 0, str(error))
-    command = ["ss", "-Hltnp"]
-    listening = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    listening = said("ss", "-Hltnp")
     with open("/etc/os-release") as file:  # noqa: PTH123 - it runs wherever the Pi's Python does
         release = file.read()
-    return {"time": time.time(), "refused": refused, "listening": listening, "release": release}
+    # a kernel of 64 bits often runs below a system of 32
+    architecture = said("dpkg", "--print-architecture").strip() or platform.machine()
+    return {
+        "time": time.time(),
+        "refused": refused,
+        "listening": listening,
+        "release": release,
+        "architecture": architecture,
+    }
+
+
+def said(*command: str) -> str:
+    """Return what a program printed; nothing where it is not installed."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    except OSError:
+        return ""
 
 
 if __name__ == "__main__":

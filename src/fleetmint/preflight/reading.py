@@ -59,6 +59,13 @@ def port(value: Any) -> int:
     return value
 
 
+def time_of_day(value: Any) -> str:
+    """Return a time such as 03:00; without quotes YAML reads some of them as numbers."""
+    if not isinstance(value, str) or not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise ValueRefusedError(f"{value!r} is no time of the day", 'write it in quotes, such as "03:00"')
+    return value
+
+
 def days_of_a_server(value: Any) -> int:
     """Return how many days a server certificate lasts; a number from the command line is written with digits."""
     if isinstance(value, str) and re.fullmatch("[1-9][0-9]*", value):

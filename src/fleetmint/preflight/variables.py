@@ -65,6 +65,11 @@ _OPTIONAL: Mapping[str, Reader] = {
     "nginx_hsts": reading.like("|max-age=[0-9]+(; includeSubDomains)?(; preload)?", "write max-age=31536000, say"),
     "mosquitto_session_expiry": reading.like("[1-9][0-9]*[hdwmy]", "write a time such as 14d"),
     "gateway_time_networks": reading.several(reading.network),
+    **dict.fromkeys(("gateway_base_updates_from", "gateway_base_updates_until"), reading.time_of_day),
+    "gateway_base_journal_size": reading.like("[1-9][0-9]*[MG]", "write a size such as 200M"),
+    "gateway_base_mdns_name": reading.like(
+        "|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", "write gateway for gateway.local, say"
+    ),
     "gateway_certificates_days": reading.days_of_a_server,
     CERTIFIED: reading.some(reading.gateway_host),
     "factory_firmware_sha256": reading.like("|[0-9a-fA-F]{64}", "write 64 hexadecimal digits"),
@@ -81,7 +86,7 @@ OTHERS = frozenset(
         *RENAMED,
         *("batch", "device", "ca_rollover"),
         *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"),
-        "fleet_alert_command",
+        *("fleet_alert_command", "fleet_mdns"),
         *(ADDRESSES, PLAIN, *LISTENING),
     }
 )

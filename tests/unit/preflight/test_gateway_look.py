@@ -16,7 +16,13 @@ SSH = 'LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:(("sshd",pid=60,fd=6))\n'
 
 
 def found(now, **changed):
-    said = {"time": now.timestamp(), "refused": {}, "listening": SSH, "release": DEBIAN} | changed
+    said = {
+        "time": now.timestamp(),
+        "refused": {},
+        "listening": SSH,
+        "release": DEBIAN,
+        "architecture": "arm64",
+    } | changed
     return [str(problem) for problem in check_gateway(said, PORTS, now, MOST)]
 
 
@@ -34,7 +40,7 @@ def test_a_pi_as_it_should_be_has_no_problems(now):
     running = "".join(listens(port, program) for program, ports in PORTS.items() for port in ports)
     assert found(now, listening=SSH + running + listens(8123, "hass")) == []
     assert found(now, release='ID=raspbian\nID_LIKE=debian\nVERSION_ID="12"\n') == []
-    assert found(now, release="ID=debian\n") == []  # testing has no number
+    assert found(now, architecture="amd64") == []
 
 
 def test_a_clock_that_differs_is_told_with_both_times(now):
@@ -59,10 +65,28 @@ def test_a_port_that_another_program_has_is_named_with_it(now, address):
     assert "port 80, which nginx needs, is taken by lighttpd" in text
 
 
-@pytest.mark.parametrize("release", ['ID=debian\nVERSION_ID="11"\n', "ID=ubuntu\nID_LIKE=debian\n", "ID=fedora\n"])
-def test_another_system_is_refused(now, release):
+@pytest.mark.parametrize(("release", "name"), [
+    ('ID=debian\nVERSION_ID="11"\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"\n', "Debian GNU/Linux 11 (bullseye)"),
+    ('ID=debian\nVERSION_ID="14"\nPRETTY_NAME="Debian GNU/Linux 14 (forky)"\n', "Debian GNU/Linux 14 (forky)"),
+    ('ID=debian\nPRETTY_NAME="Debian GNU/Linux forky/sid"\n', "Debian GNU/Linux forky/sid"),  # testing has no number
+    ('ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\nPRETTY_NAME="Ubuntu 24.04.1 LTS"\n', "Ubuntu 24.04.1 LTS"),
+    ('ID=alpine\nVERSION_ID=3.20.3\nPRETTY_NAME="Alpine Linux v3.20"\n', "Alpine Linux v3.20"),
+    ("ID=fedora\n", "an unknown system"),
+])  # fmt: skip
+def test_another_system_is_refused(now, release, name):
     (text,) = found(now, release=release)
-    assert "write Raspberry Pi OS or Debian, 12 or 13" in text
+    assert text == f"it runs {name}: write Raspberry Pi OS (64-bit) or Debian, 12 or 13, to its card"
+
+
+@pytest.mark.parametrize(
+    ("architecture", "what"),
+    [("armhf", "it runs a 32-bit system"), ("riscv64", "it is a machine that nobody has tried")],
+)
+def test_a_system_of_32_bits_is_refused_and_a_machine_that_nobody_tried(now, architecture, what):
+    (text,) = found(now, architecture=architecture)
+    assert text.startswith(what)
+    assert f"({architecture})" in text
+    assert "write Raspberry Pi OS (64-bit) or Debian" in text
 
 
 @pytest.mark.parametrize(("said", "remedy"), [
@@ -123,3 +147,4 @@ def test_the_look_runs_from_a_pipe_with_nothing_but_python():
     assert said["refused"] == {"192.0.2.77": "EADDRNOTAVAIL"}
     assert abs(said["time"] - datetime.now(UTC).timestamp()) < 60
     assert "ID=" in said["release"]
+    assert said["architecture"]

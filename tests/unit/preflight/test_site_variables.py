@@ -108,6 +108,10 @@ def test_what_has_to_be_said_is_missed(name):
     ({"mosquitto_session_expiry": "14 days"}, "not understood"),
     ({"gateway_certificates_days": 801}, "no number of days"),
     ({"gateway_certificates_days": 0}, "no number of days"),
+    ({"gateway_base_updates_from": 750}, "no time of the day"),
+    ({"gateway_base_updates_until": "24:00"}, "no time of the day"),
+    ({"gateway_base_journal_size": "200"}, "not understood"),
+    ({"gateway_base_mdns_name": "gateway.local"}, "not understood"),
 ])  # fmt: skip
 def test_a_value_that_cannot_be_meant_is_one_problem(changed, what):
     assert what in only(problems(**changed)).what
