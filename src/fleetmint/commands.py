@@ -53,6 +53,7 @@ _WITHOUT_SITE = (
     ("gateway",),
     ("inspect",),
     ("renew",),
+    ("site", "restore"),
     ("token", "write"),
 )
 # Beside the commands of a gateway, and for the controller.

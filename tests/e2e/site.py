@@ -99,7 +99,8 @@ class Site(Gateway):
         return self.curl("https", "/v1/enrol", None, *arguments)
 
     def playbook(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["ansible-playbook", "--inventory", "inventory/virtual", f"playbooks/{name}", *arguments]
+        inventory = [] if "--inventory" in arguments else ["--inventory", "inventory/virtual"]
+        command = ["ansible-playbook", *inventory, f"playbooks/{name}", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
 
     def on_the_pi(self, command: str) -> bytes:

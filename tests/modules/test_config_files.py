@@ -78,6 +78,18 @@ def test_an_account_that_does_not_exist_is_named(module, tmp_path):
     assert not (tmp_path / "file").exists()
 
 
+def test_what_somebody_else_writes_at_the_end_stays(module, tmp_path):
+    path = tmp_path / "rules"
+    options = {"files": [{"path": str(path), "content": "one\n", "keep_from": "# theirs"}]}
+    module("config_files", **options)
+    assert path.read_text() == "one\n"
+    path.write_text("one\n\n# theirs\ndeny\n")
+    assert not module("config_files", **options)[0]["changed"]
+    options["files"][0]["content"] = "two\n"
+    assert module("config_files", **options)[0]["changed"]
+    assert path.read_text() == "two\n\n# theirs\ndeny\n"
+
+
 def test_what_an_earlier_version_wrote_is_removed_once(module, tmp_path):
     files, old = tree(tmp_path), tmp_path / "etc/old.conf"
     module("config_files", files=files)

@@ -141,3 +141,9 @@ def test_a_device_that_is_denied_hears_nothing_and_is_not_heard_and_its_neighbou
     assert (thief, lamp) == ([], ["devices/lamp-1/in/led"])
     assert "Not authorized" in said_by(THIEF)
     assert said_by("lamp-1") == ""
+
+
+def test_the_play_keeps_what_publishing_has_denied(mosquitto):
+    rules = mosquitto.render("etc/mosquitto/fleetmint/devices.acl.j2")
+    first = mosquitto.read("vars/main.yml")["__mosquitto_denied"]
+    assert with_denied(rules, ["lamp-000001"]).startswith(f"{rules}\n{first}\n")

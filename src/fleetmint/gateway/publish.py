@@ -20,7 +20,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -137,12 +137,6 @@ def _alone(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def begin_without_sessions(config: Config, serials: Collection[int]) -> None:
-    """Note on a gateway that has never published anything that these revoked certificates have no sessions to end."""
-    if not config.published.exists():
-        _write(config.published, _Memory(ended=frozenset(map(serial_text, serials))))
 
 
 def bundle_path(config: Config, server: str, listener: str) -> Path:
@@ -273,7 +267,7 @@ def _end_sessions(run: _Run, bundles: list[Bundle]) -> None:
         owners = ask(run.config, _not_ended(run, DEVICES, bundles) | new, run.memory.expired, run.now)
         forgotten = {device for device in run.forgotten if _by_name(device) not in run.memory.ended}
         devices = sorted({*owners.of_revoked.values(), *owners.of_ended, *forgotten})
-        up = bool(devices) and _is_up(run.config, MOSQUITTO)
+        up = bool(devices) and _has_sessions(run.config)
         if owners.of_ended and up and MOSQUITTO not in run.reloaded:
             _reload(run, MOSQUITTO)  # or it would resume what began while the certificate was good
     except FleetmintError as error:
@@ -311,7 +305,7 @@ def _end_operators_sessions(run: _Run, bundles: list[Bundle]) -> None:
         new = _not_ended(run, OPERATORS, bundles)
         if not new:
             return
-        if _is_up(run.config, MOSQUITTO):
+        if _has_sessions(run.config):
             if not run.check:
                 _call(run.config.program_systemctl, "restart", MOSQUITTO)
             run.changed = True
@@ -366,6 +360,16 @@ def _write(path: Path, memory: _Memory) -> None:
         found["expired"] = time_text(memory.expired)
     text = json.dumps(found, indent=1)
     files.write_atomically(path, text.encode() + b"\n")
+
+
+def _has_sessions(config: Config) -> bool:
+    """Whether the broker may have sessions of the fleet.
+
+    On a Pi that takes the place of another one, what was revoked before is published before the broker is configured:
+    what runs until then is Debian's, which lets nobody in from outside.
+    """
+    ours = rules_path(config).exists() or config.disconnect_socket.exists()
+    return ours and _is_up(config, MOSQUITTO)
 
 
 def _is_up(config: Config, server: str) -> bool:

@@ -23,11 +23,10 @@ from fleetmint.gateway.clock import refuse_wrong_clock
 from fleetmint.gateway.config import Config
 from fleetmint.gateway.crl_files import parse_lists, read_lists
 from fleetmint.gateway.device_crl import plan_device_crl
-from fleetmint.gateway.publish import begin_without_sessions
 from fleetmint.ledger import open_ledger, reading, writing
 from fleetmint.ledger.audit import of_database
 from fleetmint.ledger.head import Head, head_in, read_head
-from fleetmint.ledger.revocation import last_crl_number, revoked_certificates, take_crl_number
+from fleetmint.ledger.revocation import last_crl_number, take_crl_number
 from fleetmint.ledger.schema import VERSION, devices, settings
 from fleetmint.ledger.upgrade import Migration, migrate
 from fleetmint.ledger.version import is_older, newer, version_of
@@ -35,7 +34,6 @@ from fleetmint.plan import Plan
 from fleetmint.x509 import keys, revocation
 from fleetmint.x509.authority import Authority, load_certificates
 
-ISSUERS = ("device", "factory")
 # More CRLs than a gateway signs between two backups, for when nobody has the newest one.
 _GAP = 1000
 
@@ -137,10 +135,6 @@ def plan_restore(
         ledger = open_ledger(config.ledger)
         try:
             plan_device_crl(ledger, authorities, config.device_crl, now=now, force=True).apply()
-            with reading(ledger) as connection:
-                listed = [revoked_certificates(connection, name, now=now) for name in ISSUERS]
-                revoked = [entry.serial for entries in listed for entry in entries]
-            begin_without_sessions(config, revoked)
         finally:
             ledger.dispose()
         return restored

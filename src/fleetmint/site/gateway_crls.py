@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 
 from cryptography import x509
 
@@ -15,6 +17,7 @@ from fleetmint.ledger.findings import Finding
 from fleetmint.ledger.head import Head, head_in
 from fleetmint.site import heads
 from fleetmint.site.client import Gateway
+from fleetmint.site.heads import Memory, Seen
 from fleetmint.site.state import Site
 from fleetmint.x509 import revocation
 from fleetmint.x509.listeners import DEVICE
@@ -51,6 +54,13 @@ def look_at_crls(
         files.make_private_dir(path.parent)
         files.write_atomically(path, data)
     return found, [head for crl in good for head in _head(crl)]
+
+
+def keep_crls(site: Site, gateway: Gateway, now: datetime) -> None:
+    """Make the CRLs in force at a gateway the controller's copy, and remember the heads that are signed in them."""
+    _, in_crls = look_at_crls(site, gateway)
+    for head in in_crls:
+        heads.change(site, gateway.name, partial(Memory.with_head, seen=Seen(head, now, "crl")))
 
 
 def _of(authority: x509.Certificate, lists: Sequence[_CRL]) -> _CRL | None:

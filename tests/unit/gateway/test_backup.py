@@ -1,7 +1,6 @@
 """A gateway's backup, and an older ledger that a gateway goes on with."""
 
 import io
-import json
 import re
 import shutil
 import sqlite3
@@ -22,7 +21,7 @@ from fleetmint.gateway.config import load_config
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.gateway.restore import Restored, plan_restore
 from fleetmint.ledger import open_ledger, reading
-from fleetmint.ledger.devices import find_certificate, list_devices, serial_text
+from fleetmint.ledger.devices import find_certificate, list_devices
 from fleetmint.ledger.grants import GrantRefusedError
 from fleetmint.ledger.head import read_head
 from fleetmint.ledger.revocation import revoke
@@ -169,18 +168,6 @@ def test_whom_the_factory_ca_revoked_after_the_backup_is_revoked(site, fleet, ne
     new_pi.config.crl("factory").write_bytes((new_pi.hierarchy.directory / "factory/crl.pem").read_bytes())
     assert restore(new_pi, backup, now + HOUR).expected.revoked == ("lamp-000007",)
     assert status(new_pi)["lamp-000007"] == "revoked"
-
-
-def test_a_new_broker_is_not_asked_to_end_sessions_that_it_cannot_have(site, engine, fleet, new_pi, now):
-    take_off(site, engine, "lamp-000002", now)
-    backup = make_backup(site.config)
-    restore(new_pi, backup, now + HOUR, keep_tokens=True)
-    memory = json.loads(new_pi.config.published.read_text())
-    assert memory == {"owed": ["mosquitto", "nginx"], "ended": [serial_text(fleet["lamp-000002"][2])]}
-    engine.dispose()
-    site.config.published.write_text("as it was")
-    restore(site, backup, now + HOUR, replace=True)
-    assert site.config.published.read_text() == "as it was"
 
 
 def test_what_the_older_ledger_never_heard_of_stays_on_the_list(site, engine, fleet, new_pi, now):

@@ -11,6 +11,7 @@ from fleetmint import timekeeping
 from fleetmint.errors import PublishError
 from fleetmint.gateway import disconnect, publish, session_owners
 from fleetmint.gateway.crl_files import installed_lists
+from fleetmint.gateway.denied import rules_path
 from fleetmint.gateway.device_crl import plan_device_crl
 from fleetmint.ledger import open_ledger
 from fleetmint.ledger.revocation import revoke
@@ -33,8 +34,8 @@ def sign(site, now, **options):
 
 
 @pytest.fixture
-def published(site, now, calls):
-    """A gateway on which everything is published."""
+def published(site, now, calls, rules):
+    """A gateway on which everything is published, and the broker configured."""
     sign(site, now)
     done = publish.publish(site.config, now=now)
     assert done.problems == ()
@@ -302,6 +303,19 @@ def test_a_session_whose_certificate_has_ended_is_ended_after_a_reload_and_nothi
     broker.close()
     assert broker.kept == ["lamp-000001", "lamp-000002"]
     assert broker.left == [b"\xe0\x00"] * 2
+
+
+def test_a_broker_that_is_not_configured_yet_has_no_sessions_to_end(site, now, lamps, calls):
+    """As on a Pi that goes on from the backup of another one, or shares its ledger."""
+    with site.writing() as connection:
+        revoke(connection, "lamp-000001", reason="unspecified", actor="test", now=now)
+    revoke_at_the_factory(site, now, lamps["lamp-000001"])
+    revoke_the_operator(site, now, 0xABCDEF)
+    sign(site, now)
+    done = publish.publish(site.config, now=now)
+    assert (done.disconnected, done.restarted, done.problems) == ((), (), ())
+    rules_path(site.config).write_text(RULES)
+    assert publish.publish(site.config, now=now) == publish.Published()
 
 
 def test_what_ended_while_the_broker_could_not_be_told_is_tried_again(site, now, published, lamps, calls):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -20,6 +21,8 @@ from fleetmint.site.state import Site
 with for_work():
     from fleetmint.ca.identifier import Kind
     from fleetmint.site import in_force, revocation
+    from fleetmint.site.client import open_gateway
+    from fleetmint.site.gateway_crls import keep_crls
 
 
 @click.command(
@@ -65,6 +68,7 @@ def revoke(
         devices = sorted({found.title for found in targets if found.is_device})
         done = in_force.carry_out(site, name, targets, plan, reason, devices=devices)
         told, unsigned = _told(list(done.told), targets), done.unsigned
+        _keep_lists(site, name, told, now)
     by_gateway = any(each.changed for each in told)
     told += unsigned
     values = {
@@ -86,6 +90,14 @@ def revoke(
     say(as_json, values, text)
     if any(each.problem for each in told):
         sys.exit(1)
+
+
+def _keep_lists(site: Site, name: str | None, told: Sequence[in_force.Told], now: datetime) -> None:
+    """Keep the lists that the gateways have signed: a Pi that dies tonight is restored from a backup of before."""
+    for each in told:
+        if not each.problem:
+            with suppress(FleetmintError, OSError):  # it is in force; the audit fetches them, too, and says why not
+                keep_crls(site, open_gateway(site, name, each.gateway), now)
 
 
 def _told(told: list[in_force.Told], targets: Sequence[revocation.Target]) -> list[in_force.Told]:

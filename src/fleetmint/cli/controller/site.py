@@ -1,4 +1,4 @@
-"""`fleetmint site run`: what the timer of controller_monthly starts."""
+"""`fleetmint site`: what the timer of controller_monthly starts, and the backup of the controller."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
+from fleetmint.cli.controller.site_backup import backup, restore
 from fleetmint.cli.lazily import for_work
 from fleetmint.cli.output import examples
 from fleetmint.cli.place import site_option
@@ -16,9 +17,15 @@ with for_work():
     from fleetmint.site.monthly import refuse_asking, run_site
 
 
-@click.group(epilog=examples("fleetmint site run --try"))
+@click.group(
+    epilog=examples("fleetmint site backup /media/backup/home.age --new-passphrase", "fleetmint site run --try")
+)
 def site() -> None:
-    """Look after the whole site without a person: controller_monthly in the inventory (docs/alarms.md)."""
+    """Look after the whole site: its backup, and its monthly run without a person (docs/alarms.md)."""
+
+
+site.add_command(backup)
+site.add_command(restore)
 
 
 @site.command("run", epilog=examples("fleetmint site run --try", "fleetmint site run"))

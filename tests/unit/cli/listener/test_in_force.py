@@ -63,6 +63,15 @@ def test_a_device_whose_key_the_factory_made(fleetmint, gateway_side, in_force):
     assert (again["changed"], again["gateways"][0]["in_force"]) == (False, True)
 
 
+def test_the_controller_keeps_the_list_that_the_gateway_has_signed(fleetmint, gateway_side, state, openssl, now):
+    leaf = gateway_side.device_ca.issue("device", new_key().public_key(), "lamp-000001", now=now)
+    (state / "found.crt").write_bytes(pem(leaf))
+    fleetmint("revoke", state / "found.crt")
+    kept = state / "heads/gateway.crl"
+    assert kept.read_bytes() == gateway_side.config.device_crl.read_bytes()
+    assert b"CRL Number" in openssl("crl", "-in", kept, "-noout", "-text").stdout
+
+
 @pytest.mark.parametrize("by", ["id", "file"])
 def test_a_device_that_makes_its_key_itself(fleetmint, gateway_side, by, tmp_path, now, in_force):
     leaf = gateway_side.device_ca.issue("device", new_key().public_key(), "lamp-000001", now=now)

@@ -91,6 +91,8 @@ def entry(given: Mapping[str, Any]) -> Entry:
     """Return what one item of the module's option describes."""
     content = given["content"]
     mode = given["mode"] or (DIRECTORY_MODE if content is None else FILE_MODE)
+    if content is not None and given.get("keep_from"):
+        content += _end(Path(given["path"]), given["keep_from"])
     return Entry(
         Path(given["path"]),
         None if content is None else content.encode(),
@@ -98,6 +100,14 @@ def entry(given: Mapping[str, Any]) -> Entry:
         given["owner"] or pwd.getpwuid(os.geteuid()).pw_name,
         given["group"] or grp.getgrgid(os.getegid()).gr_name,
     )
+
+
+def _end(path: Path, first: str) -> str:
+    """Return what somebody else has written at the end of the file at `path`, from the line `first` on."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        _, found, behind = path.read_text(errors="replace").partition(f"\n{first}\n")
+        return found + behind
+    return ""
 
 
 def staged(entries: Sequence[Entry], stage: str) -> list[Entry]:

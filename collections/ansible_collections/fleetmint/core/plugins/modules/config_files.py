@@ -33,6 +33,9 @@ options:
       group:
         description: Name of the group; by default the first group of the account that the task runs as.
         type: str
+      keep_from:
+        description: A whole line. From an empty line and this one on, the end of the file that is there is kept.
+        type: str
   validate:
     description:
       - Command that proves the candidate. C({stage}) stands for a directory that holds all of O(files) under their full
@@ -103,6 +106,7 @@ FILE = {
     "mode": {"type": "str"},
     "owner": {"type": "str"},
     "group": {"type": "str"},
+    "keep_from": {"type": "str"},
 }
 OPTIONS = {
     "files": {"type": "list", "elements": "dict", "required": True, "options": FILE},
