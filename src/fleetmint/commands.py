@@ -50,6 +50,7 @@ _WITHOUT_SITE = (
     ("ceremony",),
     ("console",),
     ("enrol",),
+    ("find",),
     ("gateway",),
     ("inspect",),
     ("renew",),

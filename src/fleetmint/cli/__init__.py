@@ -31,6 +31,7 @@ COMMANDS = {
     "devices": "fleetmint.cli.controller.devices",
     "efuse": "fleetmint.cli.bench.efuse",
     "enrol": "fleetmint.cli.device.enrol",
+    "find": "fleetmint.cli.controller.find",
     "gateway": "fleetmint.cli.gateway.group",
     "inspect": "fleetmint.cli.controller.inspect",
     "listen": "fleetmint.cli.controller.listen",
