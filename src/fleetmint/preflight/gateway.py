@@ -96,7 +96,7 @@ def _release(said: Mapping[str, Any]) -> Iterator[Problem]:
     if "debian" not in family or "ubuntu" in family or fields.get("VERSION_ID") not in RELEASES:
         yield Problem("", f"it runs {fields.get('PRETTY_NAME') or 'an unknown system'}", remedy)
     elif said["architecture"] in _OF_32_BITS:
-        what = f"it runs a 32-bit system ({said['architecture']}), whose time ends in 2038 and the certificates do not"
+        what = f"it runs a 32-bit system ({said['architecture']}), on which nobody has tried this"
         yield Problem("", what, f"{remedy}; a Pi 3, a Zero 2 W and later ones can run it")
     elif said["architecture"] not in ARCHITECTURES:
         yield Problem(
