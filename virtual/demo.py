@@ -18,6 +18,7 @@ from fleetmint import commands
 from fleetmint.errors import FleetmintError
 from virtual.esp32 import fleet
 from virtual.pi import container
+from virtual.pi.ports import INSIDE
 from virtual.purpose import INVENTORY, ROOT, VARIABLE, Purpose, current
 
 BOARDS = 3
@@ -87,7 +88,8 @@ def next_steps(purpose: Purpose) -> str:
 def bring_up(purpose: Purpose) -> None:
     """Start Pi and boards and run the playbooks; on a site that is up already, change nothing."""
     say("Starting a virtual Pi: Debian, systemd, reached over SSH")
-    if container.of(purpose.name).status() == "absent":
+    found = container.of(purpose.name)
+    if found.status() == "absent" or found.ports().keys() != INSIDE.keys():
         # The devices' certificates were in the ledger of the Pi that is gone.
         forget_fleet(purpose)
     run(pi("up", purpose), purpose)

@@ -31,6 +31,9 @@ UNIT_STATES = PLANNED, CLAIMED, BURNED, QUARANTINED, RETURNED = (
 APPROVALS = AUTO, MANUAL = ("auto", "manual")
 TOKEN_BINDINGS = UNBOUND, TO_MAC = ("none", "mac")
 
+# What a class of devices speaks at least: a listener of its own, or the one of all, takes nothing below it.
+TLS_CLASSES = TLS12, TLS13 = ("tls12", "modern")
+
 # What labels are printed from.
 LABEL_FORMATS = ("pdf", "svg", "csv")
 

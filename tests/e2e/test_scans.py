@@ -16,6 +16,8 @@ CURVES = "Mosquitto has no setting for curves, and X448 and P-521 are none that 
 EXPECTED = {
     "https": ("intermediate", {"maximum_certificate_lifespan": LIFE}),
     "mqtt": ("intermediate", {"maximum_certificate_lifespan": LIFE, "tls_curves": CURVES}),
+    "https_modern": ("modern", {"maximum_certificate_lifespan": LIFE}),
+    "mqtt_modern": ("modern", {"maximum_certificate_lifespan": LIFE, "tls_curves": CURVES}),
     "operators": ("modern", {"maximum_certificate_lifespan": LIFE}),
     "mqtt_operators": ("modern", {"maximum_certificate_lifespan": LIFE, "tls_curves": CURVES}),
 }

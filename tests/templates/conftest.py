@@ -7,6 +7,8 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from jinja2.meta import find_undeclared_variables
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if (path / "meta").is_dir())
@@ -78,7 +80,11 @@ def _try(environment: jinja2.Environment, value: object, known: dict[str, object
 
 def _rendered(environment: jinja2.Environment, value: object, known: dict[str, object]) -> object:
     if isinstance(value, str) and "{{" in value:
-        return environment.from_string(value).render(known)
+        if any("{{" in str(known.get(name)) for name in find_undeclared_variables(environment.parse(value))):
+            raise jinja2.UndefinedError("what it stands on is not rendered yet")
+        found = NativeEnvironment(undefined=jinja2.StrictUndefined).from_string(value).render(known)
+        # lists and mappings stay what they are
+        return found if isinstance(found, list | dict) else environment.from_string(value).render(known)
     if isinstance(value, list):
         return [_rendered(environment, item, known) for item in value]
     if isinstance(value, dict):

@@ -7,7 +7,7 @@ import subprocess
 import jinja2
 import pytest
 
-from fleetmint.batch.common import Gateway
+from fleetmint.batch.common import gateway
 from fleetmint.ca.identifier import ROOT
 from fleetmint.site.state import Site
 
@@ -90,7 +90,7 @@ def test_the_commands_know_where_the_medium_of_the_root_is(write, tmp_path):
 
 def test_a_batch_finds_gateways_and_networks_in_it(state):
     found = Site(state).batch_values()
-    assert found.gateways["second"] == Gateway("second.local", 443, 8883)
+    assert found.gateways["second"] == gateway("second.local", 443, 8883, "compatible", {})
     assert list(found.gateways) == ["gateway", "second"]
     assert found.networks == {"default": ("workshop", False), "guests": ("café", True)}
 

@@ -42,6 +42,14 @@ def test_each_port_of_the_gateway_has_its_chain(text):
         assert "jump rate" in chain(text, name)
 
 
+def test_the_ports_of_a_class_have_the_chains_of_those_of_all(role):
+    classes = {"modern": {"https_port": 10443, "listen_https_port": 9443, "mqtt_port": 9883}}
+    text = chain(role.render(LIMITS, gateway_firewall_tls_classes=classes), "input")
+    found = dict(re.findall(r"(\d+) : jump (\w+)", text))
+    assert (found["9443"], found["9883"], len(found)) == ("https", "mqtt", 7)
+    assert re.findall(r"established tcp dport (\d+) jump traffic", text) == ["8883", "9883"]
+
+
 def test_a_source_is_an_ipv4_address_or_an_ipv6_network(text):
     for name in ("https", "operators_https", "mqtt", "operators_mqtt", "rate"):
         assert "{ ip saddr . tcp dport " in chain(text, name)

@@ -54,6 +54,21 @@ def test_old_versions_of_tls_are_off(mosquitto, found):
     assert modern["8883"]["tls_version"] == "tlsv1.3"
 
 
+def test_a_class_of_devices_has_the_same_listener_at_a_port_of_its_own(mosquitto):
+    classes = {"modern": {"https_port": 1, "mqtt_port": 9883}, "tls12": {"mqtt_port": 1, "listen_mqtt_port": 7883}}
+    found = listeners(mosquitto.render(CONF, mosquitto_tls_classes=classes))
+    assert list(found)[1:5] == ["8883", "9883", "7883", "8884"]
+    for port, version in (("9883", "tlsv1.3"), ("7883", "tlsv1.2")):
+        assert found[port] == found["8883"] | {"tls_version": version}
+    watch = mosquitto.render(WATCH, mosquitto_tls_classes=classes)
+    assert "--devices-port 8883 --devices-port 9883 --devices-port 7883 --operators-port 8884" in watch
+    # each listener may have as many
+    files = [int(re.search(r"LimitNOFILE=(\d+)", mosquitto.render(DROP_IN, **more))[1]) for more in (
+        {"mosquitto_max_devices": 8000}, {"mosquitto_max_devices": 8000, "mosquitto_tls_classes": classes}
+    )]  # fmt: skip
+    assert files[1] - files[0] == 2 * 9000
+
+
 def test_a_device_has_rules_for_its_own_topics_and_no_operators_rules(mosquitto):
     text = mosquitto.render("etc/mosquitto/fleetmint/devices.acl.j2")
     rules = [line for line in text.splitlines() if line and not line.startswith("#")]
@@ -138,7 +153,7 @@ def test_the_watch_is_started_with_options_that_it_knows(mosquitto):
     (command,) = re.findall(r"^ExecStart=/opt/fleetmint/bin/fleetmint gateway watch-broker (.*)$", text, re.MULTILINE)
     context = watch_broker.make_context("watch-broker", command.split())
     assert context.params["retained"] == 32
-    assert context.params["devices_port"] == 8883
+    assert context.params["devices_ports"] == (8883,)
     assert CliRunner().invoke(watch_broker, ["--help"]).exit_code == 0
 
 

@@ -59,6 +59,25 @@ def test_devices_may_speak_tls_1_2_and_operators_may_not(nginx, found):
     assert one(servers(nginx.render(CONF, nginx_tls_profile="modern"))["443"], "ssl_protocols") == "TLSv1.3"
 
 
+CLASSES = {
+    "modern": {"https_port": 9443, "mqtt_port": 1},
+    "tls12": {"https_port": 1, "mqtt_port": 2, "listen_https_port": 7443},
+}
+
+
+def test_a_class_of_devices_has_the_same_listener_at_a_port_of_its_own(nginx):
+    found = servers(nginx.render(CONF, nginx_tls_classes=CLASSES, nginx_locations=LOCATIONS))
+    assert list(found) == ["80", "443", "9443", "7443", "8443"]
+
+    def but_for_port_and_protocols(port):
+        lines = [line for line in found[port].splitlines() if not re.match(r" +(listen|ssl_protocols) ", line)]
+        return [line for line in lines if not line.startswith("    # The ")]
+
+    for port, protocols in (("9443", "TLSv1.3"), ("7443", "TLSv1.2 TLSv1.3")):
+        assert one(found[port], "ssl_protocols") == protocols
+        assert but_for_port_and_protocols(port) == but_for_port_and_protocols("443")
+
+
 def test_no_session_is_ever_resumed(nginx):
     text = nginx.render(CONF)
     assert one(text, "ssl_session_tickets") == "off"

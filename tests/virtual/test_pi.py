@@ -12,9 +12,19 @@ from virtual.pi.command import PiError, attempt, run
 
 def test_ports_are_chosen_once_and_kept(tmp_path):
     chosen = ports.load_or_choose(tmp_path / "ports.json")
-    assert set(chosen) == {"ssh", "http", "https", "operators", "mqtt", "mqtt_operators"}
+    assert set(chosen) == set(ports.INSIDE)
     assert len(set(chosen.values())) == len(chosen)
     assert ports.load_or_choose(tmp_path / "ports.json") == chosen
+
+
+def test_a_pi_of_before_keeps_its_ports_and_gets_those_that_it_lacks(tmp_path):
+    file = tmp_path / "ports.json"
+    chosen = ports.load_or_choose(file)
+    file.write_text(json.dumps({name: port for name, port in chosen.items() if name not in ports.LATER}))
+    found = ports.load_or_choose(file)
+    assert found.keys() == chosen.keys()
+    assert {name: found[name] for name in ("ssh", "mqtt")} == {name: chosen[name] for name in ("ssh", "mqtt")}
+    assert ports.load(file) == found
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"ssh": 1}', '{"ssh": "x"}'])

@@ -36,7 +36,11 @@ class Container:
         """Return the loopback ports it was made with."""
         asked = run("podman", "container", "inspect", "--format", "{{json .HostConfig.PortBindings}}", self.name)
         bindings = json.loads(asked)
-        return {name: int(bindings[f"{inside}/tcp"][0]["HostPort"]) for name, inside in INSIDE.items()}
+        return {
+            name: int(bindings[f"{inside}/tcp"][0]["HostPort"])
+            for name, inside in INSIDE.items()
+            if f"{inside}/tcp" in bindings
+        }
 
     def create(self, image_name: str, ports: dict[str, int]) -> None:
         """Make and start it."""

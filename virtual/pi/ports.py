@@ -11,17 +11,24 @@ from fleetmint.files import write_atomically
 from virtual.pi.command import PiError
 
 # what we call a port -> the port inside the Pi
-INSIDE = {"ssh": 22, "http": 80, "https": 443, "operators": 8443, "mqtt": 8883, "mqtt_operators": 8884}
+INSIDE = {
+    "ssh": 22, "http": 80, "https": 443, "operators": 8443, "mqtt": 8883, "mqtt_operators": 8884,
+    "https_modern": 9443, "mqtt_modern": 9883,
+}  # fmt: skip
+# What a Pi that was made before had not: it is made anew, since podman publishes ports at no other time.
+LATER = ("https_modern", "mqtt_modern")
 # below the range from which the kernel takes the ports of outgoing connections
 RANGE = range(20000, 32000)
 ADDRESS = "127.0.0.1"
 
 
 def load_or_choose(file: Path) -> dict[str, int]:
-    """Return the ports kept in `file`; choose free ones and keep them when there is no such file."""
-    if file.exists():
-        return load(file)
-    ports = dict(zip(INSIDE, choose(len(INSIDE)), strict=True))
+    """Return the ports kept in `file`; choose free ones for those that it lacks, and keep them."""
+    known = load(file) if file.exists() else {}
+    missing = [name for name in INSIDE if name not in known]
+    if not missing:
+        return known
+    ports = {**known, **dict(zip(missing, choose(len(missing)), strict=True))}
     write_atomically(file, (json.dumps(ports, indent=2) + "\n").encode(), mode=0o644)
     return ports
 
@@ -30,7 +37,7 @@ def load(file: Path) -> dict[str, int]:
     """Return the ports kept in `file`; raise PiError when they are not the ones of a Pi."""
     try:
         ports = json.loads(file.read_text())
-        return {name: int(ports[name]) for name in INSIDE}
+        return {name: int(ports[name]) for name in INSIDE if name in ports or name not in LATER}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PiError(f"{file} is damaged ({error!r}): remove it, and new ports are chosen") from error
 

@@ -43,10 +43,10 @@ def test_no_private_key_is_on_the_gateway_but_the_two_that_belong_there(gateway)
     ]
 
 
-def test_nothing_is_offered_but_the_six_ports_the_time_and_the_name(gateway):
+def test_nothing_is_offered_but_the_ports_of_its_listeners_the_time_and_the_name(gateway):
     lines = gateway.inside("ss", "-Hltn").splitlines()
     open_ports = {line.split()[3].rpartition(":")[2] for line in lines if not line.split()[3].startswith("127.")}
-    assert open_ports == {"22", "80", "443", "8443", "8883", "8884"}
+    assert open_ports == {"22", "80", "443", "8443", "8883", "8884", "9443", "9883"}
     datagrams = {line.split()[3].rpartition(":")[2] for line in gateway.inside("ss", "-Hlun").splitlines()}
     assert datagrams == {"123", "5353"}
 

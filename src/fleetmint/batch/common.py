@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from fleetmint import commands, files
 from fleetmint.batch.networks import Wifi, checked_wifi
+from fleetmint.choices import TLS12, TLS13
 from fleetmint.errors import FleetmintError
 from fleetmint.trust import bundle
 from fleetmint.x509.hosts import host
@@ -13,13 +15,47 @@ from fleetmint.x509.hosts import host
 DEFAULT_WIFI = "default"
 
 
+class Ports(NamedTuple):
+    """Where the devices of one class find the listeners of a gateway."""
+
+    https_port: int
+    mqtt_port: int
+
+
 @dataclass(frozen=True)
 class Gateway:
-    """How devices reach a gateway: host name or address, ports of their listeners."""
+    """How devices reach a gateway: host name or address, ports of their listeners.
+
+    `classes` has the ports of classes of devices, by TLS_CLASSES. Devices of none are told those of all.
+    """
 
     host: str
     https_port: int
     mqtt_port: int
+    classes: Mapping[str, Ports] = field(default_factory=dict)
+
+    def of_class(self, name: str | None) -> "Gateway":
+        """Return the gateway as devices of a class find it; raise FleetmintError when it has none of that name."""
+        if name is None:
+            return self
+        if name not in self.classes:
+            raise FleetmintError(f"{self.host} has no listeners of the class {name}: {of_class_remedy(name)}")
+        return replace(self, https_port=self.classes[name].https_port, mqtt_port=self.classes[name].mqtt_port)
+
+
+def gateway(host: str, https_port: int, mqtt_port: int, profile: str, classes: Mapping[str, Any]) -> Gateway:
+    """Return a gateway as the site's variables have it: fleet_tls_profile, fleet_tls_classes.
+
+    What is at the ports of all is good for a class that speaks the same, unless that has ports of its own.
+    """
+    all_alike = {TLS13 if profile == "modern" else TLS12: Ports(https_port, mqtt_port)}
+    own = {name: Ports(int(row["https_port"]), int(row["mqtt_port"])) for name, row in classes.items()}
+    return Gateway(host, https_port, mqtt_port, all_alike | own)
+
+
+def of_class_remedy(name: str) -> str:
+    """Return what helps where a gateway has no listeners of a class."""
+    return f"give {name} ports of its own in fleet_tls_classes, and run {commands.playbook('site.yml')}"
 
 
 @dataclass(frozen=True)

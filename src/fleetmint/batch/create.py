@@ -92,9 +92,9 @@ def plan_batch_file(
     """Plan what the batch of the file at `path` lacks; its directory is below `into`. See plan_batch."""
     if not values.gateways:
         raise StateError("the site has no gateway that devices could belong to: name one in the inventory")
-    batch = read_batch(path, Site(list(values.gateways), list(values.wifi)))
+    batch = read_batch(path, _choices(values))
     gateway = batch.gateway or next(iter(values.gateways))
-    common = site_common(hierarchy.directory, values.gateways[gateway], values.wifi)
+    common = site_common(hierarchy.directory, values.gateways[gateway].of_class(batch.tls), values.wifi)
     return plan_batch(batch, common, BatchLocation(into / batch.name, ledger, gateway), hierarchy, now, watch)
 
 
@@ -105,7 +105,7 @@ def foresee_batch_file(path: Path, values: SiteValues) -> Plan[Created]:
     """
     if not values.gateways:
         raise StateError("the site has no gateway that devices could belong to: name one in the inventory")
-    batch = read_batch(path, Site(list(values.gateways), list(values.wifi)))
+    batch = read_batch(path, _choices(values))
     count, gateway = len(batch.units), batch.gateway or next(iter(values.gateways))
 
     def apply() -> Created:
@@ -121,6 +121,11 @@ def foresee_batch_file(path: Path, values: SiteValues) -> Plan[Created]:
         after="".join(f"{unit.device} key_origin={unit.key_origin}\n" for unit in batch.units),
         expected=Created(batch.name, gateway, count),
     )
+
+
+def _choices(values: SiteValues) -> Site:
+    classes = {name: tuple(gateway.classes) for name, gateway in values.gateways.items()}
+    return Site(list(values.gateways), list(values.wifi), classes)
 
 
 def plan_batch(
@@ -227,6 +232,7 @@ def describe(batch: Batch, site: str, location: BatchLocation) -> bytes:
         "layout": batch.layout,
         "product": batch.product,
         "hardware": batch.hardware,
+        **({} if batch.tls is None else {"tls": batch.tls}),
         "devices": len(batch.units),
     }
     return json.dumps(content, indent=1).encode() + b"\n"

@@ -9,7 +9,7 @@ from fleetmint.nvs.values import BLOB, STRING
 COUNTS = ("count", "serials", "ids")
 _HEAD = (
     "batch", "prefix", "chip", "layout", "product", "hardware", "gateway", "wifi", "nvs_encryption",
-    "flash_encryption", "identity", "approval", "token_binding", "shelf_days", "first", "values",
+    "flash_encryption", "identity", "approval", "token_binding", "tls", "shelf_days", "first", "values",
 )  # fmt: skip
 _ENTRY = (*COUNTS, "key_origin", "wifi", "values")
 # What a row of CSV says of its own devices; the rest is about the batch.

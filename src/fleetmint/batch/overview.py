@@ -60,6 +60,16 @@ def is_of_machines(directory: Path) -> bool:
     return bool(_json(directory / DESCRIPTION).get("chip") == LINUX)
 
 
+def classes(batches: Path) -> dict[str, str | None]:
+    """Return the class of each device of the batches below the directory `batches`; None where a batch names none."""
+    found: dict[str, str | None] = {}
+    for path in batches.glob(f"*/{DESCRIPTION}"):
+        name = _json(path).get("tls")
+        if (path.parent / REGISTRATION).exists():
+            found |= {row["device"]: name for row in _json(path.parent / REGISTRATION)["devices"]}
+    return found
+
+
 def devices(directory: Path, ledger: str) -> Iterator[dict[str, str]]:
     """Yield a row of COLUMNS for each device of the batch in `directory`, in their order; empty is "".
 

@@ -14,6 +14,7 @@
     identity: nvs           where key and certificate lie: nvs or esp_secure_cert, which needs `key_origin: factory`
     approval: auto          auto, or manual: an operator approves each device's first certificate (docs/approval.md)
     token_binding: none     none, or mac: a token is good on the board that was handed over for it, no other
+    tls: modern             the class whose listeners the devices use: tls12 or modern; those of all by default
     shelf_days: 180         how long a board may lie about before it enrols: so long an unused token is good
     first: 1                number of the first device that is counted
     values:                 further NVS values for all of them, of a type in nvs/values.py
@@ -31,18 +32,19 @@ columns too, and say the same in all rows where they say something; but the batc
 """
 
 import re
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from fleetmint.batch.common import of_class_remedy
 from fleetmint.batch.encryption import NONE, checked_flash_encryption, checked_scheme
 from fleetmint.batch.entries import COUNTS, from_csv, from_yaml, line_of
 from fleetmint.batch.file import BatchRefusedError, Fields, Problems, Text, read_csv, read_yaml
 from fleetmint.batch.identity import NVS, checked_identity
 from fleetmint.batch.networks import MOST_NETWORKS
-from fleetmint.choices import APPROVALS, AUTO, TOKEN_BINDINGS, UNBOUND
+from fleetmint.choices import APPROVALS, AUTO, TLS_CLASSES, TOKEN_BINDINGS, UNBOUND
 from fleetmint.errors import ImageError, NameRefusedError, NvsError, TextRefusedError
 from fleetmint.flash.esp8266 import layouts
 from fleetmint.nvs import keys as nvs_names
@@ -112,14 +114,16 @@ class Batch:
     flash_encryption: str = NONE
     approval: str = AUTO
     token_binding: str = UNBOUND
+    tls: str | None = None
 
 
 @dataclass(frozen=True)
 class Site:
-    """The names that a batch can use: the site's gateways and Wi-Fi profiles."""
+    """The names that a batch can use: the site's gateways and Wi-Fi profiles, and of gateways the classes they have."""
 
     gateways: Collection[str]
     wifi: Collection[str]
+    classes: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def read_batch(path: Path, site: Site | None = None) -> Batch:
@@ -196,7 +200,19 @@ class _Reader:
             self._flash_encryption(head, chip, encryption, layout),
             self._choice(head, "approval", APPROVALS) or AUTO,
             self._choice(head, "token_binding", TOKEN_BINDINGS) or UNBOUND,
+            self._class(head),
         )
+
+    def _class(self, head: Fields) -> str | None:
+        """Return the class of the devices, if the gateway that will know them has listeners of that."""
+        name = self._choice(head, "tls", TLS_CLASSES)
+        if name not in TLS_CLASSES or self._site is None or not self._site.gateways:
+            return name
+        gateway = self._text(head, "gateway") or next(iter(self._site.gateways))
+        if name not in self._site.classes.get(gateway, TLS_CLASSES):
+            where = self._where(head, "tls")
+            self._problems.add(where, f"{gateway} has no listeners of the class {name}: {of_class_remedy(name)}")
+        return name
 
     def _units(self, entries: list[Fields], prefix: str, number: int) -> Iterator[Unit]:
         for entry in entries:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fleetmint.choices import TLS_CLASSES
 from fleetmint.errors import FleetmintError, NameRefusedError
 from fleetmint.passphrases import open_source
 from fleetmint.x509 import names
@@ -13,6 +14,9 @@ from fleetmint.x509.profiles import LEAF
 
 PROFILES = ("server", "server-rsa")
 TLS_PROFILES = ("compatible", "modern")
+# What a class of devices is told, and where that is on the gateway itself, if a router forwards it.
+CLASS_PORTS = ("https_port", "mqtt_port")
+CLASS_LISTENS = {each: f"listen_{each}" for each in CLASS_PORTS}
 
 
 class ValueRefusedError(FleetmintError):
@@ -212,6 +216,27 @@ def server_profiles(value: Any) -> Mapping[str, str]:
         if name not in ("nginx", "mosquitto"):
             raise ValueRefusedError(f"there is no server {name!r}", "write nginx or mosquitto")
         one_of(*PROFILES)(profile)
+    return value
+
+
+def tls_classes(value: Any) -> Mapping[str, Mapping[str, int]]:
+    """Return the ports of each class of devices."""
+    if not isinstance(value, Mapping):
+        raise ValueRefusedError(f"{value!r} is no mapping", "write {modern: {https_port: 9443, mqtt_port: 9883}}")
+    for name, ports in value.items():
+        if name not in TLS_CLASSES:
+            raise ValueRefusedError(f"there is no class {name!r}", f"write {' or '.join(TLS_CLASSES)}")
+        if not isinstance(ports, Mapping) or any(each not in ports for each in CLASS_PORTS):
+            what = f"{name} has to have {' and '.join(CLASS_PORTS)}"
+            raise ValueRefusedError(what, f"write {{{name}: {{https_port: 9443, mqtt_port: 9883}}}}")
+        for each, number in ports.items():
+            if each not in (*CLASS_PORTS, *CLASS_LISTENS.values()):
+                known = ", ".join((*CLASS_PORTS, *CLASS_LISTENS.values()))
+                raise ValueRefusedError(f"{each!r} is nothing that a class has", f"write {known}")
+            try:
+                port(number)
+            except ValueRefusedError as error:
+                raise ValueRefusedError(f"{name}.{each}: {error.what}", error.remedy) from error
     return value
 
 

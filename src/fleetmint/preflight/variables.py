@@ -26,6 +26,7 @@ LISTENING = {
     "fleet_listen_mqtt_port": MQTT,
     "fleet_listen_operators_mqtt_port": OPERATORS_MQTT,
 }
+CLASSES = "fleet_tls_classes"
 PLAIN, PLAIN_PORT = "fleet_listen_http_port", 80
 ADDRESSES, STATION = "fleet_listen_addresses", "fleet_station"
 FIREWALL = tuple(
@@ -49,6 +50,7 @@ _OF_A_GATEWAY: Mapping[str, Reader] = {
 # What has a default, and what it has to be where it is said.
 _OPTIONAL: Mapping[str, Reader] = {
     "fleet_ca_root_dir": reading.directory,
+    CLASSES: reading.tls_classes,
     "fleet_tls_profile": reading.one_of(*reading.TLS_PROFILES),
     "fleet_alert_command": reading.words,
     "gateway_alarms_command": reading.words,
@@ -85,7 +87,7 @@ OTHERS = frozenset(
     {
         *RENAMED,
         *("batch", "device", "ca_rollover"),
-        *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", "fleet_server_profiles"),
+        *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", CLASSES, "fleet_server_profiles"),
         *("fleet_alert_command", "fleet_mdns"),
         *(ADDRESSES, PLAIN, *LISTENING),
     }
@@ -189,7 +191,11 @@ def _ports(host: str, variables: Mapping[str, object]) -> Iterator[Problem]:
     listening = {name: variables.get(name, variables.get(follows)) for name, follows in LISTENING.items()}
     fixed = {SSH: variables.get(SSH_PORT_OF, SSH_PORT), PLAIN: variables.get(PLAIN, PLAIN_PORT)}
     seen: set[tuple[str, ...]] = set()
-    for group in ({name: variables.get(name) for name in PORTS}, {**_listening_fixed(fixed, listening, variables)}):
+    told, heard = _of_classes(variables)
+    for group in (
+        {**{name: variables.get(name) for name in PORTS}, **told},
+        {**_listening_fixed(fixed, listening, variables), **heard},
+    ):
         taken: dict[int, str] = {}
         for name, value in group.items():
             try:
@@ -199,7 +205,23 @@ def _ports(host: str, variables: Mapping[str, object]) -> Iterator[Problem]:
             other = taken.setdefault(number, name)
             if other != name and (said := tuple(sorted((other, name)))) not in seen:
                 seen.add(said)
-                yield Problem(name, f"port {number} is that of {other} too", "choose another", hosts=(host,))
+                variable, _, below = name.partition(".")
+                what = f"{below}: port {number} is that" if below else f"port {number} is that"
+                yield Problem(variable, f"{what} of {other} too", "choose another", hosts=(host,))
+
+
+def _of_classes(variables: Mapping[str, object]) -> tuple[dict[str, object], dict[str, object]]:
+    """Return the ports that devices of classes are told, and those that servers listen on for them."""
+    classes = variables.get(CLASSES)
+    told: dict[str, object] = {}
+    heard: dict[str, object] = {}
+    for name, ports in classes.items() if isinstance(classes, Mapping) else ():
+        if isinstance(ports, Mapping):
+            for each, listens in reading.CLASS_LISTENS.items():
+                told[f"{CLASSES}.{name}.{each}"] = ports.get(each)
+                key = listens if listens in ports else each
+                heard[f"{CLASSES}.{name}.{key}"] = ports.get(key)
+    return told, heard
 
 
 def _listening_fixed(

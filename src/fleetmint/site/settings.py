@@ -81,18 +81,18 @@ def gateway_message(host: str, https_port: int, mqtt_port: int) -> dict[str, Any
 def tell(
     gateway: Gateway,
     kind: str,
-    message: Mapping[str, Any],
+    message: Callable[[str], Mapping[str, Any]],
     devices: Sequence[str],
     manner: Manner,
     *,
     also: Gateway | None = None,
     heard: Callable[[Result], None] = lambda result: None,
 ) -> list[Result]:
-    """Tell `devices` over their sessions at `gateway` a `message` of this `kind`; return what came of each, in order.
+    """Tell `devices` over their sessions at `gateway` the `message` for each; return what came of each, in order.
 
-    `also` is where devices may answer from, too, after a move. `heard` gets each result as it comes; a device that
-    answers after its time is heard again. Raises FleetmintError when a broker cannot be reached, or does not let this
-    operator tell devices anything.
+    `kind` is what it is about. `also` is where devices may answer from, too, after a move. `heard` gets each result as
+    it comes; a device that answers after its time is heard again. Raises FleetmintError when a broker cannot be
+    reached, or does not let this operator tell devices anything.
     """
     with ExitStack() as stack:
         session = stack.enter_context(Session(gateway, [_ANSWERS, _STATUS], tells=True))
@@ -107,7 +107,7 @@ def tell(
 class _Telling:
     session: Session
     kind: str
-    message: Mapping[str, Any]
+    message: Callable[[str], Mapping[str, Any]]
     devices: Sequence[str]
     manner: Manner
     heard: Callable[[Result], None]
@@ -159,7 +159,7 @@ class _Telling:
         if device in self.away:
             self._note(Result(device, SILENT, _AWAY))
             return
-        payload = json.dumps({"id": self.id, **self.message}).encode()
+        payload = json.dumps({"id": self.id, **self.message(device)}).encode()
         topic = f"devices/{device}/in/fleetmint/{self.kind}"
         if self.session.publish(topic, payload, expires=max(int(self.manner.seconds), 1)):
             self.waiting[device] = time.monotonic() + self.manner.seconds

@@ -17,7 +17,8 @@ The file holds:
                 root_directory: of the root's key, where that is on a medium of its own
     alert_command   words of a command that is told when a run without a person has failed; none: nobody is told
     gateways    by name: host, https_port and mqtt_port of its operators' listeners, devices_https_port and
-                devices_mqtt_port; the one of batches that name none first
+                devices_mqtt_port, tls_profile and tls_classes as in the site's variables; the one of batches that
+                name none first
     wifi        the networks that devices join: name of the profile, ssid, whether it is open; no passphrase
 
 It is read when something of it is wanted and only once: help, completion and much of the bench's work need no file.
@@ -63,6 +64,10 @@ class BatchValues:
 
     gateways: Mapping[str, common.Gateway]
     networks: Mapping[str, tuple[str, bool]]
+
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """Return the classes of devices for which each gateway has listeners."""
+        return {name: tuple(gateway.classes) for name, gateway in self.gateways.items()}
 
 
 @dataclass(frozen=True)
@@ -228,7 +233,14 @@ class Site:
 
         with self._understood():
             gateways = {
-                name: common.Gateway(row["host"], int(row["devices_https_port"]), int(row["devices_mqtt_port"]))
+                name: common.gateway(
+                    row["host"],
+                    int(row["devices_https_port"]),
+                    int(row["devices_mqtt_port"]),
+                    # a file of before says nothing of these
+                    row.get("tls_profile", "compatible"),
+                    row.get("tls_classes", {}),
+                )
                 for name, row in self._content["gateways"].items()
             }
             networks = {row["name"]: (row["ssid"], bool(row["open"])) for row in self._content["wifi"]}

@@ -204,3 +204,26 @@ def test_locations_are_refused_item_by_item():
     assert [(each.variable, each.index) for each in found] == [("nginx_locations", 0), ("nginx_locations", 2)]
     assert "is no list" in only(problems(nginx_locations=pages)).what
     assert problems(nginx_locations=[pages]) == []
+
+
+def test_the_ports_of_classes_are_ports_like_others():
+    own = {"https_port": 9443, "mqtt_port": 9883}
+    assert problems(fleet_tls_classes={"modern": own, "tls12": {"https_port": 7443, "mqtt_port": "7883"}}) == []
+    assert problems(fleet_tls_classes={"modern": own | {"https_port": 10443, "listen_https_port": 9443}}) == []
+    # told where another is, listening where another is, and the same as the other one of the class
+    for changed in ({"https_port": 443}, {"listen_mqtt_port": 80}, {"mqtt_port": 9443}, {"listen_https_port": 22}):
+        found = only(problems(fleet_tls_classes={"modern": own | changed}))
+        assert found.variable == "fleet_tls_classes"
+        assert "is that of" in found.what
+
+
+@pytest.mark.parametrize(("classes", "what"), [
+    (["modern"], "no mapping"),
+    ({"tls13": {"https_port": 1, "mqtt_port": 2}}, "no class 'tls13'"),
+    ({"modern": {"https_port": 9443}}, "modern has to have https_port and mqtt_port"),
+    ({"modern": 9443}, "modern has to have"),
+    ({"modern": {"https_port": 9443, "mqtt_port": 70000}}, "modern.mqtt_port: there is no port 70000"),
+    ({"modern": {"https_port": 9443, "mqtt_port": 9883, "port": 1}}, "'port' is nothing that a class has"),
+])  # fmt: skip
+def test_a_class_without_clear_ports_is_refused(classes, what):
+    assert what in only(problems(fleet_tls_classes=classes)).what

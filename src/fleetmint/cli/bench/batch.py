@@ -104,7 +104,7 @@ def new(file: Path, site: Site, passphrases: str | None, wifi: str | None, check
     if passphrases is not None:
         hierarchy = replace(hierarchy, source=open_source(passphrases))
     values = site.batch_values()
-    described = read_batch(file, Choices(list(values.gateways), list(values.networks)))
+    described = read_batch(file, Choices(list(values.gateways), list(values.networks), values.classes()))
     ask = _unasked if check and wifi is None else open_wifi_source(wifi or "prompt:", values.networks)
     kept = _kept(site.batches / described.name, hierarchy.source) if wifi is None else {}
     networks = _networks(described, values.networks, kept, ask)

@@ -148,7 +148,7 @@ def give(
     if port is None and file is not None:
         if file.exists():
             raise FleetmintError(f"there is a {file} already, perhaps another token: delete it, or name another file")
-        token_file.save(made, file, first_contact(gateway.site, gateway.name))
+        token_file.save(made, file, first_contact(gateway.site, gateway.name, device))
         try:
             tell()
         except FleetmintError:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import click
 
 from fleetmint.cli import completion
@@ -13,6 +16,7 @@ from fleetmint.site.state import Site
 
 with for_work():
     from fleetmint import commands
+    from fleetmint.batch import common, overview
     from fleetmint.site import certificates, settings
     from fleetmint.site.client import open_gateway
     from fleetmint.x509 import hosts
@@ -56,7 +60,6 @@ def move(
     known = site.batch_values().gateways
     there = known.get(target, known[reached.name])
     host = there.host if target in known else hosts.host(target)
-    message = settings.gateway_message(host, https_port or there.https_port, mqtt_port or there.mqtt_port)
     held = certificates.names_of_gateways(site)
     if held and host.lower() not in held:
         raise FleetmintError(
@@ -64,10 +67,15 @@ def move(
             f" gateway_certificates_names in the inventory, run {commands.playbook('gateway.yml')}, and then this again"
         )
     devices = chosen(asked, site, reached)
-    where = f"that their gateway is {host}, ports {message['https_port']} and {message['mqtt_port']}"
+    ports = _ports(devices, there, overview.classes(site.batches), https_port, mqtt_port)
+    where = f"that their gateway is {host}, ports {_listed(ports)}"
     confirm(asked, devices, where)
     also = open_gateway(site, name, target) if target in known and target != reached.name else None
     manner = settings.Manner(asked.seconds, asked.at_once, asked.keep_going, asked.canary)
+
+    def message(device: str) -> dict[str, Any]:
+        return settings.gateway_message(host, *ports[device])
+
     results = settings.tell(reached, settings.GATEWAY, message, devices, manner, also=also, heard=progress(asked))
     words = ["--host", target]
     words += ["--https-port", str(https_port)] if https_port else []
@@ -75,3 +83,29 @@ def move(
     words += ["--gateway", gateway] if gateway else []
     words += ["--as", name] if name else []
     report(asked, results, ["gateway", "move", *words])
+
+
+def _ports(
+    devices: Sequence[str],
+    there: common.Gateway,
+    classes: Mapping[str, str | None],
+    https_port: int | None,
+    mqtt_port: int | None,
+) -> dict[str, common.Ports]:
+    """Return what ports each device is told: those of its class, but for what the command line says."""
+    if https_port and mqtt_port:
+        return dict.fromkeys(devices, common.Ports(https_port, mqtt_port))
+    found = {}
+    for device in devices:
+        if device not in classes and len(there.classes) > 1:
+            raise FleetmintError(
+                f"no batch here has {device}, so its class, and with it its ports, are not known: name them with"
+                " --https-port and --mqtt-port. Nobody was told anything"
+            )
+        at = there.of_class(classes.get(device))
+        found[device] = common.Ports(https_port or at.https_port, mqtt_port or at.mqtt_port)
+    return found
+
+
+def _listed(ports: Mapping[str, common.Ports]) -> str:
+    return ", or ".join(f"{https} and {mqtt}" for https, mqtt in sorted(set(ports.values())))

@@ -77,7 +77,7 @@ def set_(
     confirm(asked, devices, f"to join {_listed(ssids)}")
     message = settings.wifi_message(networks)
     manner = settings.Manner(asked.seconds, asked.at_once, asked.keep_going, asked.canary)
-    results = settings.tell(reached, settings.WIFI, message, devices, manner, heard=progress(asked))
+    results = settings.tell(reached, settings.WIFI, lambda _: message, devices, manner, heard=progress(asked))
     words = [word for ssid in ssids for word in ("--network", ssid)]
     words += [word for ssid in without for word in ("--open", ssid)]
     words += ["--passphrases", passphrases] if passphrases.startswith("file:") else []

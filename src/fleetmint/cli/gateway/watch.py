@@ -26,7 +26,14 @@ _positive = click.IntRange(min=1)
 @click.command(
     "watch-broker", epilog=examples("fleetmint gateway watch-broker …    systemctl cat fleetmint-broker-watch shows it")
 )
-@click.option("--devices-port", type=_positive, required=True, help="Port of the broker's listener for devices.")
+@click.option(
+    "--devices-port",
+    "devices_ports",
+    type=_positive,
+    required=True,
+    multiple=True,
+    help="Port of a listener of the broker for devices; may be given several times.",
+)
 @click.option("--operators-port", type=_positive, required=True, help="Port of the broker's listener for operators.")
 @click.option("--retained", type=_positive, required=True, help="Retained messages that a device may have.")
 @click.option("--retained-bytes", type=_positive, required=True, help="Bytes that they may take in the broker.")
@@ -40,7 +47,7 @@ _positive = click.IntRange(min=1)
 @click.pass_context
 def watch_broker(
     ctx: click.Context,
-    devices_port: int,
+    devices_ports: tuple[int, ...],
     operators_port: int,
     retained: int,
     retained_bytes: int,
@@ -67,7 +74,10 @@ def watch_broker(
         retained=Bounds(retained, retained_bytes, retained_total),
         subscriptions=subscriptions,
         subscription_bytes=256 * subscriptions,
-        handshakes={devices_port: patience(devices_handshakes), operators_port: patience(operators_handshakes)},
+        handshakes={
+            **dict.fromkeys(devices_ports, patience(devices_handshakes)),
+            operators_port: patience(operators_handshakes),
+        },
         memory=memory,
         database=database,
     )

@@ -392,6 +392,32 @@ def test_a_gateway_of_the_site_is_named_by_its_name_and_heard_there_too(fleet, t
     assert (said["gateway"], said["https_port"], said["mqtt_port"]) == ("localhost", 1443, 1883)
 
 
+def test_a_device_is_told_the_ports_of_its_class(fleet, told, state):
+    site = json.loads((state / "site.json").read_text())
+    classes = {"modern": {"https_port": 9443, "mqtt_port": 9883}}
+    site["gateways"]["gateway"]["tls_classes"] = classes
+    (state / "site.json").write_text(json.dumps(site))
+    shutil.rmtree(state / "batches", ignore_errors=True)
+    for batch, device, about in (("old", 1, {}), ("new", 2, {"tls": "modern"}), ("older", 3, {"tls": "tls12"})):
+        directory = state / "batches" / batch
+        directory.mkdir(parents=True)
+        (directory / "batch.json").write_text(json.dumps({"batch": batch, **about}))
+        (directory / "registration.json").write_text(json.dumps({"devices": [{"device": f"lamp-00000{device}"}]}))
+        fleet.switch_on(f"lamp-00000{device}")
+    names = [f"lamp-00000{number}" for number in (1, 2, 3)]
+    assert told("gateway", "move", *names, "--host", "192.0.2.8", "--yes")[0] == 0
+    heard = {topic.split("/")[1]: (said["https_port"], said["mqtt_port"]) for topic, said, *_ in fleet.heard}
+    assert heard == {"lamp-000001": (443, 8883), "lamp-000002": (9443, 9883), "lamp-000003": (443, 8883)}
+    # nobody knows what this one speaks
+    code, _, err = told("gateway", "move", "lamp-000004", "--host", "192.0.2.8")
+    assert (code, "its ports, are not known" in err) == (1, True)
+    # a gateway that does not have the class
+    site["gateways"]["gateway"] |= {"tls_classes": {}}
+    (state / "site.json").write_text(json.dumps(site))
+    code, _, err = told("gateway", "move", "lamp-000002", "--host", "192.0.2.8")
+    assert (code, "no listeners of the class modern" in err) == (1, True)
+
+
 def test_a_move_that_failed_is_named_with_its_command_for_the_same_site(fleet, told):
     fleet.switch_on("lamp-000001", {"state": "failed", "reason": "nothing answers there"})
     code, _, err = told("gateway", "move", "lamp-000001", "--host", "192.0.2.8")

@@ -45,6 +45,15 @@ options:
         description: Port of its MQTT listener for devices.
         type: int
         required: true
+      tls_profile:
+        description: What devices may speak at these ports, as in C(fleet_tls_profile).
+        type: str
+        choices: [compatible, modern]
+        default: compatible
+      tls_classes:
+        description: Ports of classes of devices, as in C(fleet_tls_classes).
+        type: dict
+        default: {}
   wifi:
     description: The site's Wi-Fi profiles, of which the batch names one or several.
     type: list
@@ -137,6 +146,8 @@ GATEWAY = {
     "host": {"type": "raw", "required": True},
     "https_port": {"type": "int", "required": True},
     "mqtt_port": {"type": "int", "required": True},
+    "tls_profile": {"type": "str", "choices": ["compatible", "modern"], "default": "compatible"},
+    "tls_classes": {"type": "dict", "default": {}},
 }
 # Text, which the option type would make of a number too.
 WIFI = {
@@ -165,7 +176,7 @@ def main() -> None:
     def make_plan() -> Plan[object]:
         from pathlib import Path
 
-        from fleetmint.batch.common import Gateway, SiteValues
+        from fleetmint.batch.common import SiteValues, gateway
         from fleetmint.batch.create import foresee_batch_file, plan_batch_file
         from fleetmint.batch.networks import read_networks
         from fleetmint.text import is_text
@@ -173,8 +184,12 @@ def main() -> None:
         params = module.params
         values = SiteValues(
             {
-                row["name"]: Gateway(
-                    is_text(row["host"], f"the name of {row['name']}"), row["https_port"], row["mqtt_port"]
+                row["name"]: gateway(
+                    is_text(row["host"], f"the name of {row['name']}"),
+                    row["https_port"],
+                    row["mqtt_port"],
+                    row["tls_profile"],
+                    row["tls_classes"],
                 )
                 for row in params["gateways"]
             },
