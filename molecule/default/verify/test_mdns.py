@@ -48,3 +48,4 @@ def test_find_lists_the_gateway_with_what_avahi_tells_of_it(gateway):
     assert machine["ports"] == [port]
     assert sorted(f"{key}={value}" for key, value in machine["said"].items()) == said
     assert set(machine["addresses"]) & set(gateway.inside("hostname", "-I").split())
+    assert [each for each in machine["addresses"] if each.startswith("fe80:") and "%" not in each] == []

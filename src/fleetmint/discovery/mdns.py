@@ -55,13 +55,18 @@ class Answer:
 def ask(names: Iterable[str], seconds: float) -> list[Answer]:
     """Return what was answered within `seconds`: services of all hosts, and addresses of `names`, which lack .local."""
     logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # what strangers send wrongly is no news
-    try:
-        with Zeroconf() as network:
-            return list(_answers(network, [f"{name}.local." for name in names], seconds))
-    except OSError as error:
-        raise DiscoveryError(
-            f"this machine cannot ask by mDNS ({error}): connect it to the network of the Pi"
-        ) from error
+    with _open() as network:
+        return list(_answers(network, [f"{name}.local." for name in names], seconds))
+
+
+def _open() -> Zeroconf:
+    """Return the network to ask: over IPv4 and IPv6, or over one of them where a machine has no other."""
+    for version in (IPVersion.All, IPVersion.V4Only, IPVersion.V6Only):
+        try:
+            return Zeroconf(ip_version=version)
+        except (OSError, RuntimeError) as error:  # the latter where it has no interface
+            reason = str(error)
+    raise DiscoveryError(f"this machine cannot ask by mDNS ({reason}): connect it to the network of the Pi")
 
 
 def _answers(network: Zeroconf, names: list[str], seconds: float) -> Iterator[Answer]:

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from zeroconf import ServiceInfo, Zeroconf
 
-from fleetmint.discovery.mdns import GATEWAY, WORKSTATION, ask
+from fleetmint.discovery.mdns import GATEWAY, WORKSTATION, DiscoveryError, ask
 
 LOOPBACK = "127.0.0.1"
 
@@ -36,7 +36,7 @@ def offered():
 @pytest.fixture(autouse=True)
 def on_this_machine(monkeypatch):
     """No packet of a test goes to a real network."""
-    monkeypatch.setattr("fleetmint.discovery.mdns.Zeroconf", lambda: Zeroconf(interfaces=[LOOPBACK]))
+    monkeypatch.setattr("fleetmint.discovery.mdns.Zeroconf", lambda ip_version: Zeroconf(interfaces=[LOOPBACK]))
 
 
 def test_who_offers_something_is_heard_with_what_it_says(offered):
@@ -59,3 +59,13 @@ def test_a_name_alone_is_answered_with_its_addresses(offered):
     answers = ask([mark, "nobody-has-this-name"], 1.5)
     assert [each.addresses for each in answers if each.host == f"{mark}.local" and not each.service] == [(LOOPBACK,)]
     assert [each for each in answers if each.host.startswith("nobody")] == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("No interfaces to listen on"), OSError("Network is unreachable")])
+def test_a_machine_without_a_network_is_told_so(monkeypatch, error):
+    def refuse(ip_version):
+        raise error
+
+    monkeypatch.setattr("fleetmint.discovery.mdns.Zeroconf", refuse)
+    with pytest.raises(DiscoveryError, match=f"cannot ask by mDNS \\({error}\\): connect it"):
+        ask([], 1)
