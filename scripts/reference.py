@@ -22,7 +22,7 @@ MADE = "<!-- Made by `make docs` from {}. Change those, not this page. -->\n"
 ROLES = (
     "preflight", "ca", "operators", "service_certificates", "controller", "gateway_base", "gateway_firewall",
     "gateway_time", "signing_service", "gateway_certificates", "nginx", "mosquitto", "gateway_alarms", "factory",
-    "revocation", "ca_rollover", "ca_ceremony",
+    "revocation", "verification", "ca_rollover", "ca_ceremony",
 )  # fmt: skip
 
 

@@ -5,14 +5,10 @@ order.
 """
 
 import base64
-import io
 import json
 import secrets
 import shutil
-import sqlite3
 import subprocess
-import tarfile
-from contextlib import closing
 
 import pytest
 from cryptography import x509
@@ -76,40 +72,14 @@ def restored(site, backup, *arguments: str):
     return site.playbook("gateway.yml", "--extra-vars", f"signing_service_restore={backup}", *arguments)
 
 
-def with_ledger(backup, target, change):
-    """Write a copy of a backup whose ledger somebody has changed."""
-    with tarfile.open(backup) as old:
-        contents = {each.name: old.extractfile(each).read() for each in old}
-    path = target.with_suffix(".sqlite")
-    path.write_bytes(contents["ledger.sqlite"])
-    with closing(sqlite3.connect(path, isolation_level=None)) as ledger:
-        ledger.execute(change)
-    contents["ledger.sqlite"] = path.read_bytes()
-    with tarfile.open(target, "w") as new:
-        for name, data in contents.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            new.addfile(member, io.BytesIO(data))
-    return target
-
-
-def test_a_backup_that_is_not_good_is_refused_with_a_sentence_and_leaves_no_ledger(site, drill, tmp_path):
-    backup = site.state / "backups/gateway.tar"
-    cut = tmp_path / "cut.tar"
-    cut.write_bytes(backup.read_bytes()[:100_000])
-    other = with_ledger(backup, tmp_path / "other.tar", "UPDATE settings SET value = 'elsewhere' WHERE name = 'site'")
-    newer = with_ledger(backup, tmp_path / "newer.tar", "UPDATE alembic_version SET version_num = '9999'")
-    for bad, sentence in (
-        (cut, "this is no backup of a gateway, or it is damaged: bring another one"),
-        (other, "the backup has site 'elsewhere', and this gateway is 'demo'"),
-        (newer, "9999"),
-    ):
-        # the first one finds a bare Pi
-        done = restored(site, bad, *([] if bad is cut else ["--tags", "service"]))
-        assert done.returncode != 0
-        assert sentence in " ".join(done.stdout.split()), done.stdout[-3000:]
-        assert "Traceback" not in done.stdout
-        assert on_the_pi("ls /var/lib/fleetmint/ledger.sqlite* 2>/dev/null || true") == ""
+def test_a_backup_that_is_damaged_is_refused_with_a_sentence_and_leaves_no_ledger(site, drill, tmp_path):
+    damaged = tmp_path / "cut.tar"
+    damaged.write_bytes((site.state / "backups/gateway.tar").read_bytes()[:100_000])
+    done = restored(site, damaged)
+    assert done.returncode != 0
+    assert "this is no backup of a gateway, or it is damaged: bring another one" in " ".join(done.stdout.split())
+    assert "Traceback" not in done.stdout
+    assert on_the_pi("ls /var/lib/fleetmint/ledger.sqlite* 2>/dev/null || true") == ""
 
 
 def test_a_bare_pi_goes_on_from_the_backup_and_the_same_line_again_changes_nothing(site, drill):

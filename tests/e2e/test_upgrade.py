@@ -1,4 +1,4 @@
-"""A gateway whose ledger is of an earlier version, brought up to date by the play.
+"""A gateway whose ledger is of an earlier version, brought up to date by the play; and one that gets a newer program.
 
 The rows are the site's own, in the tables of then: its devices go on meanwhile, and what follows finds them again.
 """
@@ -7,15 +7,19 @@ import base64
 import json
 import re
 import secrets
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from fleetmint import __version__
+from fleetmint.ledger.schema import VERSION
 from fleetmint.x509 import keys
 from tests.e2e.site import PURPOSE, changed, registration
 from virtual.pi import container
+from virtual.purpose import ROOT
 
 THEN = "0003"
 DUMP = Path(__file__).parents[1] / f"unit/ledger/dumps/{THEN}.sqlite.sql"
@@ -27,6 +31,33 @@ GATEWAY = "runuser --user=fleetmint -- /opt/fleetmint/bin/fleetmint gateway"
 USERS = "fleetmint-crl.timer fleetmint.service"
 
 SERVICE = ("--tags", "service")
+OTHER = """
+gateways:
+  hosts:
+    other:
+      ansible_host: 127.0.0.1
+      ansible_port: 1
+      fleet_state_dir: {}
+      fleet_gateway_names: [other.example.org]
+"""
+NEXT = f"{int(VERSION) + 1:04}"
+AS = "runuser --user=fleetmint --"
+UNDO = """
+import sqlite3
+ledger = sqlite3.connect("{}")
+ledger.executescript("DROP TABLE of_a_test; UPDATE alembic_version SET version_num = \\"{}\\"")
+"""
+MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{}"
+down_revision = "{}"
+
+
+def upgrade() -> None:
+    op.create_table("of_a_test", sa.Column("id", sa.Integer, primary_key=True))
+"""
 
 
 def on_the_pi(command: str, stdin: str | None = None) -> str:
@@ -117,3 +148,109 @@ def test_the_play_brings_an_older_ledger_up_to_date(site, older, tmp_path):
     assert site.enrol(device, token, keys.new_key())[0] == 200
     assert listed() == {*known, device}
     assert changed(site.playbook("gateway.yml", *SERVICE)) == 0
+
+
+@pytest.fixture
+def next_version(tmp_path):
+    """The source of a Fleetmint that is newer than this one; what is given along takes the place of text in a file."""
+
+    def make(**replaced: tuple[str, str]) -> Path:
+        source = tmp_path / "source"
+        source.mkdir()
+        for name in ("pyproject.toml", "README.md", "LICENSE", "src"):
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, source / name)
+        package = source / "src/fleetmint"
+        for file, (old, new) in {"__init__.py": (__version__, "99.1.0"), **replaced}.items():
+            text = (package / file).read_text()
+            assert old in text
+            (package / file).write_text(text.replace(old, new))
+        (package / f"ledger/migrations/versions/{NEXT}_of_a_test.py").write_text(MIGRATION.format(NEXT, VERSION))
+        return source
+
+    return make
+
+
+def migrated() -> dict[str, tuple[str, str]]:
+    """What makes the migration of a test the newest one."""
+    return {"ledger/schema.py": (f'VERSION = "{VERSION}"', f'VERSION = "{NEXT}"')}
+
+
+def upgraded(site, source, *arguments):
+    return site.playbook("upgrade.yml", "--extra-vars", f"signing_service_source={source}", *arguments)
+
+
+def version_there() -> str:
+    return on_the_pi("/opt/fleetmint/bin/fleetmint --version").split()[-1]
+
+
+def test_a_version_that_does_not_work_is_rolled_back_with_its_ledger_and_devices_are_served(
+    site, next_version, tmp_path
+):
+    source = next_version(
+        **migrated(),
+        **{
+            "gateway/health.py": (
+                "    authority = None\n",
+                "    authority = None\n    found[CLOCK] = 'broken on purpose'\n",
+            ),
+        },
+    )
+    release, known, copies = on_the_pi("readlink /opt/fleetmint"), listed(), on_the_pi(f"ls {DIRECTORY}")
+    # another gateway, which cannot be reached and never has to be
+    other = tmp_path / "hosts.yml"
+    other.write_text(OTHER.format(site.state))
+    done = upgraded(site, source, "--inventory", "inventory/virtual", "--inventory", str(other))
+    assert done.returncode != 0
+    assert "ok: [other]" not in done.stdout
+    assert "fatal: [other]" not in done.stdout
+    said = " ".join(done.stdout.split())
+    assert (
+        f"gateway works with the version before again (the release {__version__} is back; the ledger is back as it was)"
+        in said
+    )
+    assert "/healthz says 503" in said
+    assert MIGRATE in changed_tasks(done)
+    assert on_the_pi("readlink /opt/fleetmint") == release
+    assert version_there() == __version__
+    assert listed() == known
+    # and it is no longer in what is not needed
+    on_the_pi(f"rm {LEDGER}.undone-*")
+    assert set(on_the_pi(f"ls {DIRECTORY}").split()) <= {
+        *copies.split(),
+        "backup.tar",
+        "ledger.sqlite-wal",
+        "ledger.sqlite-shm",
+    }
+    device, token = "after-undo", secrets.token_hex(16)
+    register(device, token)
+    assert site.enrol(device, token, keys.new_key())[0] == 200
+    assert on_the_pi(f"{GATEWAY} audit").endswith("nothing found\n")
+    assert changed(site.playbook("gateway.yml", *SERVICE)) == 0
+
+
+@pytest.fixture
+def _as_before(site):
+    """Take away at the end what a migration has added, and go back to this version."""
+    yield
+    on_the_pi(
+        f"systemctl stop {USERS}; {AS} python3 -c '{UNDO.format(LEDGER, VERSION)}'; rm -f {LEDGER}.version-{VERSION};"
+        " systemctl start fleetmint-crl.timer"
+    )
+    assert changed(site.playbook("gateway.yml", *SERVICE)) > 0
+    assert version_there() == __version__
+
+
+@pytest.mark.usefixtures("_as_before")
+def test_a_version_that_works_migrates_the_ledger_after_a_backup_and_stays(site, next_version, tmp_path):
+    known, backup = listed(), site.state / "backups/gateway.tar"
+    backup.unlink(missing_ok=True)
+    done = upgraded(site, next_version(**migrated()))
+    assert changed(done) > 0
+    assert changed_tasks(done) >= {STOP, MIGRATE}, done.stdout
+    assert version_there() == "99.1.0"
+    assert known == listed()
+    assert rows(fetched(f"{LEDGER}.version-{VERSION}", tmp_path / "kept"))["devices"]
+    assert backup.exists()
+    device, token = "after-next", secrets.token_hex(16)
+    register(device, token)
+    assert site.enrol(device, token, keys.new_key())[0] == 200
