@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.request import urlopen
 from cryptography import x509
 
 from fleetmint import commands, files, staging
+from fleetmint.batch import common
 from fleetmint.ca.gateway_files import gateway_file
 from fleetmint.ca.hierarchy import Hierarchy
 from fleetmint.ca.identifier import FACTORY
@@ -124,6 +125,7 @@ def look(
         found = [
             *_at_https(outside, now),
             *_at_mqtt(outside, now),
+            *_of_classes(outside, reached, now),
             *_revoked(outside),
             *_at_plain_port(gateway, plain_port, now),
             *([_time(gateway, ntp_port, now)] if ntp_port else []),
@@ -152,13 +154,12 @@ def _of_a_moment(hierarchy: Hierarchy, now: datetime) -> Iterator[Client]:
         yield client
 
 
-def _at_https(outside: _Outside, now: datetime) -> Iterator[Look]:
-    gateway, device, operator = outside.gateway, outside.device, outside.operator
-    devices = f"the devices' HTTPS, {gateway.host}:{outside.devices_https}"
-    operators = f"the operators' HTTPS, {gateway.host}:{gateway.https_port}"
-    service = f"run {commands.playbook('gateway.yml')}"
+def _devices_https(outside: _Outside, whose: str, now: datetime) -> Iterator[Look]:
+    """Look at one of the listeners that devices may have over HTTPS."""
+    gateway, device = outside.gateway, outside.device
+    devices = f"the {whose} HTTPS, {gateway.host}:{outside.devices_https}"
     yield _served(outside, devices, outside.devices_https, None, now)
-    for who, client in (("nobody without a certificate", None), ("no operator", operator)):
+    for who, client in (("nobody without a certificate", None), ("no operator", outside.operator)):
         yield _kept_out(f"{devices}, lets in {who}", outside, outside.devices_https, client)
 
     def enters() -> str:
@@ -166,7 +167,42 @@ def _at_https(outside: _Outside, now: datetime) -> Iterator[Look]:
         wanted = (200,) if device.known else (200, 403)
         return "" if answer.status in wanted else f"it answers {device.name} with {answer.status}"
 
-    yield _look(f"{devices}, knows a device by its certificate", gateway, outside.devices_https, enters, service)
+    yield _look(f"{devices}, knows a device by its certificate", gateway, outside.devices_https, enters, _mend())
+
+
+def _devices_mqtt(outside: _Outside, whose: str, now: datetime) -> Iterator[Look]:
+    """Look at one of the listeners that devices may have at the broker."""
+    gateway = outside.gateway
+    devices = f"the {whose} broker, {gateway.host}:{outside.devices_mqtt}"
+    yield _served(outside, devices, outside.devices_mqtt, outside.device, now)
+    for who, client in (("nobody without a certificate", None), ("no operator", outside.operator)):
+        yield _no_session(f"{devices}, lets in {who}", outside, outside.devices_mqtt, client)
+
+    def enters() -> str:
+        with _session(outside, outside.devices_mqtt, outside.device):
+            return ""
+
+    yield _look(f"{devices}, knows a device by its certificate", gateway, outside.devices_mqtt, enters, _mend())
+
+
+def _of_classes(outside: _Outside, reached: common.Gateway, now: datetime) -> Iterator[Look]:
+    """Look at the listeners that classes of devices have of their own."""
+    for name, ports in sorted(reached.classes.items()):
+        if (ports.https_port, ports.mqtt_port) == (reached.https_port, reached.mqtt_port):
+            continue
+        own = replace(outside, devices_https=ports.https_port, devices_mqtt=ports.mqtt_port)
+        yield from _devices_https(own, f"{name} devices'", now)
+        yield from _devices_mqtt(own, f"{name} devices'", now)
+
+
+def _mend() -> str:
+    return f"run {commands.playbook('gateway.yml')}"
+
+
+def _at_https(outside: _Outside, now: datetime) -> Iterator[Look]:
+    gateway, device, operator = outside.gateway, outside.device, outside.operator
+    operators = f"the operators' HTTPS, {gateway.host}:{gateway.https_port}"
+    yield from _devices_https(outside, "devices'", now)
 
     def healthy() -> str:
         answer = https(gateway.host, outside.devices_https, outside.tls(None), "/healthz")
@@ -186,16 +222,13 @@ def _at_https(outside: _Outside, now: datetime) -> Iterator[Look]:
         answer = https(gateway.host, gateway.https_port, outside.tls(operator), "/v1/crls")
         return "" if answer.status == 200 else f"it answers {operator.name} with {answer.status}"
 
-    yield _look(f"{operators}, lets in {operator.name}", gateway, gateway.https_port, works, service)
+    yield _look(f"{operators}, lets in {operator.name}", gateway, gateway.https_port, works, _mend())
 
 
 def _at_mqtt(outside: _Outside, now: datetime) -> Iterator[Look]:
     gateway, device, operator = outside.gateway, outside.device, outside.operator
-    devices = f"the devices' broker, {gateway.host}:{outside.devices_mqtt}"
     operators = f"the operators' broker, {gateway.host}:{gateway.mqtt_port}"
-    yield _served(outside, devices, outside.devices_mqtt, device, now)
-    for who, client in (("nobody without a certificate", None), ("no operator", operator)):
-        yield _no_session(f"{devices}, lets in {who}", outside, outside.devices_mqtt, client)
+    yield from _devices_mqtt(outside, "devices'", now)
     yield _served(outside, operators, gateway.mqtt_port, operator, now)
     for who, client in (("nobody without a certificate", None), ("no device", device)):
         yield _no_session(f"{operators}, lets in {who}", outside, gateway.mqtt_port, client)
@@ -263,26 +296,21 @@ def _revoked(outside: _Outside) -> Iterator[Look]:
 
 def _at_plain_port(gateway: Gateway, port: int, now: datetime) -> Iterator[Look]:
     where = f"http://{bracketed(gateway.host)}:{port}"
-    remedy = f"run {commands.playbook('gateway.yml')}"
     for name, signers in _LISTS.items():
 
         def fresh(name: str = name, signers: str = signers) -> str:
             with urlopen(f"{where}/{name}.crl", timeout=_PLAIN_SECONDS) as answer:  # noqa: S310 - it is http
                 crl = revocation.read_crl(answer.read(_LARGEST_LIST), f"{name}.crl")
             directory = gateway.site.ca_directory
-            if not any(revocation.signed_by(crl, each) for each in _certificates(directory, gateway.name, signers)):
+            trusted = x509.load_pem_x509_certificates(gateway_file(directory, gateway.name, signers))
+            if not any(revocation.signed_by(crl, each) for each in trusted):
                 return f"{where}/{name}.crl is signed by somebody else"
             end = compat.next_update(crl)
             if end <= now:
                 return f"{where}/{name}.crl has ended on {end:%Y-%m-%d}, and nobody is let in with it"
             return _older(crl, directory, gateway.name, name)
 
-        yield _look(f"the list of what the {name} CA has revoked is there and good", gateway, port, fresh, remedy)
-
-
-def _certificates(directory: Path, gateway: str, file: str) -> list[x509.Certificate]:
-    data = gateway_file(directory, gateway, file)
-    return list(x509.load_pem_x509_certificates(data))
+        yield _look(f"the list of what the {name} CA has revoked is there and good", gateway, port, fresh, _mend())
 
 
 def _older(crl: x509.CertificateRevocationList, directory: Path, gateway: str, name: str) -> str:
@@ -321,7 +349,7 @@ def _served(outside: _Outside, what: str, port: int, client: Client | None, now:
         left = (ends - now).days
         return f"its certificate ends in {left} days, on {ends:%Y-%m-%d}" if left < _LEFT_DAYS else ""
 
-    found = _look(f"{what}, is who it says", gateway, port, shown, f"run {commands.playbook('gateway.yml')}")
+    found = _look(f"{what}, is who it says", gateway, port, shown, _mend())
     return Look(f"{found.what}, until {ends:%Y-%m-%d}") if not found.problem else found
 
 
