@@ -5,19 +5,29 @@ it, and an HTTP server by its status.
 """
 
 import contextlib
+import secrets
 import socket
 import ssl
 import struct
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
 from types import TracebackType
 
+from fleetmint import files, staging
+from fleetmint.ca.hierarchy import Hierarchy
+from fleetmint.ca.identifier import FACTORY
 from fleetmint.errors import FleetmintError
 from fleetmint.gateway.disconnect import connect_packet
+from fleetmint.x509 import keys, names
+from fleetmint.x509.authority import load_certificate, pem
 
 _SECONDS = 10.0
+_LIFETIME = timedelta(days=1)
 _CONNACK, _PUBLISH, _PUBACK, _SUBACK = 0x20, 0x30, 0x40, 0x90
 _QOS1 = 0x02
 _DISCONNECT = bytes([0xE0, 0x00])
@@ -25,6 +35,17 @@ _DISCONNECT = bytes([0xE0, 0x00])
 _NTP_REQUEST = bytes([0x23]) + bytes(47)
 _NTP_EPOCH = datetime(1900, 1, 1, tzinfo=UTC)
 _SYNCHRONISED = range(1, 16)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Somebody who knocks: files of key and certificate; `known` unless no ledger can know the name."""
+
+    name: str
+    key: Path
+    certificate: Path
+    password: bytes | None = None
+    known: bool = True
 
 
 class RefusedError(FleetmintError):
@@ -37,6 +58,27 @@ class Answer:
 
     status: int
     body: bytes
+
+
+def given(directory: Path) -> Client:
+    """Return the device whose device.key and device.crt are in a directory."""
+    key, certificate = directory / "device.key", directory / "device.crt"
+    files.read_private(key, "key of a device")
+    leaf = load_certificate(certificate)
+    return Client(names.common_name(leaf.subject) or "", key, certificate)
+
+
+@contextmanager
+def of_a_moment(hierarchy: Hierarchy, now: datetime) -> Iterator[Client]:
+    """Give a device that no ledger knows, with a certificate of the factory CA."""
+    key, name, password = keys.new_key(), f"verify-{secrets.token_hex(8)}", secrets.token_bytes(32).hex().encode()
+    leaf = hierarchy.authority(FACTORY).issue("factory-device", key.public_key(), name, now=now, lifetime=_LIFETIME)
+    with staging.workspace("verify") as directory:
+        client = Client(name, directory / "device.key", directory / "device.crt", password, known=False)
+        # OpenSSL reads files only
+        files.write_atomically(client.key, keys.sealed_pem(key, password))
+        files.write_atomically(client.certificate, pem(leaf))
+        yield client
 
 
 def https(host: str, port: int, context: ssl.SSLContext, path: str = "/") -> Answer:

@@ -9,39 +9,37 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
 from cryptography import x509
 
-from fleetmint import commands, files, staging
+from fleetmint import commands
 from fleetmint.batch import common
 from fleetmint.ca.gateway_files import gateway_file
-from fleetmint.ca.hierarchy import Hierarchy
-from fleetmint.ca.identifier import FACTORY
 from fleetmint.errors import FleetmintError, StateError
 from fleetmint.gateway.crl_files import parse_lists
 from fleetmint.printable import printable
 from fleetmint.site import certificates
 from fleetmint.site.client import Gateway
-from fleetmint.site.knock import Mqtt, RefusedError, https, ntp_offset
+from fleetmint.site.knock import Client, Mqtt, RefusedError, given, https, ntp_offset, of_a_moment
 from fleetmint.site.state import Site
 from fleetmint.site.unreachable import why
 from fleetmint.trust import bundle
-from fleetmint.x509 import compat, keys, names, revocation
-from fleetmint.x509.authority import load_certificate, pem
+from fleetmint.x509 import compat, revocation
+from fleetmint.x509.authority import pem
 from fleetmint.x509.hosts import bracketed
 
-_LIFETIME = timedelta(days=1)
 _HEARD_SECONDS, _UNHEARD_SECONDS = 10, 2
 _LEFT_DAYS = 30
 _OFF_SECONDS = 60
 _LARGEST_LIST = 32 << 20
 _PLAIN_SECONDS = 10
+_AGAIN = "look again when it answers"
 # A list's name at the plain port, and what of a gateway's files its signer is in.
 _LISTS = {"root": "roots", "operator": "operator", "factory": "factory", "device": "device"}
 
@@ -64,17 +62,6 @@ class Looked:
 
     lines: tuple[str, ...]
     wrong: int
-
-
-@dataclass(frozen=True)
-class Client:
-    """Somebody who knocks: files of key and certificate; `known` unless no ledger can know the name."""
-
-    name: str
-    key: Path
-    certificate: Path
-    password: bytes | None = None
-    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,9 +105,14 @@ def look(
         raise StateError(f"the site has no gateway {name!r}: choose one of {', '.join(site.gateways)}")
     listeners = site.listeners(name)
     gateway = Gateway(site, name, site.station, listeners.host, listeners.https_port, listeners.mqtt_port)
+    try:
+        socket.create_connection((reached.host, reached.https_port), _PLAIN_SECONDS).close()
+    except OSError as error:
+        away = Look("the gateway answers", why(error, gateway, reached.https_port), _AGAIN)
+        return Looked((printable(str(away)),), 1)
     operator = Client(site.station, site.operators / f"{site.station}.key", site.operators / f"{site.station}.crt")
     with ExitStack() as stack:
-        knocking = _given(device) if device is not None else stack.enter_context(_of_a_moment(site.hierarchy(), now))
+        knocking = given(device) if device is not None else stack.enter_context(of_a_moment(site.hierarchy(), now))
         outside = _Outside(gateway, reached.https_port, reached.mqtt_port, operator, knocking)
         found = [
             *_at_https(outside, now),
@@ -133,25 +125,6 @@ def look(
     lines = [printable(str(each)) for each in found]
     lines += [] if ntp_port else ["not asked: the time over NTP (verification_ntp_port is 0)"]
     return Looked(tuple(lines), sum(bool(each.problem) for each in found))
-
-
-def _given(directory: Path) -> Client:
-    key, certificate = directory / "device.key", directory / "device.crt"
-    files.read_private(key, "key of a device")
-    leaf = load_certificate(certificate)
-    return Client(names.common_name(leaf.subject) or "", key, certificate)
-
-
-@contextmanager
-def _of_a_moment(hierarchy: Hierarchy, now: datetime) -> Iterator[Client]:
-    key, name, password = keys.new_key(), f"verify-{secrets.token_hex(8)}", secrets.token_bytes(32).hex().encode()
-    leaf = hierarchy.authority(FACTORY).issue("factory-device", key.public_key(), name, now=now, lifetime=_LIFETIME)
-    with staging.workspace("verify") as directory:
-        client = Client(name, directory / "device.key", directory / "device.crt", password, known=False)
-        # OpenSSL reads files only
-        files.write_atomically(client.key, keys.sealed_pem(key, password))
-        files.write_atomically(client.certificate, pem(leaf))
-        yield client
 
 
 def _devices_https(outside: _Outside, whose: str, now: datetime) -> Iterator[Look]:
@@ -206,11 +179,8 @@ def _at_https(outside: _Outside, now: datetime) -> Iterator[Look]:
 
     def healthy() -> str:
         answer = https(gateway.host, outside.devices_https, outside.tls(None), "/healthz")
-        return (
-            ""
-            if answer.status == 200
-            else f"/healthz says {answer.status}: {answer.body[:200].decode(errors='replace').strip()}"
-        )
+        said = answer.body[:200].decode(errors="replace").strip()
+        return "" if answer.status == 200 else f"/healthz says {answer.status}: {said}"
 
     on_gateway = commands.gateway("health")
     yield _look("a device could enrol now", gateway, outside.devices_https, healthy, f"{on_gateway} says why")
@@ -387,11 +357,14 @@ def _session(outside: _Outside, port: int, client: Client) -> Mqtt:
 
 def _look(what: str, gateway: Gateway, port: int, ask: Callable[[], str], remedy: str) -> Look:
     try:
-        problem = ask()
+        try:
+            problem = ask()
+        except TimeoutError:  # a Pi that is busy, with a service that has just started
+            problem = ask()
         return Look(what, problem, remedy if problem else "")
     except RefusedError as error:
         return Look(what, f"the server at port {port} does not take this certificate ({error})", remedy)
     except FleetmintError as error:
         return Look(what, str(error), remedy)
     except (OSError, HTTPException, ValueError) as error:
-        return Look(what, why(error, gateway, port), remedy)
+        return Look(what, why(error, gateway, port), _AGAIN)
