@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 module: verify_gateway
 short_description: See from outside whom a gateway lets in
 description:
-  - Asks each listener of a gateway, from the controller, with the certificate of a device, that of the station and none.
+  - Asks each listener of a gateway, from the controller, as a device, as the station, and without a certificate.
   - What is not as it has to be is in the lines that it returns; the module itself fails only when it cannot begin.
 options:
   state:
