@@ -3,6 +3,7 @@
 import yaml
 
 from tests.contracts.quoted import ROOT
+from virtual.pi.ports import INSIDE
 
 ROLES = {path.parents[1].name for path in ROOT.glob("roles/*/meta/main.yml")}
 SCENARIOS = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")}
@@ -31,3 +32,7 @@ def test_every_scenario_asks_somebody_what_came_of_it() -> None:
     for name in SCENARIOS:
         (play,) = yaml.safe_load((ROOT / "molecule" / name / "verify.yml").read_text())
         assert play["tasks"], name
+
+
+def test_scenarios_without_a_pi_know_every_port_that_one_would_have() -> None:
+    assert yaml.safe_load((ROOT / "molecule/shared/vars/no_pi.yml").read_text()) == {"virtual_pi_ports": INSIDE}
