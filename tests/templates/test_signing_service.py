@@ -43,6 +43,11 @@ def test_sigterm_ends_the_service_and_only_nginx_reaches_it(signing_service):
     assert options["module"] == "fleetmint.service.wsgi:application"
 
 
+def test_five_hundred_devices_at_once_find_room_in_the_queue_of_the_socket(signing_service):
+    options = unit(signing_service.render("etc/fleetmint/uwsgi.ini.j2"))["uwsgi"]
+    assert 500 < int(options["listen"]) <= 4096  # net.core.somaxconn of both releases: beyond it uWSGI does not start
+
+
 @pytest.mark.parametrize("name", ["fleetmint.service", "fleetmint-crl.service"])
 def test_a_unit_runs_as_its_own_account_without_network_or_privileges(signing_service, name):
     service = unit(signing_service.render(f"{UNITS}/{name}.j2"))["Service"]

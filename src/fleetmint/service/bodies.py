@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 _HEADER_SIZE = 4
 # However steadily it trickles: the service would not wait longer for its own answer either.
 _WHOLE_BODY = 3
-# Requests that are with the service at once: fewer than wait in the queue of its socket (100), which nginx uses too,
-# for what has no body; one that finds it full is hung up on. The others wait here.
+# Requests that are with the service at once: far fewer than wait in the queue of its socket (uwsgi.ini), which nginx
+# uses too, for what has no body; one that finds it full is hung up on. The others wait here.
 _AT_ONCE = 64
 # the service's account owns the socket, and the web server's group may use it
 _MODE = 0o660
