@@ -104,7 +104,7 @@ def test_whatever_the_lists_are_made_of_and_written_to_is_watched(signing_servic
     assert {line for line in lines if line.startswith("Path")} == {f"PathChanged={path}" for path in wanted}
 
 
-@pytest.mark.parametrize("name", [AT_START, ON_CHANGE])
+@pytest.mark.parametrize("name", [AT_START, ON_CHANGE, "fleetmint-publish@.service"])
 def test_what_publishes_writes_its_own_directories_only(signing_service, name):
     service = unit(signing_service.render(f"{UNITS}/{name}.j2"))["Service"]
     assert service["ProtectSystem"] == "strict"
