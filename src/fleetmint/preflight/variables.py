@@ -86,7 +86,7 @@ _LOCAL = ("local", "ansible.builtin.local")
 OTHERS = frozenset(
     {
         *RENAMED,
-        *("batch", "device", "ca_rollover"),
+        *("batch", "device", "ca_rollover", "verify_device"),
         *("fleet_ca_root", "fleet_ca_root_dir", "fleet_tls_profile", CLASSES, "fleet_server_profiles"),
         *("fleet_alert_command", "fleet_mdns"),
         *(ADDRESSES, PLAIN, *LISTENING),
